@@ -1,13 +1,13 @@
 //! The bounded hand-off of frames from one thread to another: one sender, one receiver, no lock.
 //!
 //! The items lie in an `ArrayQueue`. A receiver that finds none leaves its thread's handle, looks once more and parks;
-//! a sender puts its item down first and then looks for a handle. A full fence between the two steps on each side
-//! makes one of them see the other, so that no wake-up is lost. `tests/loom` runs this file through the interleavings.
+//! a sender puts its item down first and then takes the handle. Both swap the same cell: whoever is second sees all that
+//! the first did before, so that no wake-up is lost. `tests/loom` runs this file through the interleavings.
 
 use std::sync::atomic::AtomicU64 as Count;
 use std::time::Duration;
 
-use crate::sync::{Arc, ArrayQueue, AtomicBool, AtomicCell, Ordering, Patience, Thread, current, fence};
+use crate::sync::{Arc, ArrayQueue, AtomicBool, AtomicCell, Ordering, Patience, Thread, current};
 
 /// How many items wait, and which one goes when there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -145,8 +145,7 @@ impl<T: Send> Receiver<T> {
 
     fn wait(&mut self, patience: &Patience) -> Result<T, Idle> {
         loop {
-            self.shared.waiter.store(Some(current()));
-            fence(Ordering::SeqCst);
+            self.shared.waiter.swap(Some(current()));
             // Read before the last look, so that an item pushed just before closing is not left behind.
             let closed = self.shared.closed.load(Ordering::Acquire);
             if let Some(item) = self.pop() {
@@ -239,9 +238,9 @@ struct Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// Called after the store that the receiver waits for.
+    /// Called after the store that the receiver waits for. Swaps also where there is no handle: the receiver that
+    /// leaves one next then sees the store.
     fn wake(&self) {
-        fence(Ordering::SeqCst);
         if let Some(thread) = self.waiter.take() {
             thread.unpark();
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 pub use crossbeam::atomic::AtomicCell;
 pub use crossbeam::queue::ArrayQueue;
 pub use std::sync::Arc;
-pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub use std::thread::{Thread, current};
 
 // A wider handle would put a lock behind the cell that holds the parked thread.

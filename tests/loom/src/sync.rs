@@ -4,11 +4,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::AtomicUsize;
+use loom::sync::atomic::{AtomicUsize, fence};
 use loom::thread::yield_now;
 
 pub use loom::sync::Arc;
-pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub use loom::thread::{Thread, current};
 
 /// Endless: a lost wake-up then is a deadlock, which loom reports.
@@ -40,8 +40,8 @@ impl AtomicCell<Option<Thread>> {
         Self { full: AtomicBool::new(value.is_some()), value: Mutex::new(value) }
     }
 
-    /// Releases, as crossbeam's does.
-    pub fn store(&self, value: Option<Thread>) {
+    /// Acquires and releases, as crossbeam's does. The former value is not needed.
+    pub fn swap(&self, value: Option<Thread>) {
         let full = value.is_some();
         *self.value.lock().unwrap() = value;
         self.full.swap(full, Ordering::AcqRel);

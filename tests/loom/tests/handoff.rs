@@ -1,8 +1,9 @@
-//! The interleavings of a sender and a receiver, up to three preemptions. A lost wake-up is a deadlock here, for the receiver waits for ever.
+//! The interleavings of a sender and a receiver, up to five preemptions. A lost wake-up is a deadlock here, for the
+//! receiver waits for ever.
 //!
-//! Each of these changes to `engine/queue.rs` makes a test of this file fail:
+//! Each of these changes to the hand-off makes a test of this file fail:
 //! - no second look (`pop`) between leaving the handle and parking,
-//! - no fence in `wait`, or none in `wake`,
+//! - the handle left by a store instead of a swap, or looked for by a load before the swap that takes it,
 //! - `wake` called before the item is pushed, or not called on closing,
 //! - `closed` read after the second look instead of before it.
 
@@ -22,11 +23,13 @@ fn fifo_wakes_the_receiver_and_loses_nothing() {
         let thread = thread::spawn(move || {
             assert_eq!(sender.push(1), Push::Queued);
             assert_eq!(sender.push(2), Push::Queued);
+            // Stays open, so that only the pushes can have woken the receiver.
+            sender
         });
         assert_eq!(receiver.pop_wait(EVER), Ok(1));
         assert_eq!(receiver.pop_wait(EVER), Ok(2));
+        drop(thread.join().unwrap());
         assert_eq!(receiver.pop_wait(EVER), Err(Idle::Closed));
-        thread.join().unwrap();
         let counters = gauge.read();
         assert_eq!((counters.pushed, counters.popped, counters.dropped(), counters.depth), (2, 2, 0, 0));
     });
@@ -114,9 +117,9 @@ fn a_wish_is_in_this_answer_or_in_the_next() {
     });
 }
 
-/// Three preemptions bring out every mistake listed above; without a bound, two items take many minutes.
+/// Five preemptions bring out every mistake listed above in seconds; without a bound, two items take many minutes.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(5);
     builder.check(model);
 }
