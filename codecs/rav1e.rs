@@ -179,10 +179,12 @@ fn context(config: &Config) -> Result<rav1e::Context<u8>, CodecError> {
     inner.low_latency = true;
     // The shortest lookahead there is; the rest of the lag is key frame placement.
     inner.speed_settings.rdo_lookahead_frames = 1;
-    inner.set_key_frame_interval(
-        inner.min_key_frame_interval.min(config.keyframe_interval.max(1).into()),
-        config.keyframe_interval.into(),
-    );
+    let interval = match config.keyframe_interval {
+        0 => u64::MAX,
+        interval => interval.into(),
+    };
+    // 0 lifts rav1e's limit.
+    inner.set_key_frame_interval(inner.min_key_frame_interval.min(interval), config.keyframe_interval.into());
     inner.tiles = config.tiles;
     match config.target {
         Target::Bitrate(bits) => (inner.bitrate, inner.quantizer) = (bits as i32, 255),
@@ -324,6 +326,42 @@ mod tests {
                 );
                 assert_eq!(next, 8);
             }
+        }
+    }
+
+    #[test]
+    fn every_corner_of_the_configuration_encodes_what_dav1d_shows() {
+        let (slow, fast) = (config(Size::new(96, 80), 9), config(Size::new(300, 140), 10));
+        let corners = [
+            Config { fps: (1, 1), target: Target::Bitrate(1), ..slow },
+            Config { fps: (1000, 1), target: Target::Bitrate(1_000_000_000), ..slow },
+            Config { fps: (24_000, 1001), target: Target::Bitrate(80_000), ..slow },
+            Config { fps: (1_000_000_000, 1_000_000), target: Target::Quantizer(0), ..slow },
+            Config { target: Target::Quantizer(255), keyframe_interval: 1, ..slow },
+            Config { keyframe_interval: 3, threads: 4, tiles: 4, ..fast },
+            Config { keyframe_interval: u32::MAX / 8, threads: 2, tiles: 64, ..fast },
+            Config { size: Size::new(16, 300), tiles: 2, ..fast },
+        ];
+        for corner in corners {
+            let mut encoder = Encoder::open(corner).expect("opens");
+            let mut decoder = dav1d::Decoder::open(dav1d::Config::default()).expect("opens");
+            let mut picture = Picture::new(Size::new(1, 1), Color::default());
+            encode(
+                &mut encoder,
+                7,
+                |_, _| false,
+                |info, data, shown, _| {
+                    decoder.submit(data, info.frame).expect("decodes");
+                    assert_eq!(decoder.poll(&mut picture).expect("decodes"), Some(info.frame));
+                    assert!(picture == *shown, "{corner:?} frame {}", info.frame);
+                    let interval = u64::from(corner.keyframe_interval);
+                    assert_eq!(
+                        info.keyframe,
+                        info.frame == 0 || interval > 0 && info.frame % interval == 0,
+                        "{corner:?}"
+                    );
+                },
+            );
         }
     }
 
