@@ -19,7 +19,7 @@ pub struct Config {
     pub threads: u32,
     /// Largest picture in luma samples: it bounds the memory.
     pub max_area: u32,
-    /// The matrix of a stream whose sequence header leaves it unspecified.
+    /// The matrix of a stream whose sequence header leaves it unspecified or reserved.
     pub unspecified: Matrix,
 }
 
@@ -171,13 +171,13 @@ impl Shown {
             let matrix = addr_of!((*header).mtrx).cast::<u32>().read();
             (addr_of!(picture.p.layout).cast::<u32>().read(), matrix, (*header).color_range != 0)
         };
-        let refuse = |what| Err(CodecError::Config { codec: NAME, what, hint: "convert it to 8-bit 4:2:0 first" });
+        let refuse = |what, hint| Err(CodecError::Config { codec: NAME, what, hint });
         if picture.p.bpc != 8 || layout != sys::Dav1dPixelLayout::DAV1D_PIXEL_LAYOUT_I420 as u32 {
             let layout = ["4:0:0", "4:2:0", "4:2:2", "4:4:4"].get(layout as usize).unwrap_or(&"unknown layout");
-            return refuse(format!("the stream is {}-bit {layout}", picture.p.bpc));
+            return refuse(format!("the stream is {}-bit {layout}", picture.p.bpc), "convert it to 8-bit 4:2:0 first");
         }
         let Some(matrix) = matrix_of(matrix, unspecified) else {
-            return refuse(format!("the stream has matrix coefficients {matrix}"));
+            return refuse(format!("the stream has matrix coefficients {matrix}"), "convert it to BT.709 first");
         };
         let range = if full { Range::Full } else { Range::Limited };
         out.reset(Size::new(picture.p.w as u32, picture.p.h as u32), Color { matrix, range });
@@ -204,7 +204,8 @@ impl Drop for Shown {
 fn matrix_of(coefficients: u32, unspecified: Matrix) -> Option<Matrix> {
     match coefficients {
         1 => Some(Matrix::Bt709),
-        2 => Some(unspecified),
+        // Reserved values mean as little as unspecified ones; the conformance streams use them.
+        2 | 3 | 15.. => Some(unspecified),
         5 | 6 => Some(Matrix::Bt601),
         9 => Some(Matrix::Bt2020),
         _ => None,
@@ -320,9 +321,63 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_is_read_or_refused_never_guessed() {
+    fn conformance_vectors_decode_to_their_md5() {
+        let shared = std::env::var_os("CONCLAVE_SHARED").map(std::path::PathBuf::from);
+        let shared = shared.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared").into());
+        let Ok(list) = std::fs::read_to_string(shared.join("media/MANIFEST.tsv")) else {
+            println!("skipped: no shared media");
+            return;
+        };
+        let mut count = 0;
+        for line in list.lines().filter(|line| line.contains("av1-conformance")) {
+            let name = line.split('\t').next().expect("a name");
+            let (Some((_, md5)), true) = (line.split_once("decoded-output md5 "), name.ends_with(".ivf")) else {
+                continue;
+            };
+            let (md5, file) = (&md5[..32], std::fs::read(shared.join("media").join(name)).expect("reads"));
+            let mut decoder = Decoder::open(Config { threads: 2, ..Config::default() }).expect("opens");
+            let mut picture = Picture::new(Size::new(1, 1), Color::default());
+            let (mut out, mut at) = (Vec::new(), 32);
+            let mut refused = None;
+            while at < file.len() {
+                let len = u32::from_le_bytes(*file[at..].first_chunk().expect("a length")) as usize;
+                decoder.submit(&file[at + 12..at + 12 + len], 0).expect(name);
+                at += 12 + len;
+                loop {
+                    match decoder.poll(&mut picture) {
+                        Ok(Some(_)) => out.extend_from_slice(picture.data()),
+                        Ok(None) => break,
+                        Err(error) => refused = Some(error.to_string()),
+                    }
+                }
+            }
+            if name.contains("b10_") {
+                assert!(refused.expect(name).contains("the stream is 10-bit 4:2:0"));
+                continue;
+            }
+            assert_eq!(refused, None, "{name}");
+            let Some(sum) = md5sum(&out) else {
+                println!("skipped: md5sum is not installed");
+                return;
+            };
+            assert_eq!(sum, md5, "{name}");
+            count += 1;
+        }
+        assert!(count > 30, "{count}");
+    }
+
+    fn md5sum(data: &[u8]) -> Option<String> {
+        use std::process::{Command, Stdio};
+        let mut child = Command::new("md5sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+        std::io::Write::write_all(&mut child.stdin.take()?, data).ok()?;
+        let output = child.wait_with_output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).split_whitespace().next()?.to_owned())
+    }
+
+    #[test]
+    fn a_matrix_is_read_or_refused() {
         assert_eq!(matrix_of(2, Matrix::Bt601), Some(Matrix::Bt601));
         assert_eq!(matrix_of(9, Matrix::Bt601), Some(Matrix::Bt2020));
-        assert!([0, 4, 7, 8, 10, 200].into_iter().all(|coefficients| matrix_of(coefficients, Matrix::Bt601).is_none()));
+        assert!([0, 4, 7, 8, 10, 14].into_iter().all(|coefficients| matrix_of(coefficients, Matrix::Bt601).is_none()));
     }
 }

@@ -330,6 +330,34 @@ mod tests {
     }
 
     #[test]
+    fn what_it_reconstructs_is_what_aomdec_shows() {
+        use std::process::Command;
+        if Command::new("aomdec").arg("--help").output().is_err() {
+            println!("skipped: aomdec is not installed");
+            return;
+        }
+        for (size, speed) in [(Size::new(66, 50), 10), (Size::new(35, 21), 6), (Size::new(130, 98), 8)] {
+            let mut encoder = Encoder::open(config(size, speed)).expect("opens");
+            let (mut stream, mut truth) = (Vec::new(), Vec::new());
+            encode(
+                &mut encoder,
+                8,
+                |_, frame| frame == 5,
+                |_, data, shown, _| {
+                    stream.extend_from_slice(data);
+                    truth.extend_from_slice(shown.data());
+                },
+            );
+            let path = std::env::temp_dir().join(format!("conclave-rav1e-{}-{size}.obu", std::process::id()));
+            std::fs::write(&path, &stream).expect("writes");
+            let output = Command::new("aomdec").args(["--rawvideo", "-o", "-"]).arg(&path).output().expect("runs");
+            std::fs::remove_file(&path).expect("removes");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.stdout == truth, "{size}: {} bytes for {}", output.stdout.len(), truth.len());
+        }
+    }
+
+    #[test]
     fn every_corner_of_the_configuration_encodes_what_dav1d_shows() {
         let (slow, fast) = (config(Size::new(96, 80), 9), config(Size::new(300, 140), 10));
         let corners = [
@@ -390,7 +418,7 @@ mod tests {
                 }
                 assert_eq!(at, data.len());
                 assert_eq!(types[0], 2, "a temporal delimiter opens it");
-                assert_eq!(types[1..].contains(&2), false);
+                assert!(!types[1..].contains(&2));
                 assert_eq!(types.contains(&1), info.keyframe, "a sequence header on key frames");
             },
         );
