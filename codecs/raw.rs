@@ -400,6 +400,16 @@ mod tests {
     }
 
     #[test]
+    fn an_av1_decoder_passes_over_it() {
+        let mut decoder = crate::dav1d::Decoder::open(crate::dav1d::Config::default()).expect("opens");
+        let mut encoder = open(64, 48);
+        for frame in 0..5 {
+            decoder.submit(&encode(&mut encoder, frame, false).1, frame).expect("well-formed");
+            assert_eq!(decoder.poll(&mut Picture::new(Size::new(1, 1), Color::default())).expect("well-formed"), None);
+        }
+    }
+
+    #[test]
     fn ten_minutes_pass() {
         let (mut encoder, mut decoder) = (open(640, 360), Decoder::new());
         let pictures: Vec<_> = (0..8).map(|seed| scene(Size::new(640, 360), seed)).collect();
