@@ -1,1 +1,125 @@
-//! control
+//! The one edge that runs backwards: what the receiving side and the network want of the sending side.
+//!
+//! A wish is a state, not a message: the latest one replaces those not yet taken, and a hundred requests for a key
+//! frame between two frames make one. So the edge is a handful of atomics that can neither fill up nor block.
+
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// What was wished since the sender last asked. Fields are independent of each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Control {
+    /// The next frame must be a key frame.
+    pub keyframe: bool,
+    /// Target of the encoders, in bits a second.
+    pub bitrate: Option<u32>,
+    /// Share of packets that in-band redundancy should survive, in percent.
+    pub loss: Option<u8>,
+    /// Seal from the next frame on under the keys of this epoch.
+    pub epoch: Option<u64>,
+}
+
+/// A handle to the edge; clones share it. Whoever receives feedback writes, the sender takes before each frame.
+#[derive(Clone)]
+pub struct Edge(Arc<Wishes>);
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Edge {
+    /// An edge without a wish.
+    pub fn new() -> Self {
+        Self(Arc::new(Wishes {
+            keyframe: AtomicBool::new(false),
+            keyframes: AtomicU64::new(0),
+            bitrate: AtomicU32::new(NO_BITRATE),
+            loss: AtomicU32::new(NO_LOSS),
+            epoch: AtomicU64::new(NO_EPOCH),
+        }))
+    }
+
+    /// Wishes for a key frame.
+    pub fn request_keyframe(&self) {
+        self.0.keyframes.fetch_add(1, Ordering::Relaxed);
+        self.0.keyframe.swap(true, Ordering::Release);
+    }
+
+    /// Wishes for a target in bits a second; `u32::MAX` counts as one bit less.
+    pub fn set_bitrate(&self, bits_per_second: u32) {
+        self.0.bitrate.swap(bits_per_second.min(NO_BITRATE - 1), Ordering::Release);
+    }
+
+    /// Reports the loss that redundancy should survive; above 100 percent counts as 100.
+    pub fn set_loss(&self, percent: u8) {
+        self.0.loss.swap(u32::from(percent.min(100)), Ordering::Release);
+    }
+
+    /// Wishes for the keys of `epoch`; `u64::MAX` is no epoch and wishes for nothing.
+    pub fn set_epoch(&self, epoch: u64) {
+        self.0.epoch.swap(epoch, Ordering::Release);
+    }
+
+    /// Takes the wishes and leaves none. A wish made meanwhile is in this answer or in the next, never in neither.
+    /// What its maker wrote before wishing (the keys of an epoch) is visible to the taker.
+    pub fn take(&self) -> Control {
+        let bitrate = self.0.bitrate.swap(NO_BITRATE, Ordering::Acquire);
+        let loss = self.0.loss.swap(NO_LOSS, Ordering::Acquire);
+        let epoch = self.0.epoch.swap(NO_EPOCH, Ordering::Acquire);
+        Control {
+            keyframe: self.0.keyframe.swap(false, Ordering::Acquire),
+            bitrate: (bitrate != NO_BITRATE).then_some(bitrate),
+            loss: u8::try_from(loss).ok(),
+            epoch: (epoch != NO_EPOCH).then_some(epoch),
+        }
+    }
+
+    /// Key frames wished for since the beginning, those that fell together counted each.
+    pub fn keyframes_requested(&self) -> u64 {
+        self.0.keyframes.load(Ordering::Relaxed)
+    }
+}
+
+/// Every access is a swap, so that each wish has one taker or one successor.
+struct Wishes {
+    keyframe: AtomicBool,
+    keyframes: AtomicU64,
+    bitrate: AtomicU32,
+    loss: AtomicU32,
+    epoch: AtomicU64,
+}
+
+const NO_BITRATE: u32 = u32::MAX;
+const NO_LOSS: u32 = u32::MAX;
+const NO_EPOCH: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_wish_counts_and_is_taken_once() {
+        let edge = Edge::new();
+        assert_eq!(edge.take(), Control::default());
+        let receiver = edge.clone();
+        receiver.set_bitrate(500_000);
+        receiver.set_bitrate(300_000);
+        receiver.request_keyframe();
+        receiver.request_keyframe();
+        receiver.set_epoch(0);
+        receiver.set_loss(130);
+        let wanted = Control { keyframe: true, bitrate: Some(300_000), loss: Some(100), epoch: Some(0) };
+        assert_eq!(edge.take(), wanted);
+        assert_eq!(edge.take(), Control::default());
+        assert_eq!(edge.keyframes_requested(), 2);
+    }
+
+    #[test]
+    fn the_greatest_values_are_no_panic() {
+        let edge = Edge::new();
+        edge.set_bitrate(u32::MAX);
+        edge.set_epoch(u64::MAX);
+        assert_eq!(edge.take(), Control { bitrate: Some(u32::MAX - 1), ..Control::default() });
+    }
+}

@@ -19,5 +19,6 @@ pub mod recover;
 pub mod rtp;
 pub mod send;
 pub mod stats;
+mod sync;
 pub mod time;
 pub mod transcode;
