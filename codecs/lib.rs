@@ -3,14 +3,17 @@
 //! Encoders and decoders are submitted to and polled. An encoder states how many later frames it needs before it
 //! returns a frame ([`VideoEncoder::max_lag`]); a live session refuses any value above 0.
 
+pub mod candidates;
 pub mod color;
 pub mod container;
 pub mod dav1d;
+pub mod metrics;
 pub mod opus;
 pub mod picture;
 pub mod rav1e;
 pub mod raw;
 
+pub use candidates::{Config, Session, Target, open_encoder};
 pub use color::{Color, Matrix, Range};
 pub use picture::{Picture, Plane, Size};
 
@@ -157,5 +160,32 @@ pub enum CodecError {
         codec: &'static str,
         /// What it said.
         what: String,
+    },
+    /// A live session was asked to use an encoder that waits for later frames.
+    #[error(
+        "{codec} returns frame N only after {max_lag} later frames, and a live session waits for none; take {fits}, \
+         or run the session offline"
+    )]
+    Lag {
+        /// The encoder that was refused.
+        codec: &'static str,
+        /// Its lag in frames.
+        max_lag: u32,
+        /// Names of those that a live session takes.
+        fits: String,
+    },
+    /// No candidate has this name.
+    #[error("no encoder is called {name:?}; this build has {known}, or say auto")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Every candidate refused.
+    #[error("no encoder opened; tried {tried}")]
+    NoneOpened {
+        /// Each candidate with its reason.
+        tried: String,
     },
 }

@@ -1,1 +1,229 @@
-//! send
+//! The sending half of a meeting, sans-IO: encoded frames in, datagrams out.
+//!
+//! [`Sender`] seals each frame, cuts it into packets, keeps them for retransmission, answers the receiver's RTCP and
+//! writes sender reports. It is told `now`, reads no clock and never waits. Wishes of the receiving side (a key frame,
+//! a bitrate) land on the [`Edge`] that the encoder stage reads.
+
+use crate::control::Edge;
+use crate::e2ee::{Context, KeyError, KeySource, SealError, SealStats, Sealer};
+use crate::frame::{Encoded, Kind, MAX_PACKET, Packet, Sealed};
+use crate::ledger::Stage;
+use crate::recover::history::History;
+use crate::rtp::packetize::{self, Packetizer};
+use crate::rtp::rtcp;
+use crate::time::{Stopwatch, Time};
+
+/// One outgoing stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// SSRC.
+    pub id: u32,
+    /// The media, which also names the key.
+    pub kind: Kind,
+    /// RTP payload type, 0 to 127.
+    pub payload_type: u8,
+}
+
+/// What a sender is opened with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The streams; frames name theirs in their header.
+    pub streams: Vec<Stream>,
+    /// Largest datagram in bytes, 200 to 1500.
+    pub mtu: usize,
+    /// Stamps from a running or a still watch.
+    pub watch: Stopwatch,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { streams: Vec::new(), mtu: 1200, watch: Stopwatch::still() }
+    }
+}
+
+/// Why a frame was not sent, or a sender not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The frame names a stream that was not declared.
+    #[error("stream {0:#x} is not among the sender's streams: declare it in `send::Config`")]
+    Stream(u32),
+    /// The key source has no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The frame was not sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The frame was not cut into packets.
+    #[error(transparent)]
+    Packetize(#[from] packetize::Error),
+    /// The configuration cannot work.
+    #[error("a datagram of {0} bytes is outside 200 to 1500: 1200 fits every path")]
+    Mtu(usize),
+}
+
+/// What a sender has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// Frames that went out.
+    pub frames: u64,
+    /// Media packets that went out for the first time.
+    pub packets: u64,
+    /// Bytes of those, RTP headers included.
+    pub bytes: u64,
+    /// Packets sent again.
+    pub resent: u64,
+    /// Packets asked for that were too old or asked for too often.
+    pub not_resent: u64,
+    /// Key frames asked for by the receiver.
+    pub keyframe_requests: u64,
+    /// RTCP datagrams that could not be read.
+    pub malformed: u64,
+}
+
+/// Time between two sender reports.
+const REPORT_US: u64 = 1_000_000;
+
+/// Packets kept for retransmission, per stream.
+const KEPT: usize = 1024;
+
+struct Outgoing {
+    stream: Stream,
+    sealer: Sealer,
+    packetizer: Packetizer,
+    history: History,
+    next_report: Time,
+}
+
+/// See the module.
+pub struct Sender {
+    streams: Vec<Outgoing>,
+    edge: Edge,
+    stats: Stats,
+    watch: Stopwatch,
+}
+
+impl Sender {
+    /// A sender with a key of `keys` for each stream.
+    pub fn new(config: Config, keys: &mut (impl KeySource + ?Sized)) -> Result<Self, SendError> {
+        if !(200..=MAX_PACKET).contains(&config.mtu) {
+            return Err(SendError::Mtu(config.mtu));
+        }
+        let open = |stream: &Stream| {
+            let context = Context::of(stream.kind);
+            Ok(Outgoing {
+                stream: *stream,
+                sealer: Sealer::new(keys, context)?,
+                packetizer: Packetizer::new(packetize::Config {
+                    ssrc: stream.id,
+                    payload_type: stream.payload_type,
+                    mtu: config.mtu,
+                    ..packetize::Config::default()
+                }),
+                history: History::new(KEPT),
+                next_report: Time(0),
+            })
+        };
+        let streams = config.streams.iter().map(open).collect::<Result<_, SendError>>()?;
+        Ok(Self { streams, edge: Edge::new(), stats: Stats::default(), watch: config.watch })
+    }
+
+    /// Where the wishes of the receiving side land.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// Seals `frame` and gives its datagrams to `out`. The sealed frame comes back, so that its buffer is used again.
+    pub fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn FnMut(&Packet)) -> Result<Sealed, SendError> {
+        self.watch.begin(now);
+        let id = frame.header.stream;
+        let outgoing = self.streams.iter_mut().find(|o| o.stream.id == id).ok_or(SendError::Stream(id))?;
+        let mut sealed = outgoing.sealer.seal(frame)?;
+        sealed.ledger.stamp(Stage::Seal, self.watch.read());
+        let rtp_time = media_ticks(sealed.captured, outgoing.stream.kind) as u32;
+        let (history, stats) = (&mut outgoing.history, &mut self.stats);
+        outgoing.packetizer.packetize(&sealed, rtp_time, &mut |packet: Packet| {
+            stats.packets += 1;
+            stats.bytes += packet.as_slice().len() as u64;
+            out(&packet);
+            history.store(packet, now);
+        })?;
+        sealed.ledger.stamp(Stage::Packetize, self.watch.read());
+        sealed.ledger.stamp(Stage::Send, self.watch.read());
+        self.stats.frames += 1;
+        Ok(sealed)
+    }
+
+    /// Takes one RTCP datagram of the receiver. Retransmissions go to `out`.
+    pub fn feedback(&mut self, datagram: &[u8], now: Time, out: &mut dyn FnMut(&Packet)) {
+        for message in rtcp::parse(datagram) {
+            match message {
+                Ok(rtcp::Message::Nack(nack)) => {
+                    let Some(outgoing) = self.streams.iter_mut().find(|o| o.stream.id == nack.media_ssrc) else { continue };
+                    for sequence in nack.sequences() {
+                        match outgoing.history.resend(sequence, now) {
+                            Some(packet) => {
+                                self.stats.resent += 1;
+                                out(packet);
+                            }
+                            None => self.stats.not_resent += 1,
+                        }
+                    }
+                }
+                Ok(rtcp::Message::Pli(_)) => {
+                    self.stats.keyframe_requests += 1;
+                    self.edge.request_keyframe();
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    self.stats.malformed += 1;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes the reports that are due.
+    pub fn tick(&mut self, now: Time, out: &mut dyn FnMut(&Packet)) {
+        for outgoing in self.streams.iter_mut().filter(|o| o.next_report <= now) {
+            outgoing.next_report = now.plus(REPORT_US);
+            let report = rtcp::SenderReport {
+                ssrc: outgoing.stream.id,
+                ntp: ntp(now),
+                rtp_time: media_ticks(now, outgoing.stream.kind) as u32,
+                packets: outgoing.packetizer.packets() as u32,
+                octets: outgoing.packetizer.octets() as u32,
+            };
+            let mut packet = Packet::empty();
+            if let Some(len) = report.write(packet.spare()) {
+                packet.set_len(len);
+                out(&packet);
+            }
+        }
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What the sealer of a stream has done.
+    pub fn seal_stats(&self, stream: u32) -> Option<&SealStats> {
+        self.streams.iter().find(|o| o.stream.id == stream).map(|o| o.sealer.stats())
+    }
+}
+
+/// RTP clock of a kind of media: 48 kHz for Opus (RFC 7587), 90 kHz for video.
+pub const fn clock_rate(kind: Kind) -> u64 {
+    if kind.is_audio() { 48_000 } else { 90_000 }
+}
+
+/// A session time in units of the kind's RTP clock.
+pub(crate) const fn media_ticks(at: Time, kind: Kind) -> u64 {
+    at.0 * (clock_rate(kind) / 1000) / 1000
+}
+
+/// A session time as a 32.32 NTP timestamp (RFC 3550 §4); the epoch is the start of the session.
+pub(crate) const fn ntp(at: Time) -> u64 {
+    (at.0 / 1_000_000) << 32 | ((at.0 % 1_000_000) << 32) / 1_000_000
+}

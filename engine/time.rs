@@ -36,3 +36,37 @@ impl Clock {
         Time(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 }
+
+/// Fine time for ledger stamps, and for nothing else: no decision of a core depends on it.
+///
+/// A core calls [`Stopwatch::begin`] with the `now` it was told. A *running* stopwatch then adds what really passed
+/// since, so that the cost of a stage shows even in virtual time; a *still* one reads `now`, so that ledgers replay.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stopwatch {
+    base: Time,
+    running: Option<std::time::Instant>,
+    runs: bool,
+}
+
+impl Stopwatch {
+    /// Reads the time it was told.
+    pub fn still() -> Self {
+        Self::default()
+    }
+
+    /// Adds the real time since it was told.
+    pub fn running() -> Self {
+        Self { runs: true, ..Self::default() }
+    }
+
+    /// The core was told `now`.
+    pub fn begin(&mut self, now: Time) {
+        self.base = now;
+        self.running = self.runs.then(std::time::Instant::now);
+    }
+
+    /// The time for a stamp.
+    pub fn read(&self) -> Time {
+        self.base.plus(self.running.map_or(0, |at| at.elapsed().as_micros() as u64))
+    }
+}

@@ -1,1 +1,27 @@
-//! e2ee
+//! Sealing and opening: between the encoder and the packetizer, and between the depacketizer and the decoder.
+//!
+//! Every encoded frame becomes one SFrame ciphertext (RFC 9605, AES-256-GCM), whole, before it is cut into packets.
+//! [`Sealer`] is the only maker of [`crate::frame::Sealed`], [`Opener`] the only maker of [`crate::frame::Opened`];
+//! both take their keys from a [`KeySource`]. [`sframe`] has the same operations on arbitrary bytes, for other clients
+//! of RFC 9605 and for test vectors.
+//!
+//! The files in the order of the data: [`source`] → [`keys`] → [`record`] → [`header`] → [`aead`] → [`seal`], and back
+//! through [`open`] with [`replay`] and `hold`.
+
+pub mod aead;
+pub mod header;
+mod hold;
+pub mod keys;
+pub mod open;
+pub mod record;
+pub mod replay;
+pub mod seal;
+pub mod sframe;
+pub mod source;
+
+pub use aead::{Aead, AesGcm, AwsLc};
+pub use keys::{BaseKey, Context, KeyError, KeyId, OpenKey, SealKey, Suite};
+pub use open::{Event, OpenError, OpenStats, Opener, Reason, Rejected};
+pub use record::Padding;
+pub use seal::{SealError, SealStats, Sealer};
+pub use source::{DynKeys, KeySource, StaticKeys};

@@ -1,2 +1,68 @@
-//! cli
-fn main() {}
+//! The `conclave` command: a client of the public API and of nothing else.
+//!
+//! Data goes to stdout, progress and logs to stderr. A failure is one line with its cause and a hint, and exit code 2
+//! where the caller can mend it.
+
+mod bench;
+mod demo;
+mod input;
+mod probe;
+mod report;
+mod table;
+mod transcode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "conclave", version, about = "A media engine for low-latency, end-to-end-encrypted meetings")]
+struct Cli {
+    /// One JSON object on stdout instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What this machine can do and, for each thing it cannot, why not.
+    Probe,
+    /// A whole meeting in one process, through a simulated network.
+    Demo(demo::Args),
+    /// Offline: decode, convert, encode, (seal, open), container.
+    Transcode(transcode::Args),
+    /// The matrix of codec, encryption, queue, convert and pipeline throughput.
+    Bench(bench::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Probe => probe::run(cli.json),
+        Command::Demo(args) => demo::run(args, cli.json),
+        Command::Transcode(args) => transcode::run(args, cli.json),
+        Command::Bench(args) => bench::run(args, cli.json),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("conclave: {}", one_line(&error));
+            std::process::ExitCode::from(2)
+        }
+    }
+}
+
+/// The causes of an error, outermost first, each said once, on one line.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.iter().any(|earlier| earlier.contains(&cause)) {
+            said.push(cause);
+        }
+    }
+    said.join(": ").replace('\n', " ")
+}

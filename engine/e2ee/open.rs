@@ -1,0 +1,337 @@
+//! From an arrived frame to an authenticated one, in the order of E2EE.md §4: strict header → key by table → replay
+//! screen → open in place → on failure wipe and count → record → hand out.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::aead::{Aead, AwsLc, TAG};
+use super::header;
+use super::hold::{Held, Hold};
+use super::keys::{KeyId, OpenKey, Suite};
+use super::record::{Inner, metadata};
+use super::replay::{Seen, Window};
+use super::sframe::{self, wipe};
+use super::source::{DynKeys, KeySource};
+use crate::frame::{Arrived, Buffer, Opened};
+use crate::time::Time;
+
+/// Opens the frames of all senders of a group.
+pub struct Opener<S = DynKeys, A = AwsLc> {
+    source: S,
+    slots: BTreeMap<u32, Slot<A>>,
+    hold: Hold,
+    events: Events,
+    stats: OpenStats,
+}
+
+/// A frame could not be opened. Why is not said: an attacker would learn from it. [`OpenStats`] counts the reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the frame could not be opened")]
+pub struct OpenError;
+
+/// A frame that was not handed out.
+pub struct Rejected {
+    /// All that is said about it.
+    pub error: OpenError,
+    /// Its buffer, content overwritten with zeros, for the next frame.
+    pub payload: Buffer,
+    /// A copy waits for its key and may still come out of [`Opener::released`].
+    pub held: bool,
+}
+
+impl std::fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rejected").field("error", &self.error).field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+/// What became of the frames. `arrived` is the sum of `opened`, `malformed`, `missing_key`, `replayed`, `too_old`,
+/// `tampered` and `waiting`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct OpenStats {
+    /// Frames given to [`Opener::open`].
+    pub arrived: u64,
+    /// Frames handed out.
+    pub opened: u64,
+    /// Header not strict, too short, media kind and key context apart, or an authenticated inner header that lies.
+    pub malformed: u64,
+    /// No key for the key id, and not or no longer held.
+    pub missing_key: u64,
+    /// Counter seen before.
+    pub replayed: u64,
+    /// Counter behind the window.
+    pub too_old: u64,
+    /// Not authentic.
+    pub tampered: u64,
+    /// Frames that wait for their key now.
+    pub waiting: u64,
+    /// Of `missing_key`: sender not in the group.
+    pub unknown_leaf: u64,
+    /// Of `missing_key`: no room to hold it.
+    pub hold_full: u64,
+    /// Of `missing_key`: held until its time was over.
+    pub hold_expired: u64,
+    /// Of all frames: were held for a time.
+    pub held: u64,
+    /// Events not told, as one of the kind was told within the second or too many waited.
+    pub events_dropped: u64,
+}
+
+/// Something the receiver should tell its user or act upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The stream, as the unauthenticated frame named it.
+    pub stream: u32,
+    /// The sender that the key id names.
+    pub leaf: u16,
+    /// The key id.
+    pub key_id: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why there is an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A member's frames were dropped as their key did not come in time: ask for a key frame once it has.
+    MissingKey,
+    /// Frames under a member's key were forged or damaged.
+    Tampered,
+}
+
+impl<S: KeySource> Opener<S> {
+    /// An opener over the keys of `source`.
+    pub fn new(source: S) -> Self {
+        Self::on_arm(source)
+    }
+}
+
+impl<S: KeySource, A: Aead> Opener<S, A> {
+    /// Like [`Opener::new`], on the cipher `A`.
+    pub fn on_arm(source: S) -> Self {
+        Self {
+            source,
+            slots: BTreeMap::new(),
+            hold: Hold::default(),
+            events: Events::default(),
+            stats: OpenStats::default(),
+        }
+    }
+
+    /// Opens a frame in its own buffer. Allocates only at the first frame of a key and where a frame must wait.
+    ///
+    /// # Errors
+    /// [`Rejected`] gives the wiped buffer back; a failure changes no key and no window.
+    pub fn open(&mut self, frame: Arrived, now: Time) -> Result<Opened, Rejected> {
+        self.stats.arrived += 1;
+        self.expire(now);
+        self.attempt(frame, now, true)
+    }
+
+    /// The source has other keys than before: frames whose key has come are ready for [`Opener::released`], and keys
+    /// that the source withdrew are erased.
+    pub fn keys_changed(&mut self) {
+        let source = &self.source;
+        self.slots.retain(|_, slot| {
+            slot.keys.retain(|key| source.opens(KeyId::unpack(key.key_id())));
+            !slot.keys.is_empty()
+        });
+        self.hold.sort(|key_id| source.opens(KeyId::unpack(key_id)));
+    }
+
+    /// The next held frame whose key has come since, opened; to be called until `None` after [`Opener::keys_changed`].
+    /// Also lets go of frames that have waited too long, so it may be called at any time.
+    pub fn released(&mut self, now: Time) -> Option<Opened> {
+        self.expire(now);
+        while let Some(held) = self.hold.ready() {
+            self.stats.waiting -= 1;
+            if let Ok(opened) = self.attempt(held.into_frame(), now, false) {
+                return Some(opened);
+            }
+        }
+        None
+    }
+
+    /// The next event.
+    pub fn event(&mut self) -> Option<Event> {
+        self.events.waiting.pop_front()
+    }
+
+    /// What became of the frames so far.
+    pub fn stats(&self) -> &OpenStats {
+        &self.stats
+    }
+
+    /// Where the keys come from, to be changed; [`Opener::keys_changed`] is called afterwards.
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    fn attempt(&mut self, mut frame: Arrived, now: Time, may_hold: bool) -> Result<Opened, Rejected> {
+        let mut held = false;
+        match self.authenticate(&mut frame) {
+            Ok((header, inner)) => {
+                self.stats.opened += 1;
+                let Arrived { mut payload, header: outer, ledger } = frame;
+                payload.truncate(inner.payload.end);
+                payload.consume(inner.payload.start);
+                return Ok(Opened {
+                    payload,
+                    header: outer,
+                    captured: inner.captured,
+                    structure: inner.structure,
+                    counter: header.counter,
+                    key_id: header.key_id,
+                    ledger,
+                });
+            }
+            Err(Cause::Malformed) => self.stats.malformed += 1,
+            Err(Cause::Replayed) => self.stats.replayed += 1,
+            Err(Cause::TooOld) => self.stats.too_old += 1,
+            Err(Cause::Tampered(key_id)) => {
+                self.stats.tampered += 1;
+                self.tell(frame.header.stream, key_id, Reason::Tampered, now);
+            }
+            Err(Cause::MissingKey(key_id)) => held = self.without_key(key_id, &frame, now, may_hold),
+        }
+        wipe(&mut frame.payload);
+        Err(Rejected { error: OpenError, payload: frame.payload, held })
+    }
+
+    /// Everything up to the point where the plaintext may be believed.
+    fn authenticate(&mut self, frame: &mut Arrived) -> Result<(header::Header, Inner), Cause> {
+        let bytes = frame.payload.as_slice();
+        let (header, header_len) = header::Header::read(bytes).ok_or(Cause::Malformed)?;
+        let id = KeyId::unpack(header.key_id);
+        if bytes.len() < header_len + TAG || !id.context.carries(frame.header.kind) {
+            return Err(Cause::Malformed);
+        }
+        let (window, key) = self.slot(id).ok_or(Cause::MissingKey(header.key_id))?;
+        match window.check(header.counter) {
+            Seen::Fresh => {}
+            Seen::Replayed => return Err(Cause::Replayed),
+            Seen::TooOld => return Err(Cause::TooOld),
+        }
+        if !sframe::open(key, header, header_len, &metadata(&frame.header), &mut frame.payload) {
+            return Err(Cause::Tampered(header.key_id));
+        }
+        window.record(header.counter);
+        let inner = Inner::read(frame.payload.as_slice()).ok_or(Cause::Malformed)?;
+        Ok((header, inner))
+    }
+
+    /// The window and the one key of `id`, derived at its first frame if the source has it. A forged id makes nothing
+    /// that a genuine one of the group would not.
+    fn slot(&mut self, id: KeyId) -> Option<(&mut Window, &OpenKey<A>)> {
+        let packed = id.pack()?;
+        // Counters run on across ratchet steps, so the window belongs to everything but the step.
+        let place = (packed & 0x1f_ffff) as u32;
+        let known = self.slots.get(&place).and_then(|slot| slot.keys.iter().position(|key| key.key_id() == packed));
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let base = self.source.receiving(id)?;
+                let key = OpenKey::derive(Suite::Aes256GcmSha512, packed, &base).ok()?;
+                let slot = self.slots.entry(place).or_default();
+                if slot.keys.len() == MAX_STEPS {
+                    slot.keys.retain(|key| self.source.opens(KeyId::unpack(key.key_id())));
+                }
+                if slot.keys.len() == MAX_STEPS {
+                    return None;
+                }
+                slot.keys.push(key);
+                slot.keys.len() - 1
+            }
+        };
+        let slot = self.slots.get_mut(&place)?;
+        Some((&mut slot.window, &slot.keys[index]))
+    }
+
+    /// Holds a frame of a member or counts it as lost. `true`: held.
+    fn without_key(&mut self, key_id: u64, frame: &Arrived, now: Time, may_hold: bool) -> bool {
+        if !self.source.knows(KeyId::unpack(key_id).leaf) {
+            self.stats.missing_key += 1;
+            self.stats.unknown_leaf += 1;
+            return false;
+        }
+        if may_hold && self.hold.put(key_id, frame, now) {
+            self.stats.held += 1;
+            self.stats.waiting += 1;
+            return true;
+        }
+        self.stats.missing_key += 1;
+        self.stats.hold_full += u64::from(may_hold);
+        self.tell(frame.header.stream, key_id, Reason::MissingKey, now);
+        false
+    }
+
+    /// Lets go of frames that have waited too long.
+    fn expire(&mut self, now: Time) {
+        while let Some(Held { key_id, header, .. }) = self.hold.expire(now) {
+            self.stats.waiting -= 1;
+            self.stats.missing_key += 1;
+            self.stats.hold_expired += 1;
+            self.tell(header.stream, key_id, Reason::MissingKey, now);
+        }
+    }
+
+    fn tell(&mut self, stream: u32, key_id: u64, reason: Reason, now: Time) {
+        let event = Event { stream, leaf: KeyId::unpack(key_id).leaf, key_id, reason };
+        if !self.events.put(event, now) {
+            self.stats.events_dropped += 1;
+        }
+    }
+}
+
+/// Why a frame fails, inside.
+enum Cause {
+    Malformed,
+    MissingKey(u64),
+    Replayed,
+    TooOld,
+    Tampered(u64),
+}
+
+/// What is kept of one sender's context in one epoch.
+struct Slot<A> {
+    window: Window,
+    keys: Vec<OpenKey<A>>,
+}
+
+impl<A> Default for Slot<A> {
+    fn default() -> Self {
+        Self { window: Window::default(), keys: Vec::new() }
+    }
+}
+
+/// Ratchet steps of one context held at a time; receivers accept -6 to +2 s in steps of 4 s, which are three.
+const MAX_STEPS: usize = 4;
+
+/// Events not yet taken, at most one per stream, sender, reason and second.
+#[derive(Default)]
+struct Events {
+    waiting: VecDeque<Event>,
+    told: VecDeque<(Event, Time)>,
+}
+
+impl Events {
+    fn put(&mut self, event: Event, now: Time) -> bool {
+        while self.told.front().is_some_and(|(_, at)| now.since(*at) >= SECOND) {
+            self.told.pop_front();
+        }
+        let same = |told: &Event| (told.stream, told.leaf, told.reason) == (event.stream, event.leaf, event.reason);
+        // Each reason has its half, so that forgeries do not silence what is said of keys.
+        let alike = self.told.iter().filter(|(told, _)| told.reason == event.reason).count();
+        if alike == MAX_EVENTS / 2 || self.told.iter().any(|(told, _)| same(told)) {
+            return false;
+        }
+        if self.waiting.len() == MAX_EVENTS {
+            self.waiting.pop_front();
+        }
+        self.told.push_back((event, now));
+        self.waiting.push_back(event);
+        true
+    }
+}
+
+const MAX_EVENTS: usize = 64;
+const SECOND: u64 = 1_000_000;

@@ -1,0 +1,220 @@
+//! Convert and encode: the stage between capture and [`crate::send::Sender`].
+//!
+//! [`Video`] owns the converter and the encoder, remembers what is inside the encoder, and returns [`Encoded`] frames
+//! with their stamps. [`Audio`] does the same for Opus. Both reuse the buffers that are given back to them.
+
+use conclave_codecs::{AudioEncoder, CodecError, Color, EncodedInfo, FrameInput, Picture, Session, Size, VideoEncoder};
+
+use crate::control::Edge;
+use crate::frame::{Buffer, Encoded, Header, Kind, Structure};
+use crate::gpu::{Converter, GpuError, Source};
+use crate::ledger::{Ledger, Stage};
+use crate::pool::Pool;
+use crate::rtp::descriptor;
+use crate::time::{Stopwatch, Time};
+
+/// Why a picture or a sound was not encoded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The picture could not be converted.
+    #[error(transparent)]
+    Convert(#[from] GpuError),
+    /// The codec refused.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// Frames that may be inside an encoder at once; an encoder with a larger lag is refused.
+const IN_FLIGHT: usize = 64;
+
+/// What the stage remembers of a frame while the encoder has it.
+#[derive(Clone, Copy, Default)]
+struct Pending {
+    frame: u64,
+    captured: Time,
+    ledger: Ledger,
+}
+
+/// Convert and encode of one video stream.
+pub struct Video {
+    stream: u32,
+    kind: Kind,
+    converter: Converter,
+    encoder: Box<dyn VideoEncoder>,
+    size: Size,
+    color: Color,
+    picture: Picture,
+    frame: u64,
+    pending: [Pending; IN_FLIGHT],
+    structure: Structure,
+    pool: Pool<Buffer>,
+    watch: Stopwatch,
+}
+
+/// What [`Video::open`] needs beside the converter and the encoder.
+#[derive(Clone, Copy, Debug)]
+pub struct VideoConfig {
+    /// The stream, which is the RTP SSRC.
+    pub stream: u32,
+    /// Camera or screen.
+    pub kind: Kind,
+    /// Size of the encoded picture.
+    pub size: Size,
+    /// Colour of the encoded picture.
+    pub color: Color,
+    /// Live or offline.
+    pub session: Session,
+    /// Stamps from a running or a still watch.
+    pub watch: Stopwatch,
+}
+
+impl Video {
+    /// Puts converter and encoder together; a live session refuses an encoder with lag.
+    pub fn open(config: VideoConfig, converter: Converter, encoder: Box<dyn VideoEncoder>) -> Result<Self, EncodeError> {
+        conclave_codecs::candidates::admit(&*encoder, config.session, IN_FLIGHT as u32)?;
+        Ok(Self {
+            stream: config.stream,
+            kind: config.kind,
+            converter,
+            encoder,
+            size: config.size,
+            color: config.color,
+            picture: Picture::new(config.size, config.color),
+            frame: 0,
+            pending: [Pending::default(); IN_FLIGHT],
+            structure: descriptor::single_layer_structure(config.size),
+            pool: Pool::new(8, || Buffer::with_capacity(config.size.area() / 4)),
+            watch: config.watch,
+        })
+    }
+
+    /// Takes one captured picture. It is frame number `returned value`, counted from 0.
+    pub fn submit(&mut self, source: Source<'_>, edge: &Edge, now: Time) -> Result<u64, EncodeError> {
+        self.watch.begin(now);
+        let mut ledger = Ledger::default();
+        ledger.stamp(Stage::Capture, now);
+        self.converter.convert(source, self.size, self.color, None, &mut self.picture)?;
+        ledger.stamp(Stage::Convert, self.watch.read());
+        let wish = edge.take();
+        if let Some(bits) = wish.bitrate {
+            self.encoder.set_bitrate(bits)?;
+        }
+        let frame = self.frame;
+        self.pending[frame as usize % IN_FLIGHT] = Pending { frame, captured: now, ledger };
+        self.encoder.submit(&self.picture, FrameInput { frame, keyframe: wish.keyframe })?;
+        self.frame += 1;
+        Ok(frame)
+    }
+
+    /// The converted picture that was submitted last.
+    pub fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// The next finished frame; `None` when the encoder wants more input.
+    pub fn poll(&mut self) -> Result<Option<Encoded>, EncodeError> {
+        let mut payload = self.pool.take();
+        match self.encoder.poll(payload.tail()) {
+            Ok(Some(info)) => Ok(Some(self.finish(payload, info))),
+            other => {
+                payload.clear();
+                self.pool.give(payload);
+                Ok(other.map(|_| None)?)
+            }
+        }
+    }
+
+    /// No more input follows: `poll` then returns what is held back.
+    pub fn flush(&mut self) -> Result<(), EncodeError> {
+        Ok(self.encoder.flush()?)
+    }
+
+    /// What a decoder must show for the frame last returned by `poll`.
+    pub fn reconstruction(&mut self, out: &mut Picture) -> bool {
+        self.encoder.reconstruction(out)
+    }
+
+    /// A buffer comes back from the sender.
+    pub fn recycle(&mut self, mut buffer: Buffer) {
+        buffer.clear();
+        self.pool.give(buffer);
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &dyn VideoEncoder {
+        &*self.encoder
+    }
+
+    /// Where the pictures are converted.
+    pub fn converter(&self) -> &Converter {
+        &self.converter
+    }
+
+    fn finish(&mut self, payload: Buffer, info: EncodedInfo) -> Encoded {
+        let Pending { frame, captured, mut ledger } = self.pending[info.frame as usize % IN_FLIGHT];
+        debug_assert_eq!(frame, info.frame);
+        ledger.stamp(Stage::Encode, self.watch.read());
+        let header = Header {
+            stream: self.stream,
+            kind: self.kind,
+            spatial: info.spatial,
+            temporal: info.temporal,
+            template_id: if info.keyframe { 0 } else { 1 },
+            frame_number: info.frame as u16,
+        };
+        let structure = if info.keyframe { self.structure } else { Structure::default() };
+        Encoded { payload, info, header, captured, structure, ledger }
+    }
+}
+
+/// Encoding of one audio stream.
+pub struct Audio {
+    stream: u32,
+    kind: Kind,
+    encoder: Box<dyn AudioEncoder>,
+    frame: u64,
+    pool: Pool<Buffer>,
+    watch: Stopwatch,
+}
+
+impl Audio {
+    /// A stage for `stream`.
+    pub fn new(stream: u32, kind: Kind, encoder: Box<dyn AudioEncoder>, watch: Stopwatch) -> Self {
+        Self { stream, kind, encoder, frame: 0, pool: Pool::new(8, || Buffer::with_capacity(1500)), watch }
+    }
+
+    /// Samples per channel of one packet.
+    pub fn frame_samples(&self) -> usize {
+        self.encoder.frame_samples()
+    }
+
+    /// Encodes one packet's samples, captured at `now`.
+    pub fn encode(&mut self, pcm: &[i16], now: Time) -> Result<Encoded, EncodeError> {
+        self.watch.begin(now);
+        let mut ledger = Ledger::default();
+        ledger.stamp(Stage::Capture, now);
+        let mut payload = self.pool.take();
+        if let Err(error) = self.encoder.encode(pcm, payload.tail()) {
+            self.recycle(payload);
+            return Err(error.into());
+        }
+        ledger.stamp(Stage::Encode, self.watch.read());
+        let info = EncodedInfo { frame: self.frame, keyframe: true, ..EncodedInfo::default() };
+        self.frame += 1;
+        let header =
+            Header { stream: self.stream, kind: self.kind, spatial: 0, temporal: 0, template_id: 0, frame_number: 0 };
+        Ok(Encoded { payload, info, header, captured: now, structure: Structure::default(), ledger })
+    }
+
+    /// The encoder, for its controls.
+    pub fn encoder(&mut self) -> &mut dyn AudioEncoder {
+        &mut *self.encoder
+    }
+
+    /// A buffer comes back from the sender.
+    pub fn recycle(&mut self, mut buffer: Buffer) {
+        buffer.clear();
+        self.pool.give(buffer);
+    }
+}

@@ -1,0 +1,311 @@
+//! Video frames, handed out when everything they depend on has been handed out.
+
+use std::collections::BTreeMap;
+
+use crate::time::Time;
+
+/// Frames held at most.
+const CAPACITY: usize = 128;
+
+/// How long a frame waits for one before it, while that may still be repaired.
+const PATIENCE_US: u64 = 500_000;
+
+/// Frames back that a dependency may reach and still be known as handed out.
+const MEMORY: u64 = 256;
+
+/// What became of an inserted frame.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Insert<T> {
+    /// It waits or can be taken.
+    Held,
+    /// It came twice, or after the stream went on without it.
+    Refused(T),
+    /// There was no room: this older frame went for it.
+    Displaced(T),
+}
+
+/// Counters of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// Frames inserted.
+    pub inserted: u64,
+    /// Frames handed out.
+    pub handed_out: u64,
+    /// Frames that came twice or too late.
+    pub refused: u64,
+    /// Frames dropped because what they depend on never came.
+    pub undecodable: u64,
+    /// Frames dropped for want of room.
+    pub displaced: u64,
+}
+
+struct Held<T> {
+    needs: [u64; 8],
+    need_count: u8,
+    keyframe: bool,
+    since: Time,
+    item: T,
+}
+
+/// Orders the frames of one stream.
+pub struct FrameBuffer<T> {
+    held: BTreeMap<u64, Held<T>>,
+    /// The next frame number that could be handed out.
+    next: u64,
+    /// Bit `n` is set where frame `next - 1 - n` was handed out.
+    done: [u64; MEMORY as usize / 64],
+    started: bool,
+    stuck: bool,
+    dropped: Vec<T>,
+    stats: Stats,
+}
+
+impl<T> Default for FrameBuffer<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> FrameBuffer<T> {
+    /// A buffer that waits for a key frame.
+    pub fn new() -> Self {
+        Self {
+            held: BTreeMap::new(),
+            next: 0,
+            done: [0; _],
+            started: false,
+            stuck: false,
+            dropped: Vec::with_capacity(CAPACITY),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Takes frame `number` (unwrapped), which depends on the frames so many `distances` back.
+    pub fn insert(&mut self, number: u64, distances: &[u16], keyframe: bool, item: T, now: Time) -> Insert<T> {
+        self.stats.inserted += 1;
+        if (self.started && number < self.next) || self.held.contains_key(&number) || distances.len() > 8 {
+            self.stats.refused += 1;
+            return Insert::Refused(item);
+        }
+        let mut needs = [0; 8];
+        for (need, distance) in needs.iter_mut().zip(distances) {
+            *need = number.saturating_sub(u64::from(*distance));
+        }
+        let held = Held { needs, need_count: distances.len() as u8, keyframe, since: now, item };
+        self.held.insert(number, held);
+        if self.held.len() <= CAPACITY {
+            return Insert::Held;
+        }
+        // The oldest frame that is no key frame goes; where all are key frames, the oldest of them.
+        let oldest = self.held.iter().find(|(_, h)| !h.keyframe).or(self.held.iter().next()).map(|(n, _)| *n);
+        self.stats.displaced += 1;
+        self.stuck = true;
+        match oldest.and_then(|n| self.held.remove(&n)) {
+            Some(held) => Insert::Displaced(held.item),
+            None => Insert::Held,
+        }
+    }
+
+    /// The next frame to be decoded. Frames that can no longer be decoded come back from [`FrameBuffer::dropped`].
+    pub fn next(&mut self, now: Time) -> Option<(u64, T)> {
+        loop {
+            let (&number, first) = self.held.iter().next()?;
+            let waited = now.since(first.since) >= PATIENCE_US;
+            if self.ready(number, first) && (number == self.next || !self.started || first.keyframe) {
+                return self.hand_out(number);
+            }
+            // A later key frame needs nothing before it: go on there once patience with the gap has ended.
+            let keyframe = self.held.iter().find(|(_, h)| h.keyframe).map(|(n, _)| *n);
+            if let Some(keyframe) = keyframe.filter(|_| waited || !self.started || self.stuck) {
+                self.drop_before(keyframe);
+                return self.hand_out(keyframe);
+            }
+            // A gap that nobody depends on (a dropped layer) is skipped; its absence shows in the numbers.
+            if self.ready(number, first) && waited {
+                return self.hand_out(number);
+            }
+            if !waited {
+                return None;
+            }
+            self.stuck = true;
+            self.drop_before(number + 1);
+        }
+    }
+
+    /// Decoding cannot go on without a key frame.
+    pub fn needs_keyframe(&self) -> bool {
+        self.stuck || (!self.started && !self.held.is_empty())
+    }
+
+    /// The decoder lost its state: only a key frame helps.
+    pub fn lost_sync(&mut self) {
+        self.stuck = true;
+        self.done = [0; _];
+    }
+
+    /// A frame that was dropped because it cannot be decoded, so that its buffer is used again.
+    pub fn dropped(&mut self) -> Option<T> {
+        self.dropped.pop()
+    }
+
+    /// Counters so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn ready(&self, number: u64, held: &Held<T>) -> bool {
+        if held.keyframe {
+            return true;
+        }
+        self.started
+            && held.need_count > 0
+            && held.needs[..held.need_count as usize].iter().all(|need| *need < number && self.was_handed_out(*need))
+    }
+
+    fn was_handed_out(&self, number: u64) -> bool {
+        let Some(back) = self.next.checked_sub(number + 1) else { return false };
+        back < MEMORY && self.done[back as usize / 64] >> (back % 64) & 1 == 1
+    }
+
+    fn hand_out(&mut self, number: u64) -> Option<(u64, T)> {
+        let held = self.held.remove(&number)?;
+        if held.keyframe {
+            self.done = [0; _];
+            self.stuck = false;
+            self.started = true;
+        }
+        self.advance((number + 1).saturating_sub(self.next));
+        self.next = number + 1;
+        self.done[0] |= 1;
+        self.stats.handed_out += 1;
+        Some((number, held.item))
+    }
+
+    /// Moves the memory of what was handed out by `count` frames.
+    fn advance(&mut self, count: u64) {
+        if count >= MEMORY {
+            self.done = [0; _];
+            return;
+        }
+        for _ in 0..count {
+            let mut carry = 0;
+            for word in &mut self.done {
+                (*word, carry) = (*word << 1 | carry, *word >> 63);
+            }
+        }
+    }
+
+    fn drop_before(&mut self, number: u64) {
+        while self.held.first_key_value().is_some_and(|(n, _)| *n < number) {
+            let Some((_, held)) = self.held.pop_first() else { return };
+            self.stats.undecodable += 1;
+            if self.dropped.len() < CAPACITY {
+                self.dropped.push(held.item);
+            }
+        }
+    }
+}
+
+/// Follows a 16-bit frame number through its wraps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbers {
+    last: Option<u64>,
+}
+
+impl Numbers {
+    /// The full number nearest to the last one. The first number counts from 2^16, so that none falls below 0.
+    pub fn unwrap(&mut self, number: u16) -> u64 {
+        let Some(last) = self.last else {
+            let first = (1 << 16) + u64::from(number);
+            self.last = Some(first);
+            return first;
+        };
+        let step = i64::from(number.wrapping_sub(last as u16) as i16);
+        let full = last.saturating_add_signed(step);
+        self.last = Some(full.max(last));
+        full
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(buffer: &mut FrameBuffer<u64>, number: u64, ms: u64) {
+        let distances: &[u16] = if number == 0 { &[] } else { &[1] };
+        let _ = buffer.insert(number, distances, number == 0, number, Time::from_ms(ms));
+    }
+
+    fn take(buffer: &mut FrameBuffer<u64>, ms: u64) -> Vec<u64> {
+        std::iter::from_fn(|| buffer.next(Time::from_ms(ms)).map(|(n, _)| n)).collect()
+    }
+
+    #[test]
+    fn reordered_frames_come_out_in_order() {
+        let mut buffer = FrameBuffer::new();
+        [2, 0, 3].map(|n| insert(&mut buffer, n, 0));
+        assert_eq!(take(&mut buffer, 1), [0]);
+        insert(&mut buffer, 1, 2);
+        assert_eq!(take(&mut buffer, 2), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_frame_whose_reference_never_came_is_never_handed_out() {
+        let mut buffer = FrameBuffer::new();
+        [0, 2, 3].map(|n| insert(&mut buffer, n, 0));
+        assert_eq!(take(&mut buffer, 10), [0]);
+        assert!(!buffer.needs_keyframe());
+        assert_eq!(take(&mut buffer, 600), []);
+        assert!(buffer.needs_keyframe());
+        let _ = buffer.insert(9, &[], true, 9, Time::from_ms(610));
+        insert(&mut buffer, 10, 620);
+        assert_eq!(take(&mut buffer, 630), [9, 10]);
+        assert!(!buffer.needs_keyframe());
+        assert_eq!(buffer.stats().undecodable, 2);
+    }
+
+    #[test]
+    fn a_layer_nobody_needs_may_be_missing() {
+        let mut buffer = FrameBuffer::new();
+        insert(&mut buffer, 0, 0);
+        let _ = buffer.insert(2, &[2], false, 2, Time(0));
+        assert_eq!(take(&mut buffer, 600), [0, 2]);
+    }
+
+    #[test]
+    fn late_and_double_frames_are_refused() {
+        let mut buffer = FrameBuffer::new();
+        insert(&mut buffer, 0, 0);
+        assert_eq!(take(&mut buffer, 0), [0]);
+        assert_eq!(buffer.insert(0, &[], true, 7, Time(0)), Insert::Refused(7));
+    }
+
+    #[test]
+    fn stays_bounded_and_adds_up_under_random_frames() {
+        let mut buffer = FrameBuffer::new();
+        let mut random = fastrand::Rng::with_seed(3);
+        let (mut out, mut back) = (0, 0);
+        for i in 0..50_000u64 {
+            let number = (i + 40).saturating_sub(random.u64(..80));
+            let distances = [random.u16(..5), random.u16(..300)];
+            let keyframe = random.u8(..) < 3;
+            match buffer.insert(number, &distances, keyframe, i, Time::from_ms(i)) {
+                Insert::Held => {}
+                Insert::Refused(_) | Insert::Displaced(_) => back += 1,
+            }
+            out += take(&mut buffer, i).len() as u64;
+            back += std::iter::from_fn(|| buffer.dropped()).count() as u64;
+            assert!(buffer.held.len() <= CAPACITY);
+        }
+        assert_eq!(out, buffer.stats().handed_out);
+        assert_eq!(buffer.stats().inserted, out + back + buffer.held.len() as u64);
+        assert!(out > 1000);
+    }
+
+    #[test]
+    fn frame_numbers_unwrap_both_ways() {
+        let mut numbers = Numbers::default();
+        let full: Vec<u64> = [65_534, 65_535, 0, 65_533, 1].map(|n| numbers.unwrap(n)).into();
+        assert_eq!(full.iter().map(|n| n - full[0] + 1).collect::<Vec<_>>(), [1, 2, 3, 0, 4]);
+    }
+}

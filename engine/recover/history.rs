@@ -1,0 +1,84 @@
+//! The packets a sender keeps for retransmission: the last so many, by sequence number.
+
+use crate::frame::Packet;
+use crate::time::Time;
+
+/// A packet older than this is not sent again: the receiver has given it up.
+const MAX_AGE_US: u64 = 1_000_000;
+
+/// A packet is sent again at most so often,
+const MAX_RESENDS: u8 = 8;
+
+/// and never twice within this time, which no shorter round trip undercuts by much.
+const MIN_GAP_US: u64 = 15_000;
+
+struct Kept {
+    packet: Packet,
+    sequence: u16,
+    sent: Time,
+    last: Time,
+    resends: u8,
+}
+
+/// A ring of packets. All memory is taken at the start.
+pub struct History {
+    ring: Vec<Option<Kept>>,
+}
+
+impl History {
+    /// Keeps the last `capacity` packets (a power of two, so that sequence numbers wrap evenly).
+    pub fn new(capacity: usize) -> Self {
+        Self { ring: (0..capacity.next_power_of_two()).map(|_| None).collect() }
+    }
+
+    /// Keeps `packet`, an RTP packet sent at `now`, in the place of the one `capacity` packets before it.
+    pub fn store(&mut self, packet: Packet, now: Time) {
+        let Some(bytes) = packet.as_slice().get(2..4) else { return };
+        let sequence = u16::from_be_bytes([bytes[0], bytes[1]]);
+        let slot = usize::from(sequence) % self.ring.len();
+        self.ring[slot] = Some(Kept { packet, sequence, sent: now, last: now, resends: 0 });
+    }
+
+    /// The packet to be sent again; `None` where it is gone, too old, or was sent again just now or too often.
+    pub fn resend(&mut self, sequence: u16, now: Time) -> Option<&Packet> {
+        let slot = usize::from(sequence) % self.ring.len();
+        let kept = self.ring[slot].as_mut().filter(|k| k.sequence == sequence)?;
+        if now.since(kept.sent) > MAX_AGE_US || kept.resends >= MAX_RESENDS || now.since(kept.last) < MIN_GAP_US {
+            return None;
+        }
+        kept.resends += 1;
+        kept.last = now;
+        Some(&kept.packet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(sequence: u16) -> Packet {
+        let [high, low] = sequence.to_be_bytes();
+        Packet::new(&[0x80, 96, high, low, 1]).expect("short")
+    }
+
+    #[test]
+    fn keeps_the_newest_and_forgets_the_oldest() {
+        let mut history = History::new(16);
+        (65_530..65_536).chain(0..20).for_each(|s| history.store(packet(s as u16), Time(0)));
+        let later = Time::from_ms(50);
+        assert!(history.resend(3, later).is_none());
+        assert_eq!(history.resend(19, later).map(|p| p.as_slice()[3]), Some(19));
+        assert!(history.resend(65_535, later).is_none());
+    }
+
+    #[test]
+    fn resends_neither_too_often_nor_too_late() {
+        let mut history = History::new(16);
+        history.store(packet(1), Time(0));
+        assert!(history.resend(1, Time::from_ms(5)).is_none());
+        let sent = (1..100).filter(|i| history.resend(1, Time::from_ms(20 * i)).is_some()).count();
+        assert_eq!(sent, MAX_RESENDS as usize);
+        history.store(packet(2), Time(0));
+        assert!(history.resend(2, Time::from_ms(1_100)).is_none());
+    }
+}

@@ -1,0 +1,272 @@
+//! A whole meeting in one process and in virtual time: sender, a simulated network each way, receiver.
+//!
+//! Events happen in the order of their time, ties in a fixed order, so that the same configuration gives the same
+//! packets, counters and pictures. The demo, the pipeline bench and the tests of behaviour under loss all run on it.
+
+use conclave_codecs::{AudioDecoder, AudioInput, CodecError, Picture, Size};
+
+use crate::capture::{CaptureError, Microphone, VideoInput};
+use crate::encode::{self, EncodeError};
+use crate::frame::{Encoded, Kind};
+use crate::ledger::{Ledger, Stage};
+use crate::netem::{self, Netem};
+use crate::receive::{Heard, Receiver};
+use crate::send::{SendError, Sender};
+use crate::time::Time;
+use crate::{control::Edge, decode};
+
+/// How often both cores are told the time, in microseconds.
+const TICK_US: u64 = 10_000;
+
+/// Longest stretch of sound in one packet at 48 kHz, stereo: 120 ms.
+const MAX_PCM: usize = 2 * 5760;
+
+/// What a rehearsal tells whoever watches it. Pictures are borrowed for the call.
+pub trait Observer {
+    /// A picture was converted and given to the encoder.
+    fn captured(&mut self, frame: u64, picture: &Picture);
+    /// The encoder returned a frame; `reconstruction` is what a decoder must show, where the encoder can tell.
+    fn encoded(&mut self, frame: &Encoded, reconstruction: Option<&Picture>);
+    /// A frame's packets went to the network at `now`, `bytes` of them in all.
+    fn sent(&mut self, kind: Kind, frame: u64, ledger: &Ledger, bytes: usize, now: Time);
+    /// A picture was shown.
+    fn shown(&mut self, frame: u64, picture: &Picture, ledger: &Ledger, now: Time);
+    /// One packet's worth of sound was played.
+    fn heard(&mut self, pcm: &[i16], heard: Heard, now: Time);
+}
+
+/// What takes part in the rehearsal.
+pub struct Cast {
+    /// Camera and its encoder.
+    pub video: Option<(Box<dyn VideoInput>, encode::Video)>,
+    /// Microphone and its encoder.
+    pub audio: Option<(Box<dyn Microphone>, encode::Audio)>,
+    /// The sending core.
+    pub sender: Sender,
+    /// The receiving core.
+    pub receiver: Receiver,
+    /// The receiver's video decoder.
+    pub video_decoder: Option<decode::Video>,
+    /// The receiver's audio decoder.
+    pub audio_decoder: Option<Box<dyn AudioDecoder>>,
+    /// Network from sender to receiver.
+    pub uplink: netem::Config,
+    /// Network from receiver to sender, which carries RTCP.
+    pub downlink: netem::Config,
+}
+
+/// Why a rehearsal stopped early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RehearsalError {
+    /// A source failed.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// Convert or encode failed.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// Sealing or packetizing failed.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The audio decoder failed.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// The stage on which the cast plays.
+pub struct Rehearsal {
+    cast: Cast,
+    uplink: Netem,
+    downlink: Netem,
+    now: Time,
+    next_tick: Time,
+    next_sound: Option<Time>,
+    next_play: Option<Time>,
+    next_picture: Option<Time>,
+    flushed: bool,
+    reconstruction: Picture,
+    pcm: Vec<i16>,
+    decode_failures: u64,
+}
+
+impl Rehearsal {
+    /// A rehearsal at time 0.
+    pub fn new(cast: Cast) -> Self {
+        let uplink = Netem::new(cast.uplink.clone());
+        let downlink = Netem::new(cast.downlink.clone());
+        let start = Some(Time(0));
+        Self {
+            next_sound: cast.audio.as_ref().and(start),
+            next_play: cast.audio_decoder.as_ref().and(start),
+            next_picture: cast.video.as_ref().and(start),
+            flushed: false,
+            now: Time(0),
+            next_tick: Time(0),
+            reconstruction: Picture::new(Size::new(16, 16), Default::default()),
+            pcm: vec![0; MAX_PCM],
+            decode_failures: 0,
+            cast,
+            uplink,
+            downlink,
+        }
+    }
+
+    /// Plays up to and including `until`. Returns `false` once every source has ended.
+    pub fn run(&mut self, until: Time, observer: &mut dyn Observer) -> Result<bool, RehearsalError> {
+        while let Some(at) = self.next_at().filter(|at| *at <= until) {
+            self.now = at;
+            self.step(observer)?;
+        }
+        Ok(self.next_picture.is_some() || self.next_sound.is_some())
+    }
+
+    /// The virtual time reached.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Sender, receiver and codecs.
+    pub fn cast(&self) -> &Cast {
+        &self.cast
+    }
+
+    /// The networks: sender to receiver, and back.
+    pub fn networks(&self) -> (&Netem, &Netem) {
+        (&self.uplink, &self.downlink)
+    }
+
+    /// Frames that the video decoder refused.
+    pub fn decode_failures(&self) -> u64 {
+        self.decode_failures
+    }
+
+    fn next_at(&self) -> Option<Time> {
+        let fixed = [Some(self.next_tick), self.next_sound, self.next_play, self.next_picture];
+        fixed.into_iter().flatten().chain(self.uplink.next_at()).chain(self.downlink.next_at()).min()
+    }
+
+    fn step(&mut self, observer: &mut dyn Observer) -> Result<(), RehearsalError> {
+        let now = self.now;
+        if self.next_picture == Some(now) {
+            self.picture(observer)?;
+        }
+        if self.next_sound == Some(now) {
+            self.sound(observer)?;
+        }
+        while let Some(packet) = self.uplink.pop(now) {
+            self.cast.receiver.datagram(packet.as_slice(), now);
+        }
+        while let Some(packet) = self.downlink.pop(now) {
+            let uplink = &mut self.uplink;
+            self.cast.sender.feedback(packet.as_slice(), now, &mut |packet| uplink.push(packet.as_slice(), now));
+        }
+        self.show(observer);
+        if self.next_play == Some(now) {
+            self.play(observer)?;
+        }
+        if self.next_tick == now {
+            self.next_tick = now.plus(TICK_US);
+            let (uplink, downlink) = (&mut self.uplink, &mut self.downlink);
+            self.cast.sender.tick(now, &mut |packet| uplink.push(packet.as_slice(), now));
+            self.cast.receiver.tick(now, &mut |packet| downlink.push(packet.as_slice(), now));
+        }
+        Ok(())
+    }
+
+    fn picture(&mut self, observer: &mut dyn Observer) -> Result<(), RehearsalError> {
+        let now = self.now;
+        let Some((input, stage)) = &mut self.cast.video else { return Ok(()) };
+        match input.next()? {
+            Some(source) => {
+                let frame = stage.submit(source, self.cast.sender.edge(), now)?;
+                observer.captured(frame, stage.picture());
+                self.next_picture = Some(now.plus(input.interval_us()));
+            }
+            None => {
+                self.next_picture = None;
+                if !std::mem::replace(&mut self.flushed, true) {
+                    stage.flush()?;
+                }
+            }
+        }
+        while let Some(encoded) = stage.poll()? {
+            let known = stage.reconstruction(&mut self.reconstruction);
+            observer.encoded(&encoded, known.then_some(&self.reconstruction));
+            let (frame, uplink) = (encoded.info.frame, &mut self.uplink);
+            let mut bytes = 0;
+            let sent = self.cast.sender.frame(encoded, now, &mut |packet| {
+                bytes += packet.as_slice().len();
+                uplink.push(packet.as_slice(), now);
+            })?;
+            observer.sent(Kind::Camera, frame, sent.ledger(), bytes, now);
+            stage.recycle(sent.recycle());
+        }
+        Ok(())
+    }
+
+    fn sound(&mut self, observer: &mut dyn Observer) -> Result<(), RehearsalError> {
+        let now = self.now;
+        let Some((input, stage)) = &mut self.cast.audio else { return Ok(()) };
+        let samples = stage.frame_samples();
+        let pcm = &mut self.pcm[..samples * input.channels() as usize];
+        if !input.fill(pcm)? {
+            self.next_sound = None;
+            return Ok(());
+        }
+        let encoded = stage.encode(pcm, now)?;
+        let (frame, uplink) = (encoded.info.frame, &mut self.uplink);
+        let mut bytes = 0;
+        let sent = self.cast.sender.frame(encoded, now, &mut |packet| {
+            bytes += packet.as_slice().len();
+            uplink.push(packet.as_slice(), now);
+        })?;
+        observer.sent(Kind::Microphone, frame, sent.ledger(), bytes, now);
+        stage.recycle(sent.recycle());
+        self.next_sound = Some(now.plus(samples as u64 * 1_000_000 / 48_000));
+        Ok(())
+    }
+
+    fn show(&mut self, observer: &mut dyn Observer) {
+        let now = self.now;
+        let Some(decoder) = &mut self.cast.video_decoder else { return };
+        while let Some((frame, opened)) = self.cast.receiver.video(now) {
+            if decoder.submit(frame, &opened, now).is_err() {
+                self.decode_failures += 1;
+                self.cast.receiver.decoder_lost_sync();
+            }
+            self.cast.receiver.recycle(opened);
+            loop {
+                match decoder.poll() {
+                    Ok(Some(shown)) => {
+                        let mut ledger = shown.ledger;
+                        let at = self.cast.receiver.show_at(now);
+                        ledger.stamp(Stage::Render, at.max(ledger.at(Stage::Decode).unwrap_or(at)));
+                        observer.shown(shown.frame, shown.picture, &ledger, at);
+                    }
+                    Ok(None) => break,
+                    Err(_) => {
+                        self.decode_failures += 1;
+                        self.cast.receiver.decoder_lost_sync();
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn play(&mut self, observer: &mut dyn Observer) -> Result<(), RehearsalError> {
+        let now = self.now;
+        let Some(decoder) = &mut self.cast.audio_decoder else { return Ok(()) };
+        let samples = self.cast.receiver.audio_samples();
+        let pcm = &mut self.pcm[..samples * decoder.channels() as usize];
+        let heard = self.cast.receiver.audio(now, &mut |input: AudioInput<'_>| decoder.decode(input, pcm))?;
+        if heard != Heard::Nothing {
+            observer.heard(&self.pcm[..samples * decoder.channels() as usize], heard, now);
+        }
+        self.next_play = Some(now.plus(samples as u64 * 1_000_000 / 48_000));
+        Ok(())
+    }
+}
+
+/// A rehearsal never blocks on control: the cell is read at each submission.
+const _: fn(&Sender) -> &Edge = Sender::edge;

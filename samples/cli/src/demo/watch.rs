@@ -1,0 +1,168 @@
+//! Watches a rehearsal: judges every shown frame against what the encoder reconstructed and against what was
+//! captured, and keeps the series for the plots.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+
+use conclave::codecs::Picture;
+use conclave::codecs::metrics::Quality;
+use conclave::frame::{Encoded, Kind};
+use conclave::ledger::{Ledger, Stage};
+use conclave::receive::Heard;
+use conclave::rehearsal::Observer;
+use conclave::stats::StageStats;
+use conclave::time::Time;
+
+/// Captured pictures kept until they are shown or given up: more than any frame stays on the way.
+const KEPT: usize = 160;
+
+/// Pairs of thumbnails in the report.
+const THUMBNAILS: usize = 6;
+
+/// One frame on its way.
+#[derive(Default)]
+struct Sent {
+    digest: Option<u64>,
+    captured_us: u64,
+    sent_at: Option<Time>,
+}
+
+/// Everything the demo prints and draws.
+pub struct Watch {
+    pub captured: u64,
+    pub sent: u64,
+    pub shown: u64,
+    pub mismatched: u64,
+    pub bytes: u64,
+    pub quality: Quality,
+    pub stages: StageStats,
+    pub audio_frames: u64,
+    pub audio_concealed: u64,
+    pub audio_gaps: u64,
+    /// `(seconds, milliseconds)` of each stage drawn, by name.
+    pub latency: BTreeMap<&'static str, Vec<(f64, f64)>>,
+    /// `(seconds, bytes)` of each video frame sent.
+    pub sizes: Vec<(f64, f64)>,
+    /// `(caption, captured, shown)`.
+    pub thumbnails: Vec<(String, Picture, Picture)>,
+    thumbnail_every: u64,
+    pictures: BTreeMap<u64, Picture>,
+    spare: Vec<Picture>,
+    frames: BTreeMap<u64, Sent>,
+    silent_run: u32,
+}
+
+impl Watch {
+    /// A watcher of a meeting of about `frames` pictures.
+    pub fn new(frames: u64) -> Self {
+        Self {
+            captured: 0,
+            sent: 0,
+            shown: 0,
+            mismatched: 0,
+            bytes: 0,
+            quality: Quality::default(),
+            stages: StageStats::new(),
+            audio_frames: 0,
+            audio_concealed: 0,
+            audio_gaps: 0,
+            latency: BTreeMap::new(),
+            sizes: Vec::new(),
+            thumbnails: Vec::new(),
+            thumbnail_every: (frames / THUMBNAILS as u64).max(1),
+            pictures: BTreeMap::new(),
+            spare: Vec::new(),
+            frames: BTreeMap::new(),
+            silent_run: 0,
+        }
+    }
+
+    fn point(&mut self, stage: &'static str, at_us: u64, us: u64) {
+        self.latency.entry(stage).or_default().push((at_us as f64 / 1e6, us as f64 / 1e3));
+    }
+}
+
+impl Observer for Watch {
+    fn captured(&mut self, frame: u64, picture: &Picture) {
+        self.captured += 1;
+        let mut kept = self.spare.pop().unwrap_or_else(|| picture.clone());
+        kept.clone_from(picture);
+        self.pictures.insert(frame, kept);
+        while self.pictures.len() > KEPT {
+            self.spare.extend(self.pictures.pop_first().map(|(_, picture)| picture));
+        }
+    }
+
+    fn encoded(&mut self, frame: &Encoded, reconstruction: Option<&Picture>) {
+        let entry = self.frames.entry(frame.info.frame).or_default();
+        entry.digest = reconstruction.map(digest);
+        entry.captured_us = frame.captured.0;
+    }
+
+    fn sent(&mut self, kind: Kind, frame: u64, ledger: &Ledger, bytes: usize, now: Time) {
+        self.bytes += bytes as u64;
+        if kind.is_audio() {
+            return;
+        }
+        self.sent += 1;
+        self.sizes.push((now.0 as f64 / 1e6, bytes as f64));
+        self.frames.entry(frame).or_default().sent_at = Some(now);
+        for stage in [Stage::Convert, Stage::Encode, Stage::Seal, Stage::Packetize] {
+            if let Some(us) = ledger.spent(stage) {
+                self.stages.record_stage(stage, us);
+                self.point(stage.name(), now.0, us);
+            }
+        }
+    }
+
+    fn shown(&mut self, frame: u64, picture: &Picture, ledger: &Ledger, now: Time) {
+        self.shown += 1;
+        let sent = self.frames.remove(&frame).unwrap_or_default();
+        if sent.digest.is_some_and(|expected| expected != digest(picture)) {
+            self.mismatched += 1;
+        }
+        if let (Some(sent_at), Some(arrived)) = (sent.sent_at, ledger.at(Stage::Arrive)) {
+            let network = arrived.since(sent_at);
+            self.stages.record_stage(Stage::Arrive, network);
+            self.point("network", now.0, network);
+        }
+        for stage in [Stage::Assemble, Stage::Open, Stage::Decode, Stage::Render] {
+            if let Some(us) = ledger.spent(stage) {
+                self.stages.record_stage(stage, us);
+                self.point(stage.name(), now.0, us);
+            }
+        }
+        if let Some(captured) = self.pictures.remove(&frame) {
+            self.quality.add(&captured, picture);
+            if frame % self.thumbnail_every == self.thumbnail_every / 2 && self.thumbnails.len() < THUMBNAILS {
+                self.thumbnails.push((format!("frame {frame}"), captured.clone(), picture.clone()));
+            }
+            self.spare.push(captured);
+        }
+    }
+
+    fn heard(&mut self, pcm: &[i16], heard: Heard, _now: Time) {
+        match heard {
+            Heard::Packet | Heard::Repaired => {
+                self.audio_frames += 1;
+                self.silent_run = 0;
+            }
+            Heard::Concealed => {
+                self.audio_frames += 1;
+                self.audio_concealed += 1;
+                // Concealment that is flat silence amid speech is a gap that a listener hears.
+                self.silent_run = if pcm.iter().all(|s| *s == 0) { self.silent_run + 1 } else { 0 };
+                self.audio_gaps += u64::from(self.silent_run == 2);
+            }
+            Heard::Nothing => self.audio_gaps += 1,
+        }
+    }
+}
+
+/// A 64-bit digest of size and samples, to tell equal pictures from unequal ones.
+fn digest(picture: &Picture) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write_u32(picture.size().width);
+    hasher.write(picture.data());
+    hasher.finish()
+}

@@ -1,0 +1,73 @@
+//! The words of the command line that need a parser of their own.
+
+use conclave::codecs::Size;
+
+/// `1500k`, `1.5M`, `64000` → bits a second; 0 and words are refused.
+pub fn bitrate(text: &str) -> Result<u32, String> {
+    let (digits, factor) = match text.trim_end_matches(['k', 'K', 'M']) {
+        digits if digits.len() + 1 == text.len() && text.ends_with('M') => (digits, 1e6),
+        digits if digits.len() + 1 == text.len() => (digits, 1e3),
+        digits => (digits, 1.0),
+    };
+    let bits = digits.parse::<f64>().map_err(|_| format!("`{text}` is no bitrate; try 1500k or 1.5M"))? * factor;
+    if !(1_000.0..=1e9).contains(&bits) {
+        return Err(format!("a bitrate of {text} cannot carry video; try 1500k (1k to 1000M bits a second)"));
+    }
+    Ok(bits as u32)
+}
+
+/// `1280x720` → a size of at least 16×16.
+pub fn size(text: &str) -> Result<Size, String> {
+    let parsed = text.split_once('x').and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
+    match parsed {
+        Some(size) if (16..=8192).contains(&size.width) && (16..=8192).contains(&size.height) => Ok(size),
+        Some(size) => Err(format!("a size of {size} is outside 16x16 to 8192x8192; try 1280x720")),
+        None => Err(format!("`{text}` is no size; try 1280x720")),
+    }
+}
+
+/// `30` or `30000/1001` → a frame rate between 1 and 240.
+pub fn rate(text: &str) -> Result<(u32, u32), String> {
+    let (num, den) = text.split_once('/').unwrap_or((text, "1"));
+    let parsed = num.parse::<u32>().ok().zip(den.parse::<u32>().ok());
+    match parsed {
+        Some((num, den)) if den > 0 && num >= den && num / den <= 240 => Ok((num, den)),
+        _ => Err(format!("`{text}` is no frame rate between 1 and 240; try 30 or 30000/1001")),
+    }
+}
+
+/// A share between 0 and 100 percent.
+pub fn percent(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err(format!("`{text}` is no percentage between 0 and 100; try 5")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_write() {
+        assert_eq!(bitrate("1500k"), Ok(1_500_000));
+        assert_eq!(bitrate("1.5M"), Ok(1_500_000));
+        assert_eq!(bitrate("64000"), Ok(64_000));
+        assert_eq!(size("1280x720"), Ok(Size::new(1280, 720)));
+        assert_eq!(rate("30000/1001"), Ok((30_000, 1_001)));
+    }
+
+    #[test]
+    fn refuses_with_a_hint() {
+        for bad in ["0", "k", "", "-3", "nan", "1e99"] {
+            assert!(bitrate(bad).unwrap_err().contains("try"), "{bad}");
+        }
+        for bad in ["0x0", "70000x70000", "12", "x", "15x64"] {
+            assert!(size(bad).unwrap_err().contains("try"), "{bad}");
+        }
+        for bad in ["0", "0/0", "1/0", "999", "1/2"] {
+            assert!(rate(bad).unwrap_err().contains("try"), "{bad}");
+        }
+        assert!(percent("101").is_err() && percent("nan").is_err());
+    }
+}
