@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn reordered_packets_are_not_asked_for() {
         let mut list = NackList::new();
-        [1, 3, 2].map(|s| list.arrived(s, Time(0)));
+        [1, 3, 2].iter().for_each(|s| list.arrived(*s, Time(0)));
         assert!(asked(&mut list, 10).is_empty());
         assert_eq!(list.stats().arrived_late, 1);
     }
