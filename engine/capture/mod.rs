@@ -1,1 +1,6 @@
-//! capture
+//! Where frames come from: one file per source.
+
+pub mod file;
+pub mod resample;
+
+pub use file::{FileAudio, FileError, FileVideo};
