@@ -1,10 +1,14 @@
 //! Where pictures and samples come from, one file per source, behind two traits: [`VideoInput`] and [`Microphone`].
 
+pub mod file;
 mod math;
+pub mod resample;
 pub mod scene;
 pub mod voice;
 
-use crate::codecs::{Color, Range, Size};
+pub use file::{FileAudio, FileError, FileVideo};
+
+use crate::codecs::{Color, Picture, Range, Size};
 use crate::gpu::{Format, Source};
 
 /// A source of pictures at a steady rate.
@@ -27,6 +31,9 @@ pub trait Microphone: Send {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaptureError {
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A scene cannot be rendered so.
     #[error(transparent)]
     Scene(#[from] scene::Error),
@@ -89,6 +96,52 @@ impl Microphone for SceneVoice {
         pcm[samples as usize..].fill(0);
         self.left -= samples;
         Ok(samples > 0)
+    }
+}
+
+/// A file as a camera: pictures in file order at the file's rate.
+pub struct FileCamera {
+    file: FileVideo,
+    picture: Picture,
+    left: u64,
+    interval_us: u64,
+}
+
+impl FileCamera {
+    /// The first `frames` pictures of `file`.
+    pub fn new(file: FileVideo, frames: u64) -> Self {
+        let (num, den) = file.info().fps;
+        let interval_us = (u64::from(den) * 1_000_000 / u64::from(num.max(1))).max(1_000);
+        Self { file, picture: Picture::new(Size::new(16, 16), Color::default()), left: frames, interval_us }
+    }
+}
+
+impl VideoInput for FileCamera {
+    fn next(&mut self) -> Result<Option<Source<'_>>, CaptureError> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        if self.file.next(&mut self.picture)?.is_none() {
+            self.left = 0;
+            return Ok(None);
+        }
+        let Picture { color, .. } = self.picture;
+        Ok(Some(Source { format: Format::I420, size: self.picture.size(), color, data: self.picture.data() }))
+    }
+
+    fn interval_us(&self) -> u64 {
+        self.interval_us
+    }
+}
+
+impl Microphone for FileAudio {
+    fn channels(&self) -> u8 {
+        FileAudio::channels(self)
+    }
+
+    fn fill(&mut self, pcm: &mut [i16]) -> Result<bool, CaptureError> {
+        let got = self.read(pcm)?;
+        pcm[got..].fill(0);
+        Ok(got > 0)
     }
 }
 

@@ -4,6 +4,8 @@ pub mod convert;
 
 use conclave_codecs::{Color, Picture, Size};
 
+pub use conclave_shaders::device::{AdapterReport, adapters};
+
 /// Layout of a captured picture, rows tight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum Format {

@@ -286,10 +286,11 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let (mut out, mut back) = (0, 0);
         for i in 0..50_000u64 {
-            let number = (i + 40).saturating_sub(random.u64(..80));
-            let distances = [random.u16(..5), random.u16(..300)];
-            let keyframe = random.u8(..) < 3;
-            match buffer.insert(number, &distances, keyframe, i, Time::from_ms(i)) {
+            let number = (i + 10).saturating_sub(random.u64(..20));
+            let distances = [random.u16(1..4), random.u16(1..300)];
+            let distances = &distances[..random.usize(1..=2)];
+            let keyframe = random.u8(..) < 20;
+            match buffer.insert(number, distances, keyframe, i, Time::from_ms(i)) {
                 Insert::Held => {}
                 Insert::Refused(_) | Insert::Displaced(_) => back += 1,
             }

@@ -1,7 +1,7 @@
 //! Who takes part: sources, codecs, keys and the two cores, from the arguments.
 
 use conclave::capture::scene;
-use conclave::capture::{Microphone, SceneCamera, SceneVoice, VideoInput};
+use conclave::capture::{FileAudio, FileCamera, FileVideo, Microphone, SceneCamera, SceneVoice, VideoInput};
 use conclave::codecs::{self, Color, EncoderInfo, Session, Size, Target, VideoEncoder, dav1d, opus};
 use conclave::e2ee::StaticKeys;
 use conclave::frame::Kind;
@@ -86,12 +86,42 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
 type Sources = (Box<dyn VideoInput>, Box<dyn Microphone>, Size, (u32, u32), u64);
 
 fn sources(args: &Args) -> anyhow::Result<Sources> {
+    let Some(path) = &args.input else { return scene_sources(args) };
+    let file = FileVideo::open(path, Box::new(dav1d::Decoder::open(dav1d::Config::default())?))?;
+    let info = file.info();
+    let (size, fps, most) = (info.size, info.fps, args.frames.unwrap_or(u64::MAX));
+    let about = info.frames.unwrap_or(0).min(most);
+    let sound = args.audio.as_ref().unwrap_or(path);
+    let microphone: Box<dyn Microphone> = match FileAudio::open(sound, opus_decoder) {
+        Ok(Some(file)) => Box::new(file),
+        Err(error) if args.audio.is_some() => return Err(error.into()),
+        // A clip without sound is heard with the rendered voice, as long as the clip is.
+        Ok(None) | Err(_) => {
+            let seconds = about.max(1) * u64::from(fps.1) / u64::from(fps.0.max(1)) + 1;
+            Box::new(SceneVoice::new(args.seed, seconds * 48_000))
+        }
+    };
+    Ok((Box::new(FileCamera::new(file, most)), microphone, size, fps, about))
+}
+
+fn opus_decoder(channels: u8) -> Result<Box<dyn codecs::AudioDecoder>, codecs::CodecError> {
+    Ok(Box::new(opus::Decoder::open(channels)?))
+}
+
+fn scene_sources(args: &Args) -> anyhow::Result<Sources> {
     let size = args.size.unwrap_or(Size::new(640, 360));
     let frames = args.frames.unwrap_or(args.seconds * u64::from(args.fps.0) / u64::from(args.fps.1));
     let config = scene::Config { seed: args.seed, size, fps: args.fps, ..scene::Config::default() };
     let camera = SceneCamera::new(config, frames)?;
     let samples = frames * u64::from(args.fps.1) * 48_000 / u64::from(args.fps.0);
-    Ok((Box::new(camera), Box::new(SceneVoice::new(args.seed, samples)), size, args.fps, frames))
+    let microphone: Box<dyn Microphone> = match &args.audio {
+        None => Box::new(SceneVoice::new(args.seed, samples)),
+        Some(path) => match FileAudio::open(path, opus_decoder)? {
+            Some(file) => Box::new(file),
+            None => anyhow::bail!("{} has no sound; name a wav or ogg file", path.display()),
+        },
+    };
+    Ok((Box::new(camera), microphone, size, args.fps, frames))
 }
 
 /// 32 bytes of key material that follow from the seed.
