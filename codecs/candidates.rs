@@ -194,16 +194,13 @@ struct Door {
 
 impl Door {
     fn open(&self, config: Config, session: Session) -> Result<Box<dyn VideoEncoder>, CodecError> {
-        let refusal = |max_lag| CodecError::Lag { codec: self.name, max_lag, fits: live_names() };
         if session == Session::Live && self.max_lag > 0 {
-            return Err(refusal(self.max_lag));
+            return Err(CodecError::Lag { codec: self.name, max_lag: self.max_lag, fits: live_names() });
         }
         let encoder = (self.make)(config)?;
         // The encoder itself has the last word on its lag.
-        match encoder.max_lag() {
-            lag if session == Session::Live && lag > 0 => Err(refusal(lag)),
-            _ => Ok(encoder),
-        }
+        admit(&*encoder, session)?;
+        Ok(encoder)
     }
 }
 
@@ -216,6 +213,18 @@ const DOORS: &[Door] = &[
     },
     Door { name: "raw", double: true, max_lag: 0, make: |config| Ok(Box::new(raw::Encoder::open(config.into())?)) },
 ];
+
+/// Whether a session takes this encoder; a live one refuses any lag (promise P1).
+///
+/// # Errors
+/// [`CodecError::Lag`] names those that fit.
+pub fn admit(encoder: &dyn VideoEncoder, session: Session) -> Result<(), CodecError> {
+    match encoder.max_lag() {
+        0 => Ok(()),
+        _ if session == Session::Offline => Ok(()),
+        max_lag => Err(CodecError::Lag { codec: encoder.info().name, max_lag, fits: live_names() }),
+    }
+}
 
 fn live_names() -> String {
     let fits = |double| DOORS.iter().filter(move |door| door.max_lag == 0 && door.double == double);

@@ -25,7 +25,7 @@ pub enum EncodeError {
     Codec(#[from] CodecError),
 }
 
-/// Frames that may be inside an encoder at once; an encoder with a larger lag is refused.
+/// Frames that may be inside an encoder at once: twice what the encoders of the table hold.
 const IN_FLIGHT: usize = 64;
 
 /// What the stage remembers of a frame while the encoder has it.
@@ -72,7 +72,7 @@ pub struct VideoConfig {
 impl Video {
     /// Puts converter and encoder together; a live session refuses an encoder with lag.
     pub fn open(config: VideoConfig, converter: Converter, encoder: Box<dyn VideoEncoder>) -> Result<Self, EncodeError> {
-        conclave_codecs::candidates::admit(&*encoder, config.session, IN_FLIGHT as u32)?;
+        conclave_codecs::candidates::admit(&*encoder, config.session)?;
         Ok(Self {
             stream: config.stream,
             kind: config.kind,
@@ -84,7 +84,7 @@ impl Video {
             frame: 0,
             pending: [Pending::default(); IN_FLIGHT],
             structure: descriptor::single_layer_structure(config.size),
-            pool: Pool::new(8, || Buffer::with_capacity(config.size.area() / 4)),
+            pool: Pool::new(8, move || Buffer::with_capacity(config.size.area() / 4)),
             watch: config.watch,
         })
     }
@@ -94,7 +94,7 @@ impl Video {
         self.watch.begin(now);
         let mut ledger = Ledger::default();
         ledger.stamp(Stage::Capture, now);
-        self.converter.convert(source, self.size, self.color, None, &mut self.picture)?;
+        self.converter.convert(source, self.size, self.color, &mut self.picture)?;
         ledger.stamp(Stage::Convert, self.watch.read());
         let wish = edge.take();
         if let Some(bits) = wish.bitrate {
@@ -118,7 +118,6 @@ impl Video {
         match self.encoder.poll(payload.tail()) {
             Ok(Some(info)) => Ok(Some(self.finish(payload, info))),
             other => {
-                payload.clear();
                 self.pool.give(payload);
                 Ok(other.map(|_| None)?)
             }
@@ -136,8 +135,7 @@ impl Video {
     }
 
     /// A buffer comes back from the sender.
-    pub fn recycle(&mut self, mut buffer: Buffer) {
-        buffer.clear();
+    pub fn recycle(&mut self, buffer: Buffer) {
         self.pool.give(buffer);
     }
 
@@ -213,8 +211,7 @@ impl Audio {
     }
 
     /// A buffer comes back from the sender.
-    pub fn recycle(&mut self, mut buffer: Buffer) {
-        buffer.clear();
+    pub fn recycle(&mut self, buffer: Buffer) {
         self.pool.give(buffer);
     }
 }

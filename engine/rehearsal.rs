@@ -260,9 +260,7 @@ impl Rehearsal {
         let samples = self.cast.receiver.audio_samples();
         let pcm = &mut self.pcm[..samples * decoder.channels() as usize];
         let heard = self.cast.receiver.audio(now, &mut |input: AudioInput<'_>| decoder.decode(input, pcm))?;
-        if heard != Heard::Nothing {
-            observer.heard(&self.pcm[..samples * decoder.channels() as usize], heard, now);
-        }
+        observer.heard(&self.pcm[..samples * decoder.channels() as usize], heard, now);
         self.next_play = Some(now.plus(samples as u64 * 1_000_000 / 48_000));
         Ok(())
     }

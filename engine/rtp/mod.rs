@@ -1,8 +1,7 @@
 //! Packets: RTP with its extensions, sealed frames cut up and joined again, and RTCP.
 //!
-//! The packetizer takes sealed frames only. [`av1`] reads clear AV1 packets of other senders, for interoperability.
+//! The packetizer takes sealed frames only.
 
-pub mod av1;
 pub mod bits;
 pub mod depacketize;
 pub mod descriptor;

@@ -3,13 +3,11 @@
 //! Data goes to stdout, progress and logs to stderr. A failure is one line with its cause and a hint, and exit code 2
 //! where the caller can mend it.
 
-mod bench;
 mod demo;
 mod input;
 mod probe;
 mod report;
 mod table;
-mod transcode;
 
 use clap::{Parser, Subcommand};
 
@@ -29,10 +27,6 @@ enum Command {
     Probe,
     /// A whole meeting in one process, through a simulated network.
     Demo(demo::Args),
-    /// Offline: decode, convert, encode, (seal, open), container.
-    Transcode(transcode::Args),
-    /// The matrix of codec, encryption, queue, convert and pipeline throughput.
-    Bench(bench::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -40,12 +34,20 @@ fn main() -> std::process::ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            // clap's first paragraph is the cause; the rest is usage.
+            let said = error.to_string();
+            let cause = said.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+            eprintln!("conclave: {}; `conclave --help` lists what there is", cause.trim_start_matches("error: "));
+            return std::process::ExitCode::from(2);
+        }
+        Err(help) => help.exit(),
+    };
     let result = match cli.command {
         Command::Probe => probe::run(cli.json),
         Command::Demo(args) => demo::run(args, cli.json),
-        Command::Transcode(args) => transcode::run(args, cli.json),
-        Command::Bench(args) => bench::run(args, cli.json),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -49,7 +49,9 @@ pub struct Watch {
     pictures: BTreeMap<u64, Picture>,
     spare: Vec<Picture>,
     frames: BTreeMap<u64, Sent>,
-    silent_run: u32,
+    heard_any: bool,
+    /// The source has ended: what is concealed from now on is no gap.
+    pub sound_ended: bool,
 }
 
 impl Watch {
@@ -73,7 +75,8 @@ impl Watch {
             pictures: BTreeMap::new(),
             spare: Vec::new(),
             frames: BTreeMap::new(),
-            silent_run: 0,
+            heard_any: false,
+            sound_ended: false,
         }
     }
 
@@ -133,7 +136,8 @@ impl Observer for Watch {
             }
         }
         if let Some(captured) = self.pictures.remove(&frame) {
-            self.quality.add(&captured, picture);
+            // Sizes are equal: both are those of the encoder.
+            let _ = self.quality.add(&captured, picture);
             if frame % self.thumbnail_every == self.thumbnail_every / 2 && self.thumbnails.len() < THUMBNAILS {
                 self.thumbnails.push((format!("frame {frame}"), captured.clone(), picture.clone()));
             }
@@ -141,21 +145,20 @@ impl Observer for Watch {
         }
     }
 
-    fn heard(&mut self, pcm: &[i16], heard: Heard, _now: Time) {
+    fn heard(&mut self, _pcm: &[i16], heard: Heard, _now: Time) {
+        if self.sound_ended {
+            return;
+        }
         match heard {
-            Heard::Packet | Heard::Repaired => {
-                self.audio_frames += 1;
-                self.silent_run = 0;
-            }
+            Heard::Packet | Heard::Repaired => self.audio_frames += 1,
             Heard::Concealed => {
                 self.audio_frames += 1;
                 self.audio_concealed += 1;
-                // Concealment that is flat silence amid speech is a gap that a listener hears.
-                self.silent_run = if pcm.iter().all(|s| *s == 0) { self.silent_run + 1 } else { 0 };
-                self.audio_gaps += u64::from(self.silent_run == 2);
             }
-            Heard::Nothing => self.audio_gaps += 1,
+            // Playing had begun and there is nothing to play: a gap that a listener hears.
+            Heard::Nothing => self.audio_gaps += u64::from(self.heard_any),
         }
+        self.heard_any |= heard != Heard::Nothing;
     }
 }
 

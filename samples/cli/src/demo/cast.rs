@@ -1,0 +1,102 @@
+//! Who takes part: sources, codecs, keys and the two cores, from the arguments.
+
+use conclave::capture::scene;
+use conclave::capture::{Microphone, SceneCamera, SceneVoice, VideoInput};
+use conclave::codecs::{self, Color, EncoderInfo, Session, Size, Target, VideoEncoder, dav1d, opus};
+use conclave::e2ee::StaticKeys;
+use conclave::frame::Kind;
+use conclave::gpu::Converter;
+use conclave::rehearsal::Cast;
+use conclave::time::Stopwatch;
+use conclave::{decode, encode, receive, send};
+
+use super::{Args, uplink};
+
+/// The cast and what the table says of it.
+pub struct Assembled {
+    pub cast: Cast,
+    /// Video frames that will be captured, as far as known.
+    pub frames: u64,
+    pub encoder: EncoderInfo,
+}
+
+const VIDEO: u32 = 0x1001;
+const AUDIO: u32 = 0x1002;
+
+/// Opens everything; the first thing that does not open is the error.
+pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
+    let watch = Stopwatch::running();
+    let (camera, microphone, size, fps, frames) = sources(args)?;
+    let size = args.size.unwrap_or(size);
+    let color = Color::default();
+    let config = codecs::Config {
+        size,
+        color,
+        fps,
+        target: Target::Bitrate(args.bitrate),
+        speed: args.speed,
+        ..codecs::Config::default()
+    };
+    let encoder: Box<dyn VideoEncoder> = codecs::open_encoder(&args.encoder, config, Session::Offline)?;
+    let info = encoder.info();
+    let stage = encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color, session: Session::Offline, watch };
+    let video = encode::Video::open(stage, Converter::cpu(), encoder)?;
+    let channels = microphone.channels();
+    let voice = opus::Encoder::open(opus::Config { channels, ..opus::Config::default() })?;
+    let audio = encode::Audio::new(AUDIO, Kind::Microphone, Box::new(voice), watch);
+
+    // A fresh secret per rehearsal, from the seed: nothing is kept secret here from anybody.
+    let mut random = fastrand_bytes(args.seed);
+    let mut ours = StaticKeys::new(&random, 0)?;
+    let mut theirs = StaticKeys::new(&random, 1)?;
+    random.fill(0);
+    ours.admit(1)?;
+    theirs.admit(0)?;
+    let streams = vec![
+        send::Stream { id: VIDEO, kind: Kind::Camera, payload_type: 96 },
+        send::Stream { id: AUDIO, kind: Kind::Microphone, payload_type: 111 },
+    ];
+    let sender = send::Sender::new(send::Config { streams, watch, ..send::Config::default() }, &mut ours)?;
+    let config = receive::Config {
+        id: 0x2001,
+        video: Some((VIDEO, Kind::Camera)),
+        audio: Some((AUDIO, Kind::Microphone)),
+        watch,
+        ..receive::Config::default()
+    };
+    let receiver = receive::Receiver::new(config, Box::new(theirs));
+    let picture_decoder: Box<dyn codecs::VideoDecoder> = match args.encoder.as_str() {
+        "raw" => Box::new(codecs::raw::Decoder::new()),
+        _ => Box::new(dav1d::Decoder::open(dav1d::Config::default())?),
+    };
+    let downlink = conclave::netem::Config { seed: args.seed ^ 1, loss: args.loss, delay_us: args.delay * 1000, ..Default::default() };
+    let cast = Cast {
+        video: Some((camera, video)),
+        audio: Some((microphone, audio)),
+        sender,
+        receiver,
+        video_decoder: Some(decode::Video::new(picture_decoder, watch)),
+        audio_decoder: Some(Box::new(opus::Decoder::open(channels)?)),
+        uplink: uplink(args),
+        downlink,
+    };
+    Ok(Assembled { cast, frames, encoder: info })
+}
+
+type Sources = (Box<dyn VideoInput>, Box<dyn Microphone>, Size, (u32, u32), u64);
+
+fn sources(args: &Args) -> anyhow::Result<Sources> {
+    let size = args.size.unwrap_or(Size::new(640, 360));
+    let frames = args.frames.unwrap_or(args.seconds * u64::from(args.fps.0) / u64::from(args.fps.1));
+    let config = scene::Config { seed: args.seed, size, fps: args.fps, ..scene::Config::default() };
+    let camera = SceneCamera::new(config, frames)?;
+    let samples = frames * u64::from(args.fps.1) * 48_000 / u64::from(args.fps.0);
+    Ok((Box::new(camera), Box::new(SceneVoice::new(args.seed, samples)), size, args.fps, frames))
+}
+
+/// 32 bytes of key material that follow from the seed.
+fn fastrand_bytes(seed: u64) -> [u8; 32] {
+    let mut bytes = [0x5a; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    bytes
+}
