@@ -1,2 +1,5 @@
 //! cli
+mod report;
+mod table;
+
 fn main() {}
