@@ -41,6 +41,14 @@ impl Look {
             let back = |x: f32, y: f32| boxed(x, y, [-0.158, 0.30, 0.158, 0.735 + 0.012 * sine(x * 9.0)], 0.09);
             canvas.shape([-0.17, 0.46, 0.17, 0.78], 0.006, back, |x, y| (lit(self.strands(x, y - 0.4), 0.62), 1.0));
         }
+        // The far side of the collar, behind the neck.
+        canvas.oval(
+            (0.0, 0.646),
+            (0.103, 0.024),
+            0.0,
+            lit(if self.plaid { self.cloth } else { self.accent }, 0.42),
+            1.0,
+        );
         let neck = |x: f32, y: f32| {
             boxed(x, y, [-0.060 - 0.3 * (y - 0.60).max(0.0), 0.40, 0.060 + 0.3 * (y - 0.60).max(0.0), 0.74], 0.02)
         };
@@ -71,15 +79,14 @@ impl Look {
             (lit(self.accent, 0.92 + rib - 1.3 * (x + 0.05).max(0.0) + 2.0 * (y - 0.68)), 1.0)
         });
         // The skin inside the ring.
-        let inside = |x: f32, y: f32| oval(x, y - 0.655, (0.088, 0.045)).max(0.653 - y);
-        canvas.shape([-0.1, 0.62, 0.1, 0.71], 0.0, inside, |x, y| (lit(self.skin, 1.02 - 2.6 * (x + 0.02).abs()), 1.0));
+        let inside = |x: f32, y: f32| oval(x, y - 0.655, (0.088, 0.045)).max(0.651 - y);
+        canvas.shape([-0.1, 0.62, 0.1, 0.71], 0.0, inside, |x, _| (lit(self.skin, 1.02 - 2.6 * (x + 0.02).abs()), 1.0));
     }
 
     fn lapels(&self, canvas: &mut Canvas) {
-        let open = |x: f32, y: f32| (x.abs() * 1.7 + (y - 0.775)).max(0.63 - y) * 0.55;
-        canvas.shape([-0.1, 0.62, 0.1, 0.79], 0.0, open, |x, y| {
-            (lit(self.skin, 0.93 - 2.2 * (x + 0.02).abs() - 0.9 * (0.70 - y).max(0.0)), 1.0)
-        });
+        let open =
+            |x: f32, y: f32| (x.abs() * 1.7 + (y - 0.775)).max(0.651 - y).max(oval(x, y - 0.70, (0.078, 0.12))) * 0.55;
+        canvas.shape([-0.1, 0.62, 0.1, 0.79], 0.0, open, |x, _| (lit(self.skin, 1.02 - 2.6 * (x + 0.02).abs()), 1.0));
         for side in [-1.0f32, 1.0] {
             let flap = move |x: f32, y: f32| {
                 let u = x * side;
