@@ -197,7 +197,8 @@ fn render(seed: u64, group: u64, out: &mut Vec<i16>) {
     let mut hiss = Resonator::default();
     hiss.tune(5200.0, 2200.0);
     let mut target = [500.0f32, 1500.0, 2500.0];
-    let (mut turn, mut pitch, mut voiced, mut noisy, mut tilt) = (0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64);
+    let (mut turn, mut pitch, mut voiced, mut noisy) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
+    let (mut throat_last, mut white_last) = (0.0f64, 0.0f64);
     for n in 0..GROUP {
         // Targets move once a millisecond.
         if n % CONTROL == 0 {
@@ -226,11 +227,15 @@ fn render(seed: u64, group: u64, out: &mut Vec<i16>) {
         // A glottal pulse: opens slowly, shuts fast; breath rides on the open phase.
         let flow = if turn < 0.6 { turn * turn * (0.6 - turn) * 31.25 } else { 0.0 };
         let source = (flow - 0.35 + white * flow * 0.06) * voiced;
-        tilt += (source - tilt) * 0.45;
-        let throat = formants.iter_mut().fold(tilt, |x, formant| formant.step(x));
-        let mouth = throat * 0.55 + (white - hiss.step(white)) * noisy * 0.055;
+        let throat = formants.iter_mut().fold(source, |x, formant| formant.step(x));
+        // Lips radiate the change of pressure, hence the differences.
+        let rush = hiss.step(white - white_last) * noisy;
+        let mouth = (throat - 0.96 * throat_last) * 8.5 + rush * 0.16;
+        (throat_last, white_last) = (throat, white);
         let room = white * 0.0006;
-        out.push(((mouth + room).clamp(-1.0, 1.0) * 28_000.0) as i16);
+        // Bends before it clips.
+        let level = mouth * 1.3 + room;
+        out.push((level / (1.0 + level.abs()) * 28_000.0) as i16);
     }
 }
 

@@ -41,6 +41,14 @@ impl Look {
             let back = |x: f32, y: f32| boxed(x, y, [-0.158, 0.30, 0.158, 0.735 + 0.012 * sine(x * 9.0)], 0.09);
             canvas.shape([-0.17, 0.46, 0.17, 0.78], 0.006, back, |x, y| (lit(self.strands(x, y - 0.4), 0.62), 1.0));
         }
+        // The far side of the collar, behind the neck.
+        canvas.oval(
+            (0.0, 0.646),
+            (0.103, 0.024),
+            0.0,
+            lit(if self.plaid { self.cloth } else { self.accent }, 0.42),
+            1.0,
+        );
         let neck = |x: f32, y: f32| {
             boxed(x, y, [-0.060 - 0.3 * (y - 0.60).max(0.0), 0.40, 0.060 + 0.3 * (y - 0.60).max(0.0), 0.74], 0.02)
         };
@@ -71,17 +79,14 @@ impl Look {
             (lit(self.accent, 0.92 + rib - 1.3 * (x + 0.05).max(0.0) + 2.0 * (y - 0.68)), 1.0)
         });
         // The skin inside the ring.
-        let inside = |x: f32, y: f32| oval(x, y - 0.655, (0.088, 0.045)).max(0.640 - y);
-        canvas.shape([-0.1, 0.62, 0.1, 0.71], 0.0, inside, |x, y| {
-            (lit(self.skin, 0.92 - 1.9 * (x + 0.02).abs() - 1.6 * (0.69 - y)), 1.0)
-        });
+        let inside = |x: f32, y: f32| oval(x, y - 0.655, (0.088, 0.045)).max(0.651 - y);
+        canvas.shape([-0.1, 0.62, 0.1, 0.71], 0.0, inside, |x, _| (lit(self.skin, 1.02 - 2.6 * (x + 0.02).abs()), 1.0));
     }
 
     fn lapels(&self, canvas: &mut Canvas) {
-        let open = |x: f32, y: f32| (x.abs() * 1.7 + (y - 0.775)).max(0.63 - y) * 0.55;
-        canvas.shape([-0.1, 0.62, 0.1, 0.79], 0.0, open, |x, y| {
-            (lit(self.skin, 0.93 - 2.2 * (x + 0.02).abs() - 0.9 * (0.70 - y).max(0.0)), 1.0)
-        });
+        let open =
+            |x: f32, y: f32| (x.abs() * 1.7 + (y - 0.775)).max(0.651 - y).max(oval(x, y - 0.70, (0.078, 0.12))) * 0.55;
+        canvas.shape([-0.1, 0.62, 0.1, 0.79], 0.0, open, |x, _| (lit(self.skin, 1.02 - 2.6 * (x + 0.02).abs()), 1.0));
         for side in [-1.0f32, 1.0] {
             let flap = move |x: f32, y: f32| {
                 let u = x * side;
@@ -111,7 +116,7 @@ impl Look {
 
     fn fabric(&self, x: f32, y: f32) -> Rgb {
         let fold = cloud(self.seed ^ 91, x * 5.0 + y * 2.0, y * 4.0) - 0.5;
-        let light = 1.02 - 0.55 * smooth(-0.30, 0.46, x) + 0.42 * fold - 0.25 * smooth(0.03, 0.0, y - top(x));
+        let light = 1.02 - 0.38 * smooth(-0.30, 0.46, x) + 0.42 * fold - 0.25 * smooth(0.03, 0.0, y - top(x));
         if self.plaid {
             let stripe = |v: f32, wide: f32| smooth(wide, wide - 0.06, (v - v.floor() - 0.5).abs());
             let (u, v) = (x * 13.0 + fold * 0.5, y * 13.0 + fold * 0.3);
@@ -216,7 +221,7 @@ impl Look {
 
     fn fringe(&self, canvas: &mut Canvas) {
         let (long, seed) = (self.long, self.seed);
-        let end = if long { 0.16 } else { 0.005 };
+        let end = if long { 0.16 } else { 0.012 };
         let hair = move |x: f32, y: f32| {
             let ragged =
                 (noise(seed ^ 96, x * 46.0, 3.0) - 0.5) * 0.016 + (noise(seed ^ 97, x * 130.0, 5.0) - 0.5) * 0.007;
@@ -224,7 +229,9 @@ impl Look {
             // Parted off the middle: the opening leans to one side.
             let sweep = -0.020 * smooth(-0.12, 0.10, x) + 0.014 * smooth(0.02, 0.11, x);
             let opening = oval(x + 0.008, y - 0.085 - sweep + ragged, (0.119, if long { 0.196 } else { 0.186 }));
-            cap.max(-opening).max(y - end + x.abs() * 0.1)
+            // Short hair ends in a point before the ear.
+            let taper = if long { 0.0 } else { 1.6 * (0.137 - x.abs()).clamp(0.0, 0.045) };
+            cap.max(-opening).max((y - end + taper + ragged) * 0.6)
         };
         // The shadow of the hair on the brow.
         canvas.shape(
@@ -282,7 +289,7 @@ impl Look {
         let crease = (v - lid + 0.0075).abs() - 0.0006;
         rgb = blend(rgb, lit(self.skin, 0.50), cover(crease.max(u.abs() - 0.021)) * 0.55);
         let brow = 1.0 - (u / 0.040) * (u / 0.040);
-        let ridge = v + 0.0300 + 0.0125 * brow + pose.brow * 0.010 + 0.10 * u * side;
+        let ridge = v + 0.0300 + 0.0125 * brow + pose.brow * 0.010 - 0.05 * u * side;
         let thick = mix(0.0066, 0.0030, smooth(-0.02, 0.04, u * side));
         let hairs = 0.85 + 0.4 * (noise(self.seed ^ 8, (u - ridge * 0.8) * 420.0, ridge * 80.0) - 0.5);
         blend(rgb, lit(self.hair, 0.58 * hairs), cover((ridge.abs() - thick).max(u.abs() - 0.036)) * 0.88)

@@ -56,7 +56,7 @@ fn garden(seed: u64, x: f32, y: f32) -> Rgb {
     let hills = 0.40 + 0.03 * sine(x * 1.7) + 0.012 * sine(x * 5.3);
     let far = blend(hex(0x8fb09a), hex(0x6f9a7c), noise(seed ^ 22, x * 60.0, y * 60.0));
     let ground = blend(sky, far, smooth(hills - 0.004, hills + 0.004, y));
-    let crown = cloud(seed ^ 23, x * 9.0, y * 9.0) + (y - 0.42) * 1.5 + 0.55 * smooth(-0.5, -0.95, x);
+    let crown = cloud(seed ^ 23, x * 9.0, y * 9.0) + (y - 0.42) * 2.0 + 0.55 * smooth(-0.5, -0.95, x);
     let leaf = noise(seed ^ 24, x * 95.0, y * 95.0) * 0.6 + noise(seed ^ 25, x * 190.0, y * 190.0) * 0.4;
     let tree = blend(hex(0x2c5a33), hex(0xa8c95e), leaf * leaf * 1.15);
     blend(ground, tree, smooth(0.60, 0.64, crown + (leaf - 0.5) * 0.10))
@@ -194,7 +194,7 @@ fn lamp(canvas: &mut Canvas, x: f32) {
         ((px - x).abs() - half).max(0.40 - y).max(y - 0.515)
     };
     canvas.shape([x - 0.07, 0.40, x + 0.07, 0.52], 0.002, shade, |px, y| {
-        let glow = 1.06 - 5.0 * (px - x) * (px - x) / 0.02 - 0.9 * (y - 0.46).abs();
+        let glow = 1.06 - 60.0 * (px - x) * (px - x) - 0.9 * (y - 0.46).abs();
         (lit(hex(0xf7dda6), glow + 0.02 * sine((px - x) * 120.0)), 1.0)
     });
 }
