@@ -224,8 +224,10 @@ impl Receiver {
             return;
         };
         if let Some(video) = self.video.as_mut().filter(|v| v.stream.id == rtp.ssrc) {
-            if let Some(frame) = video.stream.packet(&rtp, datagram, now) {
-                self.open_video(frame, now);
+            let mut frame = video.stream.packet(&rtp, datagram, now);
+            while let Some(whole) = frame {
+                self.open_video(whole, now);
+                frame = self.video.as_mut().and_then(|v| v.stream.assembler.released());
             }
         } else if let Some(audio) = self.audio.as_mut().filter(|a| a.stream.id == rtp.ssrc) {
             if let Some(frame) = audio.stream.packet(&rtp, datagram, now) {

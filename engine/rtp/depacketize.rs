@@ -81,6 +81,8 @@ pub struct Assembler {
     /// Sequence numbers joined lately, as a window below `highest`.
     seen: Box<[u64; MAX_BEHIND as usize / 64]>,
     templates: Option<Templates>,
+    /// Whole frames wait for the structure, which has come since.
+    retry: bool,
     spare: Vec<Buffer>,
     stats: Stats,
     watch: Stopwatch,
@@ -98,6 +100,7 @@ impl Assembler {
             pending: BTreeMap::new(),
             seen: Box::new([0; _]),
             templates: None,
+            retry: false,
             spare: Vec::with_capacity(MAX_SPARE),
             stats: Stats::default(),
             watch,
@@ -137,6 +140,18 @@ impl Assembler {
             self.stats.overflowed += 1;
         }
         (Some(sequence), frame)
+    }
+
+    /// The next frame that was whole before the structure of its stream came; to be called until `None` after a push.
+    pub fn released(&mut self) -> Option<Assembled> {
+        if !self.retry {
+            return None;
+        }
+        let starts = self.pending.iter().filter(|(_, f)| f.flags & START != 0).map(|(s, _)| *s);
+        let starts: Vec<u64> = starts.collect();
+        let frame = starts.into_iter().find_map(|start| self.join(start));
+        self.retry = frame.is_some();
+        frame
     }
 
     /// The frame with these packets could not be opened: their repetition is welcome.
@@ -209,6 +224,9 @@ impl Assembler {
                 return None;
             }
         }
+        if self.templates.is_none() && !self.kind.is_audio() && !self.pending.get(&first).is_some_and(has_structure) {
+            return None;
+        }
         let mut payload = self.spare.pop().unwrap_or_else(|| Buffer::with_capacity(16 << 10));
         let (mut arrived, mut head) = (Time(u64::MAX), None);
         for s in first..=last {
@@ -251,6 +269,7 @@ impl Assembler {
         let descriptor = Descriptor::parse(element, self.templates.as_ref())?;
         let keyframe = descriptor.structure.is_some();
         if let Some(templates) = descriptor.structure {
+            self.retry = self.templates.is_none();
             self.templates = Some(*templates);
         }
         let template = self.templates.as_ref()?.get(descriptor.template_id)?;
@@ -264,4 +283,11 @@ impl Assembler {
         };
         Some((header, diffs, count, keyframe || count == 0))
     }
+}
+
+/// Whether a frame's first packet carries a template structure.
+fn has_structure(first: &Fragment) -> bool {
+    let Ok(Rtp { extension: Some((profile, body)), .. }) = Rtp::parse(first.packet.as_slice()) else { return false };
+    let element = Elements::new(profile, body).find(|(id, _)| *id == DESCRIPTOR_ID);
+    element.and_then(|(_, data)| Descriptor::parse(data, None)).is_some_and(|d| d.structure.is_some())
 }

@@ -8,6 +8,7 @@ mod input;
 mod probe;
 mod report;
 mod table;
+mod transcode;
 
 use clap::{Parser, Subcommand};
 
@@ -27,6 +28,8 @@ enum Command {
     Probe,
     /// A whole meeting in one process, through a simulated network.
     Demo(demo::Args),
+    /// Offline: decode, convert, encode, (seal, open), container.
+    Transcode(transcode::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -48,6 +51,7 @@ fn main() -> std::process::ExitCode {
     let result = match cli.command {
         Command::Probe => probe::run(cli.json),
         Command::Demo(args) => demo::run(args, cli.json),
+        Command::Transcode(args) => transcode::run(args, cli.json),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

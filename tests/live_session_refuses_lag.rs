@@ -1,0 +1,28 @@
+//! Promise P1: a live session takes no encoder that waits for later frames, and says which would do.
+
+use conclave::codecs::{self, Session, Size, rav1e};
+use conclave::encode::{Video, VideoConfig};
+use conclave::frame::Kind;
+use conclave::gpu::Converter;
+use conclave::time::Stopwatch;
+
+fn open(session: Session) -> Result<Video, conclave::encode::EncodeError> {
+    let config = codecs::Config { size: Size::new(64, 64), ..codecs::Config::default() };
+    let encoder = Box::new(rav1e::Encoder::open(config).unwrap());
+    let stage = VideoConfig {
+        stream: 1,
+        kind: Kind::Camera,
+        size: config.size,
+        color: config.color,
+        session,
+        watch: Stopwatch::still(),
+    };
+    Video::open(stage, Converter::cpu(), encoder)
+}
+
+#[test]
+fn rav1e_is_refused_live_and_taken_offline() {
+    let error = open(Session::Live).err().expect("rav1e lags").to_string();
+    assert!(error.contains("rav1e") && error.contains('4') && error.contains("take"), "{error}");
+    assert!(open(Session::Offline).is_ok());
+}
