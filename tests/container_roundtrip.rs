@@ -6,9 +6,7 @@ use conclave::capture::{FileAudio, FileVideo};
 use conclave::codecs::container::{
     self, AudioCodec, OpusHead, VideoCodec, VideoWriter, WavWriter, WriterConfig, open_audio, open_video,
 };
-use conclave::codecs::{
-    AudioDecoder, AudioInput, CodecError, Color, Matrix, Picture, Range, Size, VideoDecoder,
-};
+use conclave::codecs::{AudioDecoder, AudioInput, CodecError, Color, Matrix, Picture, Range, Size, VideoDecoder};
 use container_support::{Folder, drain, packets, sequence_header, units};
 
 const OPUS: OpusHead = OpusHead { channels: 1, pre_skip: 312, rate: 48_000, gain: 0 };
