@@ -15,13 +15,16 @@ use crate::color::Matrix;
 #[derive(Default)]
 struct Probe {
     matrix: Option<Matrix>,
+    full: bool,
     channels: Option<u8>,
 }
 
 /// Pictures of the first video stream, brought to 8-bit 4:2:0.
 pub(super) fn video(path: &Path) -> Result<y4m::Reader> {
     let probe = probe(path, "v:0")?.ok_or_else(|| nothing(path, "no video in it"))?;
-    let args = ["-map", "0:v:0", "-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"];
+    // The format with a j is the full range one; asked for the other, ffmpeg would squeeze the samples.
+    let format = if probe.full { "yuvj420p" } else { "yuv420p" };
+    let args = ["-map", "0:v:0", "-pix_fmt", format, "-f", "yuv4mpegpipe", "-"];
     y4m::Reader::open(spawn(path, &args)?, probe.matrix).map_err(|error| match error {
         // Nothing came: what ffmpeg was given is at fault, and y4m is none of the user's business.
         ContainerError::Damaged { .. } => nothing(path, "ffmpeg found no picture in it"),
@@ -103,7 +106,12 @@ fn spawn(path: &Path, args: &[&str]) -> Result<Input> {
 fn probe(path: &Path, stream: &str) -> Result<Option<Probe>> {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "error", "-protocol_whitelist", "file,pipe", "-select_streams", stream]);
-    command.args(["-show_entries", "stream=index,color_space,channels", "-of", "default=noprint_wrappers=1"]);
+    command.args([
+        "-show_entries",
+        "stream=index,color_space,color_range,channels",
+        "-of",
+        "default=noprint_wrappers=1",
+    ]);
     let Ok(output) = command.arg(local(path)).stdin(Stdio::null()).output() else {
         return Ok(Some(Probe::default()));
     };
@@ -124,7 +132,11 @@ fn probe(path: &Path, stream: &str) -> Result<Option<Probe>> {
         Some("bt2020nc" | "bt2020c") => Some(Matrix::Bt2020),
         _ => None,
     };
-    Ok(Some(Probe { matrix, channels: find("channels").and_then(|n| n.parse().ok()) }))
+    Ok(Some(Probe {
+        matrix,
+        full: find("color_range") == Some("pc"),
+        channels: find("channels").and_then(|n| n.parse().ok()),
+    }))
 }
 
 /// The path as a local file, whatever characters it holds.

@@ -199,3 +199,44 @@ impl Seek for Input {
         Ok(self.pos)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives one byte a call, as a pipe may.
+    struct Drip(Cursor<Vec<u8>>);
+
+    impl Read for Drip {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let some = buf.len().min(1);
+            self.0.read(&mut buf[..some])
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_looked_at_and_then_read_from_its_first_byte() {
+        for len in [0u8, 5, 64, 200] {
+            let bytes: Vec<u8> = (0..len).collect();
+            let mut input = Input::pipe("pipe", Box::new(Drip(Cursor::new(bytes.clone()))));
+            assert_eq!(input.head().unwrap(), bytes[..bytes.len().min(64)]);
+            assert_eq!((input.pos(), input.len()), (0, None));
+            let half = bytes.len() / 2;
+            input.skip(half as u64, "half").unwrap();
+            let mut rest = Vec::new();
+            input.append((bytes.len() - half) as u64, 1000, &mut rest, "the rest").unwrap();
+            assert_eq!(rest, bytes[half..]);
+            assert!(!input.fill(&mut [0], "the end").unwrap());
+            assert!(input.append(1, 1000, &mut rest, "more").is_err() && input.skip(1, "more").is_err());
+        }
+    }
+
+    #[test]
+    fn a_claim_is_refused_before_it_is_allocated() {
+        let mut input = Input::pipe("pipe", Box::new(Cursor::new(vec![1; 10])));
+        let mut out = Vec::new();
+        assert!(input.append(1 << 40, 1 << 20, &mut out, "a claim").is_err());
+        assert!(input.append(1 << 20, 1 << 20, &mut out, "a claim").is_err());
+        assert!(out.capacity() < 1 << 12);
+    }
+}

@@ -115,7 +115,7 @@ impl Reader {
                 let value = children(video).find(|(id, _)| *id == wanted).and_then(|(_, body)| unsigned(body));
                 value.and_then(|v| u32::try_from(v).ok()).unwrap_or(0)
             };
-            track.size = Some(Size::new(side(PIXEL_WIDTH), side(PIXEL_HEIGHT)));
+            track.size = Some(Size::new(side(PIXEL_WIDTH), side(PIXEL_HEIGHT))).filter(|size| size.area() > 0);
             track.fps = number(DEFAULT_DURATION).filter(|ns| *ns > 0).and_then(|ns| super::fps_of(ns as f64 / 1000.0));
             track.config = private.get(4..).unwrap_or_default().to_vec();
             return Ok(Some(Found { track, opus: None }));

@@ -255,3 +255,46 @@ const CLUSTER_MS: u64 = 5000;
 const CLUSTER_BYTES: usize = 4 << 20;
 /// Audio packets that are held until the first picture comes.
 const MAX_EARLY: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::picture::Size;
+
+    #[test]
+    fn another_reader_finds_tracks_cues_and_frames() {
+        let mut config = WriterConfig::new(Size::new(16, 16), (25, 1));
+        config.audio = Some(super::super::OpusHead { channels: 2, pre_skip: 312, rate: 48_000, gain: 0 });
+        let mut file = Cursor::new(Vec::new());
+        let mut muxer = Muxer::begin(&config, true);
+        // A reduced sequence header of 16x16 in BT.709, then one byte of frame.
+        let unit = [
+            0x12, 0, 0x0a, 14, 0x1a, 0x3f, 0xc0, 0x00, 0x78, 0x00, 0x78, 0x08, 0x08, 0x08, 0x08, 0x08, 0x00, 0x80,
+            0x32, 1, 7,
+        ];
+        assert!(SequenceHeader::find(&unit).is_some());
+        for n in 0..300u64 {
+            assert!(muxer.write_audio(&mut file, &[0xfc, n as u8], n * 40_000).is_ok());
+            assert!(muxer.write(&mut file, &unit, n * 40_000, n % 100 == 0).is_ok());
+        }
+        assert!(muxer.finish(&mut file).is_ok());
+        let mut other = matroska_demuxer::MatroskaFile::open(Cursor::new(file.into_inner())).unwrap();
+        assert_eq!(other.info().duration(), Some(300.0 * 40.0));
+        let names: Vec<_> = other.tracks().iter().map(|t| t.codec_id().to_owned()).collect();
+        assert_eq!(names, ["V_AV1", "A_OPUS"]);
+        let mut frame = matroska_demuxer::Frame::default();
+        let mut counts = [0u64; 2];
+        while other.next_frame(&mut frame).unwrap() {
+            let count = &mut counts[frame.track as usize - 1];
+            assert_eq!(frame.timestamp, *count * 40);
+            *count += 1;
+        }
+        assert_eq!(counts, [300, 300]);
+        // Through the cues: the key frame at 8 s and what follows.
+        other.seek(8000).unwrap();
+        assert!(other.next_frame(&mut frame).unwrap());
+        assert_eq!(frame.timestamp, 8000);
+    }
+}

@@ -182,8 +182,8 @@ impl VideoSource {
             header = SequenceHeader::find(unit);
         }
         let header = header.ok_or_else(|| damaged("its first frame has no AV1 sequence header".to_owned()))?;
-        let size = track.size.filter(|size| size.area() > 0).unwrap_or(header.size);
-        for size in [size, header.size] {
+        // The stream's own size holds; some containers state another.
+        for size in track.size.into_iter().chain([header.size]) {
             if !sane_size(size) {
                 return Err(damaged(format!("pictures of {size}")));
             }
@@ -201,7 +201,7 @@ impl VideoSource {
             fps = fps_of(last.saturating_sub(first) as f64 / steps);
         }
         let info = VideoInfo {
-            size,
+            size: header.size,
             color: header.color(),
             fps: fps.unwrap_or((30, 1)),
             frames: track.frames,

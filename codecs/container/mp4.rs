@@ -82,7 +82,11 @@ impl Reader {
         let found = match (want, entry) {
             (Want::Video, Some(SampleEntry::Av01(av01))) => {
                 let size = Size::new(av01.visual.width.into(), av01.visual.height.into());
-                let track = Track { size: Some(size), config: av01.av1c_box.config_obus, ..Track::default() };
+                let track = Track {
+                    size: Some(size).filter(|size| size.area() > 0),
+                    config: av01.av1c_box.config_obus,
+                    ..Track::default()
+                };
                 Found { track, opus: None }
             }
             (Want::Audio, Some(SampleEntry::Opus(opus))) => {
