@@ -71,7 +71,11 @@ pub struct VideoConfig {
 
 impl Video {
     /// Puts converter and encoder together; a live session refuses an encoder with lag.
-    pub fn open(config: VideoConfig, converter: Converter, encoder: Box<dyn VideoEncoder>) -> Result<Self, EncodeError> {
+    pub fn open(
+        config: VideoConfig,
+        converter: Converter,
+        encoder: Box<dyn VideoEncoder>,
+    ) -> Result<Self, EncodeError> {
         conclave_codecs::candidates::admit(&*encoder, config.session)?;
         Ok(Self {
             stream: config.stream,

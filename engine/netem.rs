@@ -140,7 +140,8 @@ impl Netem {
             at = at.max(self.last);
             self.last = at;
         }
-        let flip = (corrupt < self.config.corrupt && !datagram.is_empty()).then(|| self.random.usize(..datagram.len() * 8));
+        let flip =
+            (corrupt < self.config.corrupt && !datagram.is_empty()).then(|| self.random.usize(..datagram.len() * 8));
         self.stats.corrupted += u64::from(flip.is_some());
         self.schedule(datagram, flip, at);
         if duplicate < self.config.duplicate {
@@ -239,7 +240,17 @@ mod tests {
 
     fn bad() -> Config {
         let burst = Some(Burst { enter: 0.01, leave: 0.3, loss: 0.8 });
-        Config { seed: 5, loss: 5.0, burst, delay_us: 20_000, jitter_us: 10_000, reorder: 3.0, duplicate: 2.0, corrupt: 1.0, ..Config::default() }
+        Config {
+            seed: 5,
+            loss: 5.0,
+            burst,
+            delay_us: 20_000,
+            jitter_us: 10_000,
+            reorder: 3.0,
+            duplicate: 2.0,
+            corrupt: 1.0,
+            ..Config::default()
+        }
     }
 
     #[test]
@@ -261,7 +272,11 @@ mod tests {
     #[test]
     fn a_perfect_path_changes_nothing() {
         let (out, _) = run(Config::default(), 100);
-        assert!(out.iter().enumerate().all(|(i, (at, bytes))| at.0 == i as u64 * 1_000 && *bytes == (i as u32).to_be_bytes()));
+        assert!(
+            out.iter()
+                .enumerate()
+                .all(|(i, (at, bytes))| at.0 == i as u64 * 1_000 && *bytes == (i as u32).to_be_bytes())
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use conclave_codecs::{AudioInput, CodecError};
 
-use crate::e2ee::{DynKeys, OpenStats, Opener};
+use crate::e2ee::{DynKeys, OpenStats, Opener, Rejected};
 use crate::frame::{Kind, Opened, Packet};
 use crate::jitter::audio::{self, AudioBuffer, Pull};
 use crate::jitter::sync::{Mapping, Sync};
@@ -128,6 +128,15 @@ impl Incoming {
             self.reception.arrived(sequence, rtp.timestamp, media_ticks(now, self.kind));
         }
         frame
+    }
+
+    /// A frame was not opened: what was damaged on the way is asked for again, what waits for a key is not.
+    fn ask_again(&mut self, rejected: Rejected, first: u64, last: u64, now: Time) {
+        if !rejected.held {
+            self.assembler.forget(first, last);
+            (first..=last).for_each(|sequence| self.nack.damaged(sequence, now));
+        }
+        self.assembler.recycle(rejected.payload);
     }
 
     fn report(&mut self, own: u32, now: Time, out: &mut dyn FnMut(&Packet)) {
@@ -371,7 +380,8 @@ impl Receiver {
         self.stats.reports += 1;
         for message in rtcp::parse(datagram) {
             let Ok(rtcp::Message::SenderReport(report)) = message else { continue };
-            let streams = self.video.iter_mut().map(|v| &mut v.stream).chain(self.audio.iter_mut().map(|a| &mut a.stream));
+            let streams =
+                self.video.iter_mut().map(|v| &mut v.stream).chain(self.audio.iter_mut().map(|a| &mut a.stream));
             for stream in streams.filter(|s| s.id == report.ssrc) {
                 stream.clock.report(report.ntp, report.rtp_time);
                 stream.last_report = Some(((report.ntp >> 16) as u32, now));
@@ -401,8 +411,7 @@ impl Receiver {
                 }
             }
             Err(rejected) => {
-                video.stream.assembler.recycle(rejected.payload);
-                video.stream.assembler.forget(first, last);
+                video.stream.ask_again(rejected, first, last, now);
             }
         }
     }
@@ -419,8 +428,7 @@ impl Receiver {
                 }
             }
             Err(rejected) => {
-                audio.stream.assembler.recycle(rejected.payload);
-                audio.stream.assembler.forget(frame.first, frame.last);
+                audio.stream.ask_again(rejected, frame.first, frame.last, now);
             }
         }
     }

@@ -159,7 +159,9 @@ impl Sender {
         for message in rtcp::parse(datagram) {
             match message {
                 Ok(rtcp::Message::Nack(nack)) => {
-                    let Some(outgoing) = self.streams.iter_mut().find(|o| o.stream.id == nack.media_ssrc) else { continue };
+                    let Some(outgoing) = self.streams.iter_mut().find(|o| o.stream.id == nack.media_ssrc) else {
+                        continue;
+                    };
                     for sequence in nack.sequences() {
                         match outgoing.history.resend(sequence, now) {
                             Some(packet) => {

@@ -70,7 +70,9 @@ pub enum DeviceError {
         what: String,
     },
     /// A buffer exceeds what the adapter takes.
-    #[error("{what} needs {bytes} bytes, and this adapter takes {limit} in one buffer; use a smaller picture or the CPU")]
+    #[error(
+        "{what} needs {bytes} bytes, and this adapter takes {limit} in one buffer; use a smaller picture or the CPU"
+    )]
     TooLarge {
         /// What the buffer is for.
         what: &'static str,
@@ -173,8 +175,12 @@ impl Gpu {
         }
         let usage = usage | wgpu::BufferUsages::COPY_DST;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer =
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false });
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
         match pollster::block_on(scope.pop()) {
             Some(_) => Err(DeviceError::TooLarge { what, bytes, limit: 0 }),
             None => Ok(buffer),

@@ -1,7 +1,7 @@
 //! One compiled entry point of a stage, and how many workgroups it takes.
 
-use crate::device::{DeviceError, Gpu};
 use crate::Stage;
+use crate::device::{DeviceError, Gpu};
 
 /// A compute pipeline with the layout that its shader declares.
 pub struct Kernel {

@@ -30,7 +30,9 @@ impl FromRgb {
             Range::Limited => (219, 224),
             Range::Full => (255, 255),
         };
-        let scale = |weight: i32, span: i32, over: i64| (i64::from(weight) * i64::from(span) * i64::from(ONE) / over / 255) as i32;
+        let scale = |weight: i32, span: i32, over: i64| {
+            (i64::from(weight) * i64::from(span) * i64::from(ONE) / over / 255) as i32
+        };
         let y = [scale(kr, luma, 10_000), 0, scale(kb, luma, 10_000)];
         // What rounding takes from red and blue goes to green, so that white is exactly white and grey has no colour.
         let y = [y[0], luma * ONE / 255 - y[0] - y[2], y[2]];
@@ -94,7 +96,8 @@ fn layout(source: Source<'_>, color: Color, out: &mut Picture) {
                 for x in 0..chroma_width {
                     let at = area + y / 2 * chroma_width + x;
                     planes[at] = ((u16::from(row[x * 4 + 1]) + u16::from(below[x * 4 + 1]) + 1) / 2) as u8;
-                    planes[at + chroma_area] = ((u16::from(row[x * 4 + 3]) + u16::from(below[x * 4 + 3]) + 1) / 2) as u8;
+                    planes[at + chroma_area] =
+                        ((u16::from(row[x * 4 + 3]) + u16::from(below[x * 4 + 3]) + 1) / 2) as u8;
                 }
             }
         }
@@ -209,7 +212,11 @@ fn taps(from: u32, to: u32) -> Vec<(usize, Vec<u32>)> {
                 // Sample centres: source position (i + ½)·from/to − ½, clamped to the plane, in units of 1/(2·to).
                 let at = ((2 * i + 1) * from).saturating_sub(to).min((from - 1) * 2 * to);
                 let (first, part) = (at / (2 * to), ((at % (2 * to)) << 14) / (2 * to));
-                if first + 1 < from { (first, vec![(1 << 14) - part as u32, part as u32]) } else { (first, vec![1 << 14]) }
+                if first + 1 < from {
+                    (first, vec![(1 << 14) - part as u32, part as u32])
+                } else {
+                    (first, vec![1 << 14])
+                }
             };
             // What rounding lost goes to the heaviest sample, so that a flat area stays flat.
             let missing = (1 << 14) - weights.iter().sum::<u32>();
@@ -267,7 +274,9 @@ mod tests {
     fn there_and_back_between_colours_stays_near() {
         let full = Color { matrix: Matrix::Bt601, range: Range::Full };
         let (size, mut converter) = (Size::new(64, 64), Converter::cpu());
-        let data: Vec<u8> = (0..size.i420_len()).map(|i| if i < size.area() { 60 + (i % 100) as u8 } else { 120 + (i % 16) as u8 }).collect();
+        let data: Vec<u8> = (0..size.i420_len())
+            .map(|i| if i < size.area() { 60 + (i % 100) as u8 } else { 120 + (i % 16) as u8 })
+            .collect();
         let (mut there, mut back) = (Picture::new(size, full), Picture::new(size, full));
         let source = |data, color| Source { format: Format::I420, size, color, data };
         converter.convert(source(&data, Color::default()), size, full, &mut there).unwrap();

@@ -84,7 +84,13 @@ impl Converter {
     }
 
     /// Converts `source` into `out`, with `target` as its size and `color` as its matrix and range.
-    pub fn convert(&mut self, source: Source<'_>, target: Size, color: Color, out: &mut Picture) -> Result<(), GpuError> {
+    pub fn convert(
+        &mut self,
+        source: Source<'_>,
+        target: Size,
+        color: Color,
+        out: &mut Picture,
+    ) -> Result<(), GpuError> {
         for size in [source.size, target] {
             if !(1..=8192).contains(&size.width) || !(1..=8192).contains(&size.height) {
                 return Err(GpuError::Size(size));

@@ -84,6 +84,14 @@ impl NackList {
         }
     }
 
+    /// A packet that had arrived was damaged: it is missing again and asked for at once.
+    pub fn damaged(&mut self, sequence: u64, now: Time) {
+        if self.missing.len() < MAX_MISSING {
+            self.stats.missed += 1;
+            self.missing.insert(sequence, Missing { since: now, next: now, requests: 0 });
+        }
+    }
+
     /// Calls `ask` with each sequence number (16 bits) to be requested now.
     pub fn due(&mut self, now: Time, ask: &mut dyn FnMut(u16)) {
         let stats = &mut self.stats;

@@ -111,7 +111,10 @@ mod tests {
             writer.flag(true);
             writer.finish().expect("fits");
             let mut reader = Reader::new(&bytes);
-            assert_eq!((reader.bits(13), reader.non_symmetric(n), reader.flag()), (Some(plain), Some(value), Some(true)));
+            assert_eq!(
+                (reader.bits(13), reader.non_symmetric(n), reader.flag()),
+                (Some(plain), Some(value), Some(true))
+            );
         }
     }
 

@@ -16,6 +16,10 @@ const MAX_PENDING: usize = 2_048;
 /// Packets this far behind the newest are too old.
 const MAX_BEHIND: u64 = 4_096;
 
+/// A sequence number that leaps further ahead is believed once its successor comes too (RFC 3550 appendix A.1): one
+/// damaged header must not make the rest of the stream look old.
+const MAX_LEAP: i64 = 512;
+
 /// Buffers kept for the next frames.
 const MAX_SPARE: usize = 64;
 
@@ -77,6 +81,8 @@ pub struct Assembler {
     sequences: Unwrapper<16>,
     times: Unwrapper<32>,
     highest: u64,
+    /// The successor of a sequence number that leapt.
+    leapt_to: Option<u16>,
     pending: BTreeMap<u64, Fragment>,
     /// Sequence numbers joined lately, as a window below `highest`.
     seen: Box<[u64; MAX_BEHIND as usize / 64]>,
@@ -97,6 +103,7 @@ impl Assembler {
             sequences: Unwrapper::default(),
             times: Unwrapper::default(),
             highest: 0,
+            leapt_to: None,
             pending: BTreeMap::new(),
             seen: Box::new([0; _]),
             templates: None,
@@ -123,6 +130,11 @@ impl Assembler {
             self.stats.malformed += 1;
             return (None, None);
         };
+        if self.sequences.step(sequence.into()) > MAX_LEAP && self.leapt_to != Some(sequence) {
+            self.leapt_to = Some(sequence.wrapping_add(1));
+            self.stats.malformed += 1;
+            return (None, None);
+        }
         let sequence = self.sequences.unwrap(sequence.into());
         self.move_window(sequence);
         if self.highest - sequence >= MAX_BEHIND {
@@ -259,7 +271,8 @@ impl Assembler {
 
     /// Header, dependencies and whether it is a key frame, from a frame's first packet.
     fn describe(&mut self, first: &Fragment) -> Option<(Header, [u16; MAX_DIFFS], u8, bool)> {
-        let header = Header { stream: self.ssrc, kind: self.kind, spatial: 0, temporal: 0, template_id: 0, frame_number: 0 };
+        let header =
+            Header { stream: self.ssrc, kind: self.kind, spatial: 0, temporal: 0, template_id: 0, frame_number: 0 };
         if self.kind.is_audio() {
             return Some((header, [0; _], 0, true));
         }

@@ -68,7 +68,8 @@ impl Templates {
     fn read(r: &mut Reader<'_>) -> Option<Self> {
         let offset = r.bits(6)? as u8;
         let targets = r.bits(5)? as u8 + 1;
-        let mut s = Self { offset, targets, chains: 0, count: 0, templates: [Template::default(); _], resolution: None };
+        let mut s =
+            Self { offset, targets, chains: 0, count: 0, templates: [Template::default(); _], resolution: None };
         let (mut spatial, mut temporal) = (0u8, 0u8);
         loop {
             let slot = s.templates.get_mut(usize::from(s.count))?;

@@ -103,6 +103,12 @@ pub struct Unwrapper<const BITS: u32> {
 }
 
 impl<const BITS: u32> Unwrapper<BITS> {
+    /// How far `value` lies from the highest one seen; 0 before the first.
+    pub fn step(&self, value: u32) -> i64 {
+        let shift = 32 - BITS;
+        self.highest.map_or(0, |highest| ((value.wrapping_sub(highest as u32) << shift) as i32 >> shift).into())
+    }
+
     /// The full value nearest to the highest one seen. The first counts from `2^BITS`, so that none falls below 0.
     pub fn unwrap(&mut self, value: u32) -> u64 {
         let Some(highest) = self.highest else {
@@ -110,9 +116,7 @@ impl<const BITS: u32> Unwrapper<BITS> {
             self.highest = Some(first);
             return first;
         };
-        let shift = 32 - BITS;
-        let step = (value.wrapping_sub(highest as u32) << shift) as i32 >> shift;
-        let full = highest.saturating_add_signed(i64::from(step));
+        let full = highest.saturating_add_signed(self.step(value));
         self.highest = Some(full.max(highest));
         full
     }

@@ -73,7 +73,8 @@ impl Packetizer {
         let mut extension = [0; 164];
         let longest = if video {
             let len = outgoing(true, true).write(&mut scratch).ok_or(Error::Descriptor)?;
-            let (_, len) = extensions::write_one(DESCRIPTOR_ID, &scratch[..len], &mut extension).ok_or(Error::Descriptor)?;
+            let (_, len) =
+                extensions::write_one(DESCRIPTOR_ID, &scratch[..len], &mut extension).ok_or(Error::Descriptor)?;
             4 + len.div_ceil(4) * 4
         } else {
             0

@@ -266,7 +266,16 @@ mod tests {
     #[test]
     fn a_compound_packet_reads_as_it_was_written() {
         let sr = SenderReport { ssrc: 1, ntp: 0x0123_4567_89ab_cdef, rtp_time: 9, packets: 3, octets: 400 };
-        let rr = ReceiverReport { ssrc: 2, source: 1, fraction_lost: 25, lost: -3, highest: 70_000, jitter: 8, last_report: 4, delay: 6 };
+        let rr = ReceiverReport {
+            ssrc: 2,
+            source: 1,
+            fraction_lost: 25,
+            lost: -3,
+            highest: 70_000,
+            jitter: 8,
+            last_report: 4,
+            delay: 6,
+        };
         let pli = Pli { ssrc: 2, media_ssrc: 1 };
         let mut out = [0; 200];
         let mut len = sr.write(&mut out).unwrap();

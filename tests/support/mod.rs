@@ -62,7 +62,8 @@ pub fn meeting(seconds: u64, uplink: netem::Config) -> Rehearsal {
     let video = encode::Video::open(stage, Converter::cpu(), encoder).unwrap();
     let voice = raw::audio::Encoder::open(1, 960).unwrap();
     let sender = Sender::new(send::Config { streams: streams(), ..send::Config::default() }, &mut ours).unwrap();
-    let downlink = netem::Config { seed: uplink.seed ^ 7, loss: uplink.loss, delay_us: uplink.delay_us, ..Default::default() };
+    let downlink =
+        netem::Config { seed: uplink.seed ^ 7, loss: uplink.loss, delay_us: uplink.delay_us, ..Default::default() };
     Rehearsal::new(Cast {
         video: Some((Box::new(Still::new(size, 33_333, seconds * 30)), video)),
         audio: Some((

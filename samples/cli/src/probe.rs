@@ -45,12 +45,22 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
         }
     }
     println!("\nCodecs\n{table}");
-    println!("Ciphers\n  AES-256-GCM on aws-lc-rs, and on aes-gcm as the second arm; AES instructions: {}", hardware_aes());
+    println!(
+        "Ciphers\n  AES-256-GCM on aws-lc-rs, and on aes-gcm as the second arm; AES instructions: {}",
+        hardware_aes()
+    );
     println!("\nDevices");
     for device in &devices {
         println!("  {}: {}", device["name"].as_str().unwrap_or(""), device["why_not"].as_str().unwrap_or("usable"));
     }
-    println!("\nOther inputs\n  {}", if ffmpeg() { "ffmpeg is installed: any file it reads" } else { "no ffmpeg: install it to read H.264, HEVC, VP9 and the rest" });
+    println!(
+        "\nOther inputs\n  {}",
+        if ffmpeg() {
+            "ffmpeg is installed: any file it reads"
+        } else {
+            "no ffmpeg: install it to read H.264, HEVC, VP9 and the rest"
+        }
+    );
     Ok(())
 }
 

@@ -53,7 +53,10 @@ pub fn write(report: &Report, path: &Path) -> io::Result<()> {
 fn html(report: &Report) -> io::Result<String> {
     let mut out = String::new();
     let title = escape(&report.title);
-    out += &format!("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'><title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p class=verdict>{}</p><dl>", escape(&report.verdict));
+    out += &format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'><title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p class=verdict>{}</p><dl>",
+        escape(&report.verdict)
+    );
     for (name, value) in &report.summary {
         out += &format!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value));
     }
@@ -74,7 +77,12 @@ fn html(report: &Report) -> io::Result<String> {
     for (caption, captured, shown) in &report.thumbnails {
         let [left, right] = [png(captured)?, png(shown)?].map(|bytes| base64(&bytes));
         let image = |data: &str, alt: &str| format!("<img alt='{alt}' src='data:image/png;base64,{data}'>");
-        out += &format!("<figure><div>{}{}</div><figcaption>{}: captured, shown</figcaption></figure>", image(&left, "captured"), image(&right, "shown"), escape(caption));
+        out += &format!(
+            "<figure><div>{}{}</div><figcaption>{}: captured, shown</figcaption></figure>",
+            image(&left, "captured"),
+            image(&right, "shown"),
+            escape(caption)
+        );
     }
     Ok(out + "</div></html>\n")
 }
@@ -89,7 +97,15 @@ fn svg(plot: &Plot) -> String {
     let mut out = format!("<svg viewBox='0 0 {width} {height}' role=img aria-label='{}'>", escape(&plot.title));
     for i in 0..=4 {
         let value = top * f64::from(i) / 4.0;
-        let _ = write!(out, "<line x1={left} x2={} y1={y:.1} y2={y:.1} stroke='var(--line)'/><text x={} y={:.1} text-anchor=end>{}</text>", width - 20.0, left - 6.0, y(value) + 4.0, number(value), y = y(value));
+        let _ = write!(
+            out,
+            "<line x1={left} x2={} y1={y:.1} y2={y:.1} stroke='var(--line)'/><text x={} y={:.1} text-anchor=end>{}</text>",
+            width - 20.0,
+            left - 6.0,
+            y(value) + 4.0,
+            number(value),
+            y = y(value)
+        );
         let time = t_max * f64::from(i) / 4.0;
         let _ = write!(out, "<text x={:.1} y={} text-anchor=middle>{time:.1} s</text>", x(time), bottom + 18.0);
     }
@@ -100,7 +116,11 @@ fn svg(plot: &Plot) -> String {
         let step = points.len().div_ceil(900).max(1);
         let path: String = points.iter().step_by(step).map(|(t, v)| format!("{:.1},{:.1} ", x(*t), y(*v))).collect();
         let name = escape(name);
-        let _ = write!(out, "<polyline fill=none stroke='{color}' stroke-width=1.5 points='{path}'><title>{name}</title></polyline><rect x={legend} y=6 width=9 height=9 fill='{color}'/><text x={} y=14>{name}</text>", legend + 13.0);
+        let _ = write!(
+            out,
+            "<polyline fill=none stroke='{color}' stroke-width=1.5 points='{path}'><title>{name}</title></polyline><rect x={legend} y=6 width=9 height=9 fill='{color}'/><text x={} y=14>{name}</text>",
+            legend + 13.0
+        );
         legend += 26.0 + 7.0 * name.len() as f64;
     }
     out + "</svg>"
@@ -179,7 +199,8 @@ mod tests {
 
     #[test]
     fn names_from_outside_cannot_break_out_of_the_page() {
-        let plot = Plot { title: "<b>'\"&".into(), unit: "ms", lines: vec![("</svg>".into(), vec![(0.0, 1.0), (1.0, 3.0)])] };
+        let plot =
+            Plot { title: "<b>'\"&".into(), unit: "ms", lines: vec![("</svg>".into(), vec![(0.0, 1.0), (1.0, 3.0)])] };
         let drawn = svg(&plot);
         assert!(!drawn.contains("<b>") && drawn.matches("</svg>").count() == 1, "{drawn}");
     }

@@ -63,7 +63,15 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     let (size, fps) = (args.size.unwrap_or(source.info().size), args.fps.unwrap_or(source.info().fps));
     let color = Color::default();
     let target = args.qindex.map_or(Target::Bitrate(args.bitrate.unwrap_or(1_500_000)), Target::Quantizer);
-    let config = codecs::Config { size, color, fps, target, speed: args.speed, threads: args.threads.into(), ..Default::default() };
+    let config = codecs::Config {
+        size,
+        color,
+        fps,
+        target,
+        speed: args.speed,
+        threads: args.threads.into(),
+        ..Default::default()
+    };
     let mut encoder = codecs::open_encoder(&args.encoder, config, Session::Offline)?;
     let mut judge: Box<dyn codecs::VideoDecoder> = Box::new(decoder()?);
     let mut writer = VideoWriter::create(&args.output, &WriterConfig::new(size, fps))?;
@@ -113,16 +121,23 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     let kbps = bytes as f64 * 8.0 / 1000.0 / (written as f64 * f64::from(fps.1) / f64::from(fps.0));
     let name = encoder.info().name;
     if as_json {
-        println!("{}", json!({
-            "input": args.input, "output": args.output, "encoder": name, "frames": written, "seconds": seconds,
-            "cpu_seconds": cpu_seconds() - cpu, "fps": written as f64 / seconds, "bitrate_kbps": kbps,
-            "psnr_y": quality.psnr_y(), "ssim_y": quality.ssim_y(), "bytes": bytes, "sealed": args.seal,
-        }));
+        println!(
+            "{}",
+            json!({
+                "input": args.input, "output": args.output, "encoder": name, "frames": written, "seconds": seconds,
+                "cpu_seconds": cpu_seconds() - cpu, "fps": written as f64 / seconds, "bitrate_kbps": kbps,
+                "psnr_y": quality.psnr_y(), "ssim_y": quality.ssim_y(), "bytes": bytes, "sealed": args.seal,
+            })
+        );
     } else {
         println!(
             "{} → {}: {written} frames at {size} by {name}{}, {kbps:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}, {:.1} frames/s",
-            args.input.display(), args.output.display(), if args.seal { ", sealed and opened" } else { "" },
-            quality.psnr_y().unwrap_or(0.0), quality.ssim_y().unwrap_or(0.0), written as f64 / seconds,
+            args.input.display(),
+            args.output.display(),
+            if args.seal { ", sealed and opened" } else { "" },
+            quality.psnr_y().unwrap_or(0.0),
+            quality.ssim_y().unwrap_or(0.0),
+            written as f64 / seconds,
         );
     }
     Ok(())

@@ -39,7 +39,8 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
     };
     let encoder: Box<dyn VideoEncoder> = codecs::open_encoder(&args.encoder, config, Session::Offline)?;
     let info = encoder.info();
-    let stage = encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color, session: Session::Offline, watch };
+    let stage =
+        encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color, session: Session::Offline, watch };
     let video = encode::Video::open(stage, Converter::cpu(), encoder)?;
     let channels = microphone.channels();
     let voice = opus::Encoder::open(opus::Config { channels, ..opus::Config::default() })?;
@@ -69,7 +70,12 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
         "raw" => Box::new(codecs::raw::Decoder::new()),
         _ => Box::new(dav1d::Decoder::open(dav1d::Config::default())?),
     };
-    let downlink = conclave::netem::Config { seed: args.seed ^ 1, loss: args.loss, delay_us: args.delay * 1000, ..Default::default() };
+    let downlink = conclave::netem::Config {
+        seed: args.seed ^ 1,
+        loss: args.loss,
+        delay_us: args.delay * 1000,
+        ..Default::default()
+    };
     let cast = Cast {
         video: Some((camera, video)),
         audio: Some((microphone, audio)),

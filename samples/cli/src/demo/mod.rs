@@ -168,8 +168,14 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         ("packets", format!("{} sent, {} lost", network.sent, network.lost())),
         ("repaired", format!("{} packets", seen.video_nack.repaired + seen.audio_nack.repaired)),
         ("requests", format!("{} NACK, {} key frame", seen.receiver.nacks, seen.receiver.keyframe_requests)),
-        ("sound", format!("{} packets, {} concealed, {} gaps", watch.audio_frames, watch.audio_concealed, watch.audio_gaps)),
-        ("sound behind picture", meeting.cast().receiver.skew_us().map_or("unknown".into(), |us| format!("{} ms", us / 1000))),
+        (
+            "sound",
+            format!("{} packets, {} concealed, {} gaps", watch.audio_frames, watch.audio_concealed, watch.audio_gaps),
+        ),
+        (
+            "sound behind picture",
+            meeting.cast().receiver.skew_us().map_or("unknown".into(), |us| format!("{} ms", us / 1000)),
+        ),
         ("seed", args.seed.to_string()),
         ("simulated", format!("{seconds:.1} s in {:.1} s", started.elapsed().as_secs_f64())),
     ]
@@ -193,29 +199,46 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
             Plot {
                 title: "Losses and repairs so far".into(),
                 unit: "count",
-                lines: vec![("packets lost".into(), losses), ("packets repaired".into(), repairs), ("key frames asked for".into(), asked)],
+                lines: vec![
+                    ("packets lost".into(), losses),
+                    ("packets repaired".into(), repairs),
+                    ("key frames asked for".into(), asked),
+                ],
             },
         ],
         thumbnails: std::mem::take(&mut watch.thumbnails),
     };
-    report::write(&report, &args.report).map_err(|e| anyhow::anyhow!("the report {} cannot be written ({e}); name another place with --report", args.report.display()))?;
+    report::write(&report, &args.report).map_err(|e| {
+        anyhow::anyhow!(
+            "the report {} cannot be written ({e}); name another place with --report",
+            args.report.display()
+        )
+    })?;
 
     if as_json {
-        let latency: Map<_, _> = watch.stages.latency().rows().map(|(name, p)| {
-            let name = if name == "arrive" { "network" } else { name };
-            (name.to_string(), json!({"p50": p.p50, "p95": p.p95, "p99": p.p99}))
-        }).collect();
+        let latency: Map<_, _> = watch
+            .stages
+            .latency()
+            .rows()
+            .map(|(name, p)| {
+                let name = if name == "arrive" { "network" } else { name };
+                (name.to_string(), json!({"p50": p.p50, "p95": p.p95, "p99": p.p99}))
+            })
+            .collect();
         let drops: Map<_, _> = drops.iter().map(|(cause, n)| (cause.to_string(), json!(n))).collect();
-        println!("{}", json!({
-            "frames_captured": watch.captured, "frames_sent": watch.sent, "frames_shown": watch.shown,
-            "frames_missing": missing, "frames_mismatched": watch.mismatched, "psnr_y": psnr, "ssim_y": ssim,
-            "bitrate_kbps": kbps, "encoder": encoder, "latency_us": latency,
-            "audio": {"frames": watch.audio_frames, "concealed": watch.audio_concealed, "repaired": seen.audio.fec, "gaps": watch.audio_gaps},
-            "network": {"packets": network.sent, "lost": network.lost(), "repaired": seen.video_nack.repaired + seen.audio_nack.repaired,
-                        "nacks": seen.receiver.nacks, "keyframe_requests": seen.receiver.keyframe_requests, "resent": sent.resent},
-            "drops": drops, "cpu_seconds": cpu_seconds() - cpu, "seed": args.seed, "report": args.report,
-            "receiver": seen,
-        }));
+        println!(
+            "{}",
+            json!({
+                "frames_captured": watch.captured, "frames_sent": watch.sent, "frames_shown": watch.shown,
+                "frames_missing": missing, "frames_mismatched": watch.mismatched, "psnr_y": psnr, "ssim_y": ssim,
+                "bitrate_kbps": kbps, "encoder": encoder, "latency_us": latency,
+                "audio": {"frames": watch.audio_frames, "concealed": watch.audio_concealed, "repaired": seen.audio.fec, "gaps": watch.audio_gaps},
+                "network": {"packets": network.sent, "lost": network.lost(), "repaired": seen.video_nack.repaired + seen.audio_nack.repaired,
+                            "nacks": seen.receiver.nacks, "keyframe_requests": seen.receiver.keyframe_requests, "resent": sent.resent},
+                "drops": drops, "cpu_seconds": cpu_seconds() - cpu, "seed": args.seed, "report": args.report,
+                "receiver": seen,
+            })
+        );
     } else {
         println!("{verdict}\n\n{table}");
         let mut facts = Table::new(&["", ""]);
@@ -225,7 +248,12 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         drops.iter().filter(|(_, n)| *n > 0).for_each(|(cause, n)| counted.row(&[cause, &n.to_string()]));
         println!("{counted}\nreport: {}", args.report.display());
     }
-    anyhow::ensure!(watch.mismatched == 0, "{} shown frames differ from what the encoder reconstructed; please report it with seed {}", watch.mismatched, args.seed);
+    anyhow::ensure!(
+        watch.mismatched == 0,
+        "{} shown frames differ from what the encoder reconstructed; please report it with seed {}",
+        watch.mismatched,
+        args.seed
+    );
     Ok(())
 }
 
