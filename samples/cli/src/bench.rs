@@ -1,8 +1,6 @@
 //! `conclave bench`: the matrix of throughput on this machine, every arm in one run, so that ratios hold.
 
-mod codec;
 mod crypto;
-mod flow;
 
 use std::time::Instant;
 
@@ -24,10 +22,6 @@ pub struct Args {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Group {
     Crypto,
-    Queue,
-    Convert,
-    Pipeline,
-    Codec,
 }
 
 /// One figure: the median of several samples, with the spread.
@@ -47,18 +41,6 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     let mut figures = Vec::new();
     if wanted(Group::Crypto) {
         crypto::run(args.millis, &mut figures)?;
-    }
-    if wanted(Group::Queue) {
-        flow::queue(args.millis, &mut figures);
-    }
-    if wanted(Group::Convert) {
-        flow::convert(args.millis, &mut figures)?;
-    }
-    if wanted(Group::Pipeline) {
-        flow::pipeline(&mut figures)?;
-    }
-    if wanted(Group::Codec) {
-        codec::run(&mut figures)?;
     }
     if as_json {
         let results: Vec<Value> = figures

@@ -3,6 +3,7 @@
 //! Data goes to stdout, progress and logs to stderr. A failure is one line with its cause and a hint, and exit code 2
 //! where the caller can mend it.
 
+mod bench;
 mod demo;
 mod input;
 mod probe;
@@ -30,6 +31,8 @@ enum Command {
     Demo(demo::Args),
     /// Offline: decode, convert, encode, (seal, open), container.
     Transcode(transcode::Args),
+    /// Throughput on this machine, every arm in one run.
+    Bench(bench::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -52,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Command::Probe => probe::run(cli.json),
         Command::Demo(args) => demo::run(args, cli.json),
         Command::Transcode(args) => transcode::run(args, cli.json),
+        Command::Bench(args) => bench::run(args, cli.json),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,
