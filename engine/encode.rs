@@ -98,7 +98,7 @@ impl Video {
         self.watch.begin(now);
         let mut ledger = Ledger::default();
         ledger.stamp(Stage::Capture, now);
-        self.converter.convert(source, self.size, self.color, &mut self.picture)?;
+        self.converter.convert(source, self.size, self.color, None, &mut self.picture)?;
         ledger.stamp(Stage::Convert, self.watch.read());
         let wish = edge.take();
         if let Some(bits) = wish.bitrate {

@@ -81,6 +81,14 @@ pub enum DeviceError {
         /// The adapter's limit.
         limit: u64,
     },
+    /// The adapter's memory is spent.
+    #[error("{what} needs {bytes} bytes, and the GPU has no memory left; close other programs or use the CPU")]
+    OutOfMemory {
+        /// What the buffer is for.
+        what: &'static str,
+        /// Its size.
+        bytes: u64,
+    },
     /// Every readback buffer is on its way.
     #[error("every readback buffer is on its way; read a result before the next submission")]
     RingFull,
@@ -182,7 +190,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         match pollster::block_on(scope.pop()) {
-            Some(_) => Err(DeviceError::TooLarge { what, bytes, limit: 0 }),
+            Some(_) => Err(DeviceError::OutOfMemory { what, bytes }),
             None => Ok(buffer),
         }
     }

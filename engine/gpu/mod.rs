@@ -1,107 +1,306 @@
-//! Conversion and scaling of captured pictures into the I420 that encoders take.
+//! Convert and scale: what a camera or a screen delivers becomes the I420 picture that an encoder takes.
+//!
+//! There are two arms, a GPU and the CPU, and they give the same bytes: every WGSL kernel has its plain Rust twin, and
+//! both compute with tables that the host makes once. [`Converter::open`] takes a GPU where there is one and the CPU
+//! where there is none.
+//!
+//! The order is: to I420 in the target's colour at the source's size, then to the target's size. Chroma is sited in the
+//! centre of its 2 × 2 block: made from RGB it is the block's mean, used for luma it is repeated, and a missing column or
+//! row at an odd edge is replicated.
 
-pub mod convert;
+mod coefficients;
+mod convert;
+mod device;
+mod scale;
+mod taps;
 
-use conclave_codecs::{Color, Picture, Size};
+pub use conclave_shaders::{AdapterReport, DeviceError, adapters};
 
-pub use conclave_shaders::device::{AdapterReport, adapters};
+use crate::codecs::{Color, Picture, Size};
+use coefficients::Params;
+use scale::Tables;
 
-/// Layout of a captured picture, rows tight.
+/// How the bytes of a source lie. Rows are tight, in every format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum Format {
-    /// Four bytes a pixel: red, green, blue, unused.
+    /// R, G, B and an ignored byte.
     Rgba,
-    /// Four bytes a pixel: blue, green, red, unused.
+    /// B, G, R and an ignored byte.
     Bgra,
-    /// Luma plane, then one plane of chroma pairs.
+    /// Luma, then rows of U and V interleaved; 4:2:0.
     Nv12,
-    /// Three planes.
+    /// Luma, then U, then V; 4:2:0.
     I420,
-    /// Two bytes a pixel: luma, then blue or red difference in turn; an odd row ends with a whole group.
+    /// Y, U, Y, V for two pixels; 4:2:2. An odd width is rounded up to whole pairs.
     Yuy2,
 }
 
 impl Format {
-    /// Bytes of a picture of `size`.
+    /// All of them.
+    pub const ALL: [Format; 5] = [Format::Rgba, Format::Bgra, Format::Nv12, Format::I420, Format::Yuy2];
+
+    /// Bytes of a picture of this format.
     pub const fn len(self, size: Size) -> usize {
         match self {
-            Format::Rgba | Format::Bgra => size.area() * 4,
+            Format::Rgba | Format::Bgra => 4 * size.area(),
             Format::Nv12 | Format::I420 => size.i420_len(),
-            Format::Yuy2 => size.width.div_ceil(2) as usize * 4 * size.height as usize,
+            Format::Yuy2 => 4 * size.chroma().width as usize * size.height as usize,
+        }
+    }
+
+    /// Lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Rgba => "rgba",
+            Format::Bgra => "bgra",
+            Format::Nv12 => "nv12",
+            Format::I420 => "i420",
+            Format::Yuy2 => "yuy2",
         }
     }
 }
 
-/// A captured picture, borrowed from its source.
+/// A picture as it was captured.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Layout.
+    /// Layout of `data`.
     pub format: Format,
-    /// Size in pixels.
+    /// Width and height in pixels.
     pub size: Size,
-    /// Matrix and range of YUV layouts; ignored for RGB, which is full range.
+    /// What the samples mean; of no account for RGB, which is always full range.
     pub color: Color,
-    /// [`Format::len`] bytes.
+    /// The samples, [`Format::len`] bytes.
     pub data: &'a [u8],
+}
+
+/// How a picture gets another size. Each is widened by the ratio where samples get fewer, so that none aliases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+pub enum Filter {
+    /// The mean over the area that an output sample covers: the cheapest on the way down, and it never rings.
+    Area,
+    /// Catmull–Rom: sharper, rings a little.
+    Bicubic,
+    /// Between the two nearest: for the way up.
+    Bilinear,
+}
+
+/// Which arm to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub enum Prefer {
+    /// A GPU in hardware, else the CPU. An adapter that computes on the CPU (lavapipe) is slower than the twins and is
+    /// not taken.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU, lavapipe included; an error where there is none.
+    Gpu,
+}
+
+/// What one conversion cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ConvertStats {
+    /// Microseconds between the GPU's own timestamps around the kernels, transfers not included; `None` on the CPU, for
+    /// plain copies, and on adapters without timestamps.
+    pub gpu_us: Option<u64>,
 }
 
 /// Why a picture was not converted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GpuError {
-    /// The data do not fit format and size.
-    #[error("a {format:?} picture of {size} takes {expected} bytes, but {given} were given: check the row padding")]
+    /// The data do not have the length that format and size imply.
+    #[error(
+        "a {format} picture of {size} has {expected} bytes, and {given} were given; check its format, size and row padding"
+    )]
     Length {
-        /// Layout given.
-        format: Format,
-        /// Size given.
+        /// The format's name.
+        format: &'static str,
+        /// The size stated.
         size: Size,
-        /// Bytes that it takes.
+        /// Bytes that it implies.
         expected: usize,
-        /// Bytes that were given.
+        /// Bytes there were.
         given: usize,
     },
-    /// The size is absurd.
-    #[error("a picture of {0} cannot be converted: width and height go from 1 to 8192")]
-    Size(Size),
+    /// A size that no picture has.
+    #[error(
+        "the {which} size {size} cannot be converted; each side must be 1 to {MAX_SIDE} and the area at most {MAX_AREA}"
+    )]
+    Size {
+        /// `source` or `target`.
+        which: &'static str,
+        /// The size given.
+        size: Size,
+    },
+    /// The adapter failed, or there is none.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
-/// Converts and scales, reusing its memory.
-#[derive(Default)]
+/// Longest side of a picture.
+pub const MAX_SIDE: u32 = 16_384;
+
+/// Largest picture, in pixels: 8192 × 8192.
+pub const MAX_AREA: usize = 1 << 26;
+
+/// Converts and scales pictures, one at a time, on the arm it was opened with. Tables and buffers are made at the first
+/// picture of a kind (format, sizes, colours, filter) and kept while the kind stays the same; on the CPU nothing is
+/// allocated after that.
 pub struct Converter {
-    full: convert::Scratch,
+    arm: Arm,
+    plan: Option<Plan>,
+}
+
+enum Arm {
+    Cpu(Twins),
+    Gpu(Box<device::Device>),
+}
+
+/// The twins and what they keep between pictures.
+#[derive(Default)]
+struct Twins {
+    convert: convert::Convert,
+    scale: scale::Scale,
+    /// The picture between the two.
+    between: Vec<u8>,
+}
+
+/// What a kind of picture needs.
+struct Plan {
+    kind: Kind,
+    /// `None` where the source is I420 in the target's colour already.
+    params: Option<Params>,
+    /// `None` where the sizes are equal.
+    tables: Option<Tables>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    format: Format,
+    from: (Size, Color),
+    to: (Size, Color),
+    filter: Option<Filter>,
 }
 
 impl Converter {
-    /// A converter on the CPU.
+    /// A converter on the CPU. Never fails.
     pub fn cpu() -> Self {
-        Self::default()
+        Self { arm: Arm::Cpu(Twins::default()), plan: None }
     }
 
-    /// Where it runs.
+    /// A converter on the arm that `prefer` admits. Fails only with [`Prefer::Gpu`], where no adapter opens.
+    pub fn open(prefer: Prefer) -> Result<Self, GpuError> {
+        use conclave_shaders::device::Prefer as Adapter;
+        let opened = match prefer {
+            Prefer::Cpu => return Ok(Self::cpu()),
+            Prefer::Auto => device::Device::open(Adapter::Hardware),
+            Prefer::Gpu => device::Device::open(Adapter::Any),
+        };
+        match opened {
+            Ok(device) => Ok(Self { arm: Arm::Gpu(Box::new(device)), plan: None }),
+            Err(error) if prefer == Prefer::Auto => {
+                tracing::debug!("converting on the CPU: {error}");
+                Ok(Self::cpu())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where it runs: `cpu`, or the adapter's name.
     pub fn device(&self) -> &str {
-        "cpu"
+        match &self.arm {
+            Arm::Cpu(_) => "cpu",
+            Arm::Gpu(device) => device.name(),
+        }
     }
 
-    /// Converts `source` into `out`, with `target` as its size and `color` as its matrix and range.
+    /// Writes `source`, in the given size and colour, to `out`. `filter` `None` chooses for each axis: area where samples
+    /// get fewer, bilinear where they get more. On an error `out` is unspecified.
     pub fn convert(
         &mut self,
         source: Source<'_>,
         target: Size,
         color: Color,
+        filter: Option<Filter>,
         out: &mut Picture,
-    ) -> Result<(), GpuError> {
-        for size in [source.size, target] {
-            if !(1..=8192).contains(&size.width) || !(1..=8192).contains(&size.height) {
-                return Err(GpuError::Size(size));
+    ) -> Result<ConvertStats, GpuError> {
+        check(&source, target)?;
+        if out.size() != target {
+            out.reset(target, color);
+        }
+        out.color = color;
+        let kind = Kind { format: source.format, from: (source.size, source.color), to: (target, color), filter };
+        let plan = match self.plan.take().filter(|plan| plan.kind == kind) {
+            Some(plan) => self.plan.insert(plan),
+            None => {
+                let plan = Plan::new(kind);
+                if let Arm::Gpu(device) = &mut self.arm
+                    && !plan.copies()
+                {
+                    let (source, result) = (source.data.len(), target.i420_len());
+                    device.prepare(source, plan.params.as_ref(), plan.tables.as_ref(), result)?;
+                }
+                self.plan.insert(plan)
             }
+        };
+        if plan.copies() {
+            out.data_mut().copy_from_slice(source.data);
+            return Ok(ConvertStats::default());
         }
-        let expected = source.format.len(source.size);
-        if source.data.len() != expected {
-            let (format, size, given) = (source.format, source.size, source.data.len());
-            return Err(GpuError::Length { format, size, expected, given });
+        match &mut self.arm {
+            Arm::Cpu(twins) => {
+                twins.run(plan, source.data, out.data_mut());
+                Ok(ConvertStats::default())
+            }
+            Arm::Gpu(device) => Ok(ConvertStats { gpu_us: device.run(source.data, out.data_mut())? }),
         }
-        convert::run(&mut self.full, source, target, color, out);
-        Ok(())
     }
+}
+
+impl Twins {
+    fn run(&mut self, plan: &Plan, data: &[u8], out: &mut [u8]) {
+        match (&plan.params, &plan.tables) {
+            (Some(params), None) => self.convert.run(params, plan.kind.format, data, out),
+            (Some(params), Some(tables)) => {
+                self.between.resize(tables.from.i420_len(), 0);
+                self.convert.run(params, plan.kind.format, data, &mut self.between);
+                self.scale.run(tables, &self.between, out);
+            }
+            (None, Some(tables)) => self.scale.run(tables, data, out),
+            (None, None) => out.copy_from_slice(data),
+        }
+    }
+}
+
+impl Plan {
+    fn new(kind: Kind) -> Self {
+        let ((from, source), (to, target)) = (kind.from, kind.to);
+        let converts = kind.format != Format::I420 || source != target;
+        Self {
+            kind,
+            params: converts.then(|| Params::new(kind.format, from, source, target)),
+            tables: (from != to).then(|| Tables::new(from, to, kind.filter)),
+        }
+    }
+
+    /// The source is the result.
+    fn copies(&self) -> bool {
+        self.params.is_none() && self.tables.is_none()
+    }
+}
+
+fn check(source: &Source<'_>, target: Size) -> Result<(), GpuError> {
+    for (which, size) in [("source", source.size), ("target", target)] {
+        let sides = [size.width, size.height];
+        if !sides.iter().all(|side| (1..=MAX_SIDE).contains(side)) || size.area() > MAX_AREA {
+            return Err(GpuError::Size { which, size });
+        }
+    }
+    let (expected, given) = (source.format.len(source.size), source.data.len());
+    if expected != given {
+        let (format, size) = (source.format.name(), source.size);
+        return Err(GpuError::Length { format, size, expected, given });
+    }
+    Ok(())
 }

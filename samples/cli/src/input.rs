@@ -1,6 +1,7 @@
 //! The words of the command line that need a parser of their own.
 
 use conclave::codecs::Size;
+use conclave::gpu::Prefer;
 
 /// `1500k`, `1.5M`, `64000` → bits a second; 0 and words are refused.
 pub fn bitrate(text: &str) -> Result<u32, String> {
@@ -41,6 +42,16 @@ pub fn percent(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
         _ => Err(format!("`{text}` is no percentage between 0 and 100; try 5")),
+    }
+}
+
+/// `auto`, `cpu` or `gpu`.
+pub fn device(text: &str) -> Result<Prefer, String> {
+    match text {
+        "auto" => Ok(Prefer::Auto),
+        "cpu" => Ok(Prefer::Cpu),
+        "gpu" => Ok(Prefer::Gpu),
+        _ => Err(format!("`{text}` is no place to convert; try auto, cpu or gpu")),
     }
 }
 

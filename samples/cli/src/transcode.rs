@@ -88,7 +88,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         if more {
             let picture = &mut kept[frames as usize % KEPT];
             let from = Source { format: Format::I420, size: input.size(), color: input.color, data: input.data() };
-            converter.convert(from, size, color, picture)?;
+            converter.convert(from, size, color, None, picture)?;
             encoder.submit(picture, codecs::FrameInput { frame: frames, keyframe: frames == 0 })?;
             frames += 1;
             bar.set_position(frames);

@@ -41,7 +41,7 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
     let info = encoder.info();
     let stage =
         encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color, session: Session::Offline, watch };
-    let video = encode::Video::open(stage, Converter::cpu(), encoder)?;
+    let video = encode::Video::open(stage, Converter::open(args.convert)?, encoder)?;
     let channels = microphone.channels();
     let voice = opus::Encoder::open(opus::Config { channels, ..opus::Config::default() })?;
     let audio = encode::Audio::new(AUDIO, Kind::Microphone, Box::new(voice), watch);

@@ -75,6 +75,9 @@ pub struct Args {
     /// Speed of the encoder, 10 the fastest.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=10))]
     pub speed: u8,
+    /// Where pictures are converted: auto takes a real GPU, else the CPU; gpu takes a software driver too.
+    #[arg(long, default_value = "auto", value_parser = input::device)]
+    pub convert: conclave::gpu::Prefer,
     /// Where the report goes.
     #[arg(long, default_value = "conclave-report.html")]
     pub report: PathBuf,
