@@ -1,5 +1,13 @@
 //! Conclave: a media engine for low-latency, end-to-end-encrypted meetings.
-#![warn(missing_docs)]
+//!
+//! ```text
+//! capture ─► gpu ─► encode ─► e2ee ─► rtp ─► send ~~~ network ~~~ receive ─► rtp ─► e2ee ─► jitter ─► decode
+//!            Raw    Encoded   Sealed  Packet                                 Arrived  Opened          Picture
+//! ```
+//!
+//! The five types a reader needs: [`frame::Encoded`] and [`frame::Sealed`], which never meet the wire in the wrong
+//! order; [`send::Sender`] and [`receive::Receiver`], which are told the time and do no IO; and
+//! [`rehearsal::Rehearsal`], which plays both over a simulated network in virtual time.
 
 pub use conclave_codecs as codecs;
 
