@@ -1,9 +1,10 @@
 //! Decode: the stage between [`crate::receive::Receiver`] and the renderer.
 
-use conclave_codecs::{CodecError, Color, Picture, Size, VideoDecoder};
+use conclave_codecs::{AudioDecoder, AudioInput, CodecError, Color, Picture, Size, VideoDecoder};
 
 use crate::frame::Opened;
 use crate::ledger::{Ledger, Stage};
+use crate::receive::{Heard, Receiver};
 use crate::time::{Stopwatch, Time};
 
 /// Frames that may be inside the decoder at once.
@@ -21,8 +22,8 @@ pub struct Video {
 pub struct Shown<'a> {
     /// The frame's number within its stream.
     pub frame: u64,
-    /// The pixels.
-    pub picture: &'a Picture,
+    /// The pixels; they may be swapped out for a picture that is no longer needed.
+    pub picture: &'a mut Picture,
     /// Stamps from arrival to decode.
     pub ledger: Ledger,
 }
@@ -49,7 +50,31 @@ impl Video {
         };
         let (_, mut ledger) = self.pending[frame as usize % IN_FLIGHT];
         ledger.stamp(Stage::Decode, self.watch.read());
-        Ok(Some(Shown { frame, picture: &self.picture, ledger }))
+        Ok(Some(Shown { frame, picture: &mut self.picture, ledger }))
+    }
+
+    /// Decodes the next frame that `receiver` has ready and gives its pictures to `show`, with the time at which each is
+    /// to be shown; `false` where none is ready.
+    ///
+    /// # Errors
+    /// The decoder refused the frame; the receiver has been told and asks for a key frame.
+    pub fn step(
+        &mut self,
+        receiver: &mut Receiver,
+        now: Time,
+        show: &mut dyn FnMut(Shown<'_>, Time),
+    ) -> Result<bool, CodecError> {
+        let Some((frame, opened)) = receiver.video(now) else { return Ok(false) };
+        let mut result = self.submit(frame, &opened, now);
+        receiver.recycle(opened);
+        while result.is_ok() {
+            match self.poll() {
+                Ok(Some(shown)) => show(shown, receiver.show_at(now)),
+                Ok(None) => break,
+                Err(error) => result = Err(error),
+            }
+        }
+        result.inspect_err(|_| receiver.decoder_lost_sync()).map(|()| true)
     }
 
     /// Name of the decoder.
@@ -57,3 +82,20 @@ impl Video {
         self.decoder.name()
     }
 }
+
+/// Plays one packet's worth of sound: `decoder` fills the front of `pcm`, which is cut to the samples played.
+pub fn play<'a>(
+    receiver: &mut Receiver,
+    decoder: &mut dyn AudioDecoder,
+    now: Time,
+    pcm: &'a mut [i16],
+) -> Result<(&'a [i16], Heard), CodecError> {
+    let len = receiver.audio_samples() * usize::from(decoder.channels());
+    let end = len.min(pcm.len());
+    let pcm = &mut pcm[..end];
+    let heard = receiver.audio(now, &mut |input: AudioInput<'_>| decoder.decode(input, pcm))?;
+    Ok((pcm, heard))
+}
+
+/// Longest stretch of sound in one packet at 48 kHz, stereo: 120 ms. [`play`] wants so much room.
+pub const MAX_PCM: usize = 2 * 5760;

@@ -36,10 +36,48 @@ struct Pending {
     ledger: Ledger,
 }
 
-/// Convert and encode of one video stream.
-pub struct Video {
+/// What makes an [`Encoded`] frame of the bits of one stream. The stages below have one; so has an app that brings an
+/// encoder of its own.
+#[derive(Clone, Copy)]
+pub struct Framing {
     stream: u32,
     kind: Kind,
+    structure: Structure,
+}
+
+impl Framing {
+    /// For video of one layer and of `size`: key frames get the template structure that says so.
+    pub fn video(stream: u32, kind: Kind, size: Size) -> Self {
+        Self { stream, kind, structure: descriptor::single_layer_structure(size) }
+    }
+
+    /// For audio.
+    pub fn audio(stream: u32, kind: Kind) -> Self {
+        Self { stream, kind, structure: Structure::default() }
+    }
+
+    /// A frame of `payload` (a temporal unit or an audio packet), captured at `captured`. [`EncodedInfo::frame`] counts
+    /// up from 0 and leaves none out.
+    pub fn frame(&self, payload: Buffer, info: EncodedInfo, captured: Time) -> Encoded {
+        let video = !self.kind.is_audio();
+        let header = Header {
+            stream: self.stream,
+            kind: self.kind,
+            spatial: info.spatial,
+            temporal: info.temporal,
+            template_id: u8::from(video && !info.keyframe),
+            frame_number: if video { info.frame as u16 } else { 0 },
+        };
+        let structure = if info.keyframe { self.structure } else { Structure::default() };
+        let mut ledger = Ledger::default();
+        ledger.stamp(Stage::Capture, captured);
+        Encoded { payload, info, header, captured, structure, ledger }
+    }
+}
+
+/// Convert and encode of one video stream.
+pub struct Video {
+    framing: Framing,
     converter: Converter,
     encoder: Box<dyn VideoEncoder>,
     size: Size,
@@ -47,7 +85,6 @@ pub struct Video {
     picture: Picture,
     frame: u64,
     pending: [Pending; IN_FLIGHT],
-    structure: Structure,
     pool: Pool<Buffer>,
     watch: Stopwatch,
 }
@@ -78,8 +115,7 @@ impl Video {
     ) -> Result<Self, EncodeError> {
         conclave_codecs::candidates::admit(&*encoder, config.session)?;
         Ok(Self {
-            stream: config.stream,
-            kind: config.kind,
+            framing: Framing::video(config.stream, config.kind, config.size),
             converter,
             encoder,
             size: config.size,
@@ -87,17 +123,27 @@ impl Video {
             picture: Picture::new(config.size, config.color),
             frame: 0,
             pending: [Pending::default(); IN_FLIGHT],
-            structure: descriptor::single_layer_structure(config.size),
             pool: Pool::new(8, move || Buffer::with_capacity(config.size.area() / 4)),
             watch: config.watch,
         })
     }
 
-    /// Takes one captured picture. It is frame number `returned value`, counted from 0.
+    /// Takes one picture, captured now. It is frame number `returned value`, counted from 0.
     pub fn submit(&mut self, source: Source<'_>, edge: &Edge, now: Time) -> Result<u64, EncodeError> {
+        self.submit_captured(source, now, edge, now)
+    }
+
+    /// Takes one picture that was captured earlier, at `captured`, and has waited since.
+    pub fn submit_captured(
+        &mut self,
+        source: Source<'_>,
+        captured: Time,
+        edge: &Edge,
+        now: Time,
+    ) -> Result<u64, EncodeError> {
         self.watch.begin(now);
         let mut ledger = Ledger::default();
-        ledger.stamp(Stage::Capture, now);
+        ledger.stamp(Stage::Capture, captured);
         self.converter.convert(source, self.size, self.color, None, &mut self.picture)?;
         ledger.stamp(Stage::Convert, self.watch.read());
         let wish = edge.take();
@@ -105,7 +151,7 @@ impl Video {
             self.encoder.set_bitrate(bits)?;
         }
         let frame = self.frame;
-        self.pending[frame as usize % IN_FLIGHT] = Pending { frame, captured: now, ledger };
+        self.pending[frame as usize % IN_FLIGHT] = Pending { frame, captured, ledger };
         self.encoder.submit(&self.picture, FrameInput { frame, keyframe: wish.keyframe })?;
         self.frame += 1;
         Ok(frame)
@@ -138,6 +184,11 @@ impl Video {
         self.encoder.reconstruction(out)
     }
 
+    /// The shelf of the buffers, so that another thread can give them back.
+    pub fn buffers(&self) -> Pool<Buffer> {
+        self.pool.clone()
+    }
+
     /// A buffer comes back from the sender.
     pub fn recycle(&mut self, buffer: Buffer) {
         self.pool.give(buffer);
@@ -157,23 +208,13 @@ impl Video {
         let Pending { frame, captured, mut ledger } = self.pending[info.frame as usize % IN_FLIGHT];
         debug_assert_eq!(frame, info.frame);
         ledger.stamp(Stage::Encode, self.watch.read());
-        let header = Header {
-            stream: self.stream,
-            kind: self.kind,
-            spatial: info.spatial,
-            temporal: info.temporal,
-            template_id: if info.keyframe { 0 } else { 1 },
-            frame_number: info.frame as u16,
-        };
-        let structure = if info.keyframe { self.structure } else { Structure::default() };
-        Encoded { payload, info, header, captured, structure, ledger }
+        Encoded { ledger, ..self.framing.frame(payload, info, captured) }
     }
 }
 
 /// Encoding of one audio stream.
 pub struct Audio {
-    stream: u32,
-    kind: Kind,
+    framing: Framing,
     encoder: Box<dyn AudioEncoder>,
     frame: u64,
     pool: Pool<Buffer>,
@@ -183,7 +224,8 @@ pub struct Audio {
 impl Audio {
     /// A stage for `stream`.
     pub fn new(stream: u32, kind: Kind, encoder: Box<dyn AudioEncoder>, watch: Stopwatch) -> Self {
-        Self { stream, kind, encoder, frame: 0, pool: Pool::new(8, || Buffer::with_capacity(1500)), watch }
+        let framing = Framing::audio(stream, kind);
+        Self { framing, encoder, frame: 0, pool: Pool::new(8, || Buffer::with_capacity(1500)), watch }
     }
 
     /// Samples per channel of one packet.
@@ -204,14 +246,17 @@ impl Audio {
         ledger.stamp(Stage::Encode, self.watch.read());
         let info = EncodedInfo { frame: self.frame, keyframe: true, ..EncodedInfo::default() };
         self.frame += 1;
-        let header =
-            Header { stream: self.stream, kind: self.kind, spatial: 0, temporal: 0, template_id: 0, frame_number: 0 };
-        Ok(Encoded { payload, info, header, captured: now, structure: Structure::default(), ledger })
+        Ok(Encoded { ledger, ..self.framing.frame(payload, info, now) })
     }
 
     /// The encoder, for its controls.
     pub fn encoder(&mut self) -> &mut dyn AudioEncoder {
         &mut *self.encoder
+    }
+
+    /// The shelf of the buffers, so that another thread can give them back.
+    pub fn buffers(&self) -> Pool<Buffer> {
+        self.pool.clone()
     }
 
     /// A buffer comes back from the sender.

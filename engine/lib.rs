@@ -7,13 +7,19 @@
 //!
 //! The five types a reader needs: [`frame::Encoded`] and [`frame::Sealed`], which never meet the wire in the wrong
 //! order; [`send::Sender`] and [`receive::Receiver`], which are told the time and do no IO; and
-//! [`rehearsal::Rehearsal`], which plays both over a simulated network in virtual time.
+//! [`rehearsal::Rehearsal`], which plays both over a simulated network in virtual time. [`drive`] puts the same two on
+//! threads and sockets.
+//!
+//! An app brings what it has of its own: keys ([`e2ee::KeySource`]), a transport ([`drive::Transport`]), encoded frames
+//! ([`drive::injection`]), sources ([`capture::VideoInput`], [`capture::Microphone`]) and codecs (the traits of
+//! [`codecs`]). `samples/embed_*.rs` show each, in reading order; `STABILITY.md` says what will not change.
 
 pub use conclave_codecs as codecs;
 
 pub mod capture;
 pub mod control;
 pub mod decode;
+pub mod drive;
 pub mod e2ee;
 pub mod encode;
 pub mod frame;
@@ -31,3 +37,8 @@ pub mod send;
 pub mod stats;
 mod sync;
 pub mod time;
+
+/// The example of the README, compiled and run as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -171,6 +171,52 @@ impl<T: Send> Receiver<T> {
     }
 }
 
+/// A receiving end, whatever its items: what [`wait_any`] waits for.
+pub trait Awaited {
+    /// An item waits, or the sender is gone.
+    fn has_news(&self) -> bool;
+    /// Leaves this thread's handle, so that the next news unparks it.
+    fn announce(&self);
+    /// Takes the handle back.
+    fn withdraw(&self);
+}
+
+impl<T: Send> Awaited for Receiver<T> {
+    fn has_news(&self) -> bool {
+        self.is_closed() || !self.shared.items.is_empty()
+    }
+
+    fn announce(&self) {
+        self.shared.waiter.swap(Some(current()));
+    }
+
+    fn withdraw(&self) {
+        self.shared.waiter.take();
+    }
+}
+
+/// Parks the thread until one of `queues` has news, for up to `timeout`; `false` where none has. A queue whose sender
+/// is gone has news for ever: whoever has emptied it leaves it out.
+pub fn wait_any<'a>(queues: impl IntoIterator<Item = &'a dyn Awaited, IntoIter: Clone>, timeout: Duration) -> bool {
+    let queues = queues.into_iter();
+    let has_news = || queues.clone().any(|queue| queue.has_news());
+    if has_news() {
+        return true;
+    }
+    let patience = Patience::new(timeout);
+    let found = loop {
+        queues.clone().for_each(|queue| queue.announce());
+        if has_news() {
+            break true;
+        }
+        if !patience.park() {
+            break false;
+        }
+    };
+    queues.for_each(|queue| queue.withdraw());
+    found
+}
+
 impl<T: Send> Drop for Receiver<T> {
     /// Closes the queue and frees what waits in it. An item that is pushed at this very moment is freed with the
     /// sender.
@@ -332,6 +378,30 @@ mod tests {
         assert!(matches!(sender.push(item), Push::Closed(_)));
         let counters = sender.gauge().read();
         assert_eq!((counters.abandoned, counters.refused, counters.depth), (2, 1, 0));
+    }
+
+    #[test]
+    fn one_of_several_queues_wakes_their_receiver() {
+        let (mut first, mut firsts) = pair(Policy::Fifo(1));
+        let (mut second, mut seconds) = pair(Policy::Fifo(1));
+        let (mut answer, mut answers) = pair(Policy::Fifo(1));
+        assert!(!wait_any([&firsts as &dyn Awaited, &seconds], Duration::ZERO));
+        let thread = std::thread::spawn(move || {
+            while wait_any([&firsts as &dyn Awaited, &seconds], LONG) {
+                match firsts.pop().or_else(|| seconds.pop()) {
+                    Some(item) => assert_eq!(answer.push(item), Push::Queued),
+                    None if firsts.is_closed() => break,
+                    None => {}
+                }
+            }
+        });
+        for item in 0..1000 {
+            let sender = if item % 3 == 0 { &mut second } else { &mut first };
+            assert_eq!(sender.push(item), Push::Queued);
+            assert_eq!(answers.pop_wait(LONG), Ok(item));
+        }
+        drop(first);
+        thread.join().unwrap();
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct Stats {
     pub nacks: u64,
     /// Key frame requests written.
     pub keyframe_requests: u64,
+    /// Frames opened once their key had come, and dropped: a key frame takes their place.
+    pub key_too_late: u64,
 }
 
 /// Counters of everything inside a receiver.
@@ -323,9 +325,13 @@ impl Receiver {
         }
     }
 
-    /// The key source has other keys than before: frames held for them are opened.
+    /// The key source has other keys than before: what arrives from now on is opened with them. Where frames waited for
+    /// a key, video begins anew with a key frame, and one is asked for.
     pub fn keys_changed(&mut self) {
         self.opener.keys_changed();
+        if let Some(video) = self.video.as_mut().filter(|_| self.opener.stats().waiting > 0) {
+            video.requests.want();
+        }
     }
 
     /// Where the keys come from; [`Receiver::keys_changed`] is called after a change.
@@ -336,6 +342,10 @@ impl Receiver {
     /// Writes what is due: NACKs, key frame requests, receiver reports.
     pub fn tick(&mut self, now: Time, out: &mut dyn FnMut(&Packet)) {
         let own = self.config.id;
+        // What waited for its key is older than the key frame that was asked for; its room is given back.
+        while self.opener.released(now).is_some() {
+            self.stats.key_too_late += 1;
+        }
         while self.opener.event().is_some() {
             if let Some(video) = &mut self.video {
                 video.requests.want();

@@ -3,7 +3,7 @@
 //! Events happen in the order of their time, ties in a fixed order, so that the same configuration gives the same
 //! packets, counters and pictures. The demo, the pipeline bench and the tests of behaviour under loss all run on it.
 
-use conclave_codecs::{AudioDecoder, AudioInput, CodecError, Picture, Size};
+use conclave_codecs::{AudioDecoder, CodecError, Picture, Size};
 
 use crate::capture::{CaptureError, Microphone, VideoInput};
 use crate::encode::{self, EncodeError};
@@ -12,14 +12,8 @@ use crate::ledger::{Ledger, Stage};
 use crate::netem::{self, Netem};
 use crate::receive::{Heard, Receiver};
 use crate::send::{SendError, Sender};
-use crate::time::Time;
+use crate::time::{TICK_US, Time};
 use crate::{control::Edge, decode};
-
-/// How often both cores are told the time, in microseconds.
-const TICK_US: u64 = 10_000;
-
-/// Longest stretch of sound in one packet at 48 kHz, stereo: 120 ms.
-const MAX_PCM: usize = 2 * 5760;
 
 /// What a rehearsal tells whoever watches it. Pictures are borrowed for the call.
 pub trait Observer {
@@ -103,7 +97,7 @@ impl Rehearsal {
             now: Time(0),
             next_tick: Time(0),
             reconstruction: Picture::new(Size::new(16, 16), Default::default()),
-            pcm: vec![0; MAX_PCM],
+            pcm: vec![0; decode::MAX_PCM],
             decode_failures: 0,
             cast,
             uplink,
@@ -229,27 +223,16 @@ impl Rehearsal {
     fn show(&mut self, observer: &mut dyn Observer) {
         let now = self.now;
         let Some(decoder) = &mut self.cast.video_decoder else { return };
-        while let Some((frame, opened)) = self.cast.receiver.video(now) {
-            if decoder.submit(frame, &opened, now).is_err() {
-                self.decode_failures += 1;
-                self.cast.receiver.decoder_lost_sync();
-            }
-            self.cast.receiver.recycle(opened);
-            loop {
-                match decoder.poll() {
-                    Ok(Some(shown)) => {
-                        let mut ledger = shown.ledger;
-                        let at = self.cast.receiver.show_at(now);
-                        ledger.stamp(Stage::Render, at.max(ledger.at(Stage::Decode).unwrap_or(at)));
-                        observer.shown(shown.frame, shown.picture, &ledger, at);
-                    }
-                    Ok(None) => break,
-                    Err(_) => {
-                        self.decode_failures += 1;
-                        self.cast.receiver.decoder_lost_sync();
-                        break;
-                    }
-                }
+        let mut show = |shown: decode::Shown<'_>, at: Time| {
+            let mut ledger = shown.ledger;
+            ledger.stamp(Stage::Render, at.max(ledger.at(Stage::Decode).unwrap_or(at)));
+            observer.shown(shown.frame, shown.picture, &ledger, at);
+        };
+        loop {
+            match decoder.step(&mut self.cast.receiver, now, &mut show) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => self.decode_failures += 1,
             }
         }
     }
@@ -257,10 +240,9 @@ impl Rehearsal {
     fn play(&mut self, observer: &mut dyn Observer) -> Result<(), RehearsalError> {
         let now = self.now;
         let Some(decoder) = &mut self.cast.audio_decoder else { return Ok(()) };
+        let (pcm, heard) = decode::play(&mut self.cast.receiver, &mut **decoder, now, &mut self.pcm)?;
+        observer.heard(pcm, heard, now);
         let samples = self.cast.receiver.audio_samples();
-        let pcm = &mut self.pcm[..samples * decoder.channels() as usize];
-        let heard = self.cast.receiver.audio(now, &mut |input: AudioInput<'_>| decoder.decode(input, pcm))?;
-        observer.heard(&self.pcm[..samples * decoder.channels() as usize], heard, now);
         self.next_play = Some(now.plus(samples as u64 * 1_000_000 / 48_000));
         Ok(())
     }

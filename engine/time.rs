@@ -4,6 +4,9 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct Time(pub u64);
 
+/// How often both cores want to be told the time, in microseconds.
+pub const TICK_US: u64 = 10_000;
+
 impl Time {
     /// A time `ms` milliseconds into the session.
     pub const fn from_ms(ms: u64) -> Self {

@@ -147,6 +147,12 @@ impl<T> ArrayQueue<T> {
         }
     }
 
+    /// No item is inside, at one instant of the call.
+    pub fn is_empty(&self) -> bool {
+        let head = self.head.load(Ordering::SeqCst);
+        self.tail.load(Ordering::SeqCst) == head
+    }
+
     fn slot(&self, position: usize) -> &Slot<T> {
         &self.slots[position % self.slots.len()]
     }

@@ -3,6 +3,7 @@
 //!
 //! Each of these changes to the hand-off makes a test of this file fail:
 //! - no second look (`pop`) between leaving the handle and parking,
+//! - no second look (`has_news`) between announcing and parking in `wait_any`,
 //! - the handle left by a store instead of a swap, or looked for by a load before the swap that takes it,
 //! - `wake` called before the item is pushed, or not called on closing,
 //! - `closed` read after the second look instead of before it.
@@ -10,7 +11,7 @@
 use std::time::Duration;
 
 use conclave_loom::control::Edge;
-use conclave_loom::queue::{Idle, Policy, Push, pair};
+use conclave_loom::queue::{Awaited, Idle, Policy, Push, pair, wait_any};
 use loom::thread;
 
 const EVER: Duration = Duration::MAX;
@@ -80,6 +81,28 @@ fn closing_wakes_the_receiver() {
         let thread = thread::spawn(move || drop(sender));
         assert_eq!(receiver.pop_wait(EVER), Err(Idle::Closed));
         thread.join().unwrap();
+    });
+}
+
+#[test]
+fn either_of_two_queues_wakes_their_receiver() {
+    explore(|| {
+        let (mut frames, mut frames_in) = pair(Policy::Fifo(1));
+        let (mut feedback, mut feedback_in) = pair(Policy::Fifo(1));
+        let first = thread::spawn(move || {
+            assert_eq!(frames.push(1), Push::Queued);
+            frames
+        });
+        let second = thread::spawn(move || {
+            assert_eq!(feedback.push(2), Push::Queued);
+            feedback
+        });
+        let mut sum = 0;
+        while sum < 3 {
+            assert!(wait_any([&frames_in as &dyn Awaited, &feedback_in], EVER));
+            sum += frames_in.pop().unwrap_or(0) + feedback_in.pop().unwrap_or(0);
+        }
+        drop((first.join().unwrap(), second.join().unwrap()));
     });
 }
 

@@ -1,0 +1,107 @@
+//! What the threads tell the app: ends and failures, each with the thread it befell.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use conclave_codecs::CodecError;
+
+use super::transport;
+use crate::capture::CaptureError;
+use crate::encode::EncodeError;
+use crate::queue;
+use crate::send::SendError;
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+pub enum Role {
+    /// Takes pictures from their source.
+    Camera,
+    /// Converts and encodes pictures.
+    Encode,
+    /// Takes samples from their source and encodes them.
+    Microphone,
+    /// Seals, packetizes and sends.
+    Send,
+    /// Waits for datagrams.
+    Socket,
+    /// Joins, opens and decodes what arrived.
+    Decode,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Role::Camera => "camera",
+            Role::Encode => "encode",
+            Role::Microphone => "mic",
+            Role::Send => "send",
+            Role::Socket => "socket",
+            Role::Decode => "decode",
+        })
+    }
+}
+
+/// Something that an app may want to tell its user.
+#[derive(Debug)]
+pub enum Event {
+    /// The thread has ended: its source is at the end, it failed for good, or it was told to stop.
+    Ended(Role),
+    /// Something failed. The thread goes on unless [`Event::Ended`] follows.
+    Failed(Role, Failure),
+}
+
+/// What failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A source; it is not asked again.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// Convert or encode; the picture or the sound is lost. After 30 in a row the thread gives up.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// Sealing or packetizing; the frame is lost.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A decoder; a key frame is asked for.
+    #[error(transparent)]
+    Decode(#[from] CodecError),
+    /// The transport; told once until it works again.
+    #[error(transparent)]
+    Transport(#[from] transport::Error),
+    /// The work of a thread panicked, in a codec or a source of the app's own as a rule.
+    #[error("the thread panicked: {0}")]
+    Panicked(String),
+}
+
+/// Events of one thread that wait for the app.
+pub(super) const DEPTH: usize = 32;
+
+/// The thread's end of the events.
+pub(super) struct Post {
+    role: Role,
+    events: queue::Sender<Event>,
+    gauge: queue::Gauge,
+    lost: Arc<AtomicU64>,
+}
+
+impl Post {
+    /// `lost` counts the events that find no room.
+    pub(super) fn new(role: Role, events: queue::Sender<Event>, lost: Arc<AtomicU64>) -> Self {
+        Self { role, gauge: events.gauge(), events, lost }
+    }
+
+    /// Tells of a failure. The last place is kept for the end.
+    pub(super) fn fail(&mut self, failure: impl Into<Failure>) {
+        if self.gauge.read().depth + 1 < DEPTH as u64 {
+            let _ = self.events.push(Event::Failed(self.role, failure.into()));
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells that the thread ends.
+    pub(super) fn ended(mut self) {
+        let _ = self.events.push(Event::Ended(self.role));
+    }
+}
