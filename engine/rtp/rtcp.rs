@@ -252,7 +252,8 @@ impl Reception {
             source,
             fraction_lost: (span.saturating_sub(got) * 256).checked_div(span).unwrap_or(0).min(255) as u8,
             lost: (expected as i64 - self.received as i64).clamp(-(1 << 23), (1 << 23) - 1) as i32,
-            highest: self.highest as u32,
+            // Wraps count from the first packet on (RFC 3550 §6.4.1).
+            highest: (self.highest - (self.base.unwrap_or(0) & !0xffff)) as u32,
             jitter: (self.jitter_16 >> 4).clamp(0, u32::MAX.into()) as u32,
             ..ReceiverReport::default()
         }
@@ -306,6 +307,16 @@ mod tests {
         assert_eq!((report.lost, report.jitter), (24, 0));
         assert!((60..=64).contains(&report.fraction_lost), "{}", report.fraction_lost);
         assert_eq!(reception.report(1, 2).fraction_lost, 0);
+    }
+
+    #[test]
+    fn the_highest_number_says_how_often_it_wrapped_since_the_first_packet() {
+        let (mut reception, mut sequences) = (Reception::default(), crate::rtp::header::Unwrapper::<16>::default());
+        assert_eq!(reception.report(1, 2).highest, 0);
+        for (sequence, highest) in [(65_534, 65_534), (65_535, 65_535), (3, 0x1_0003), (0, 0x1_0003)] {
+            reception.arrived(sequences.unwrap(sequence), 0, 0);
+            assert_eq!(reception.report(1, 2).highest, highest);
+        }
     }
 
     #[test]
