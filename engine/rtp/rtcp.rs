@@ -100,7 +100,7 @@ pub fn parse(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'_>, RtcpEr
             Ok(found) => found,
             Err(error) => return Some(Err(error)),
         };
-        rest = Some(after).filter(|a| !a.is_empty());
+        rest = Some(after).filter(|a| message.is_ok() && !a.is_empty());
         Some(message)
     })
 }
@@ -112,7 +112,14 @@ fn split(bytes: &[u8]) -> Result<(Result<Message<'_>, RtcpError>, &[u8]), RtcpEr
     }
     let len = 4 + usize::from(u16::from_be_bytes([head[2], head[3]])) * 4;
     let (packet, after) = bytes.split_at_checked(len).ok_or(RtcpError("length"))?;
-    Ok((message(head, &packet[4..]), after))
+    let mut body = &packet[4..];
+    if head[0] & 0x20 != 0 {
+        // The last byte counts the padding, itself included (RFC 3550 §6.4.1).
+        let padding = body.last().map_or(0, |count| usize::from(*count));
+        let keep = body.len().checked_sub(padding).filter(|_| padding > 0 && padding % 4 == 0);
+        body = &body[..keep.ok_or(RtcpError("padding"))?];
+    }
+    Ok((message(head, body), after))
 }
 
 fn message<'a>(head: &[u8; 4], body: &'a [u8]) -> Result<Message<'a>, RtcpError> {
@@ -297,6 +304,30 @@ mod tests {
         assert_eq!(len, 12 + 3 * 4);
         let Some(Ok(Message::Nack(read))) = parse(&out[..len]).next() else { panic!("no NACK") };
         assert_eq!(read.sequences().collect::<Vec<_>>(), asked);
+    }
+
+    #[test]
+    fn padding_is_cut_off() {
+        let mut nack = NackWriter::new(1, 2);
+        assert!(nack.add(5));
+        let mut out = [0; 24];
+        assert_eq!(nack.write(&mut out), Some(16));
+        (out[0], out[3], out[23]) = (out[0] | 0x20, 5, 8);
+        let Some(Ok(Message::Nack(read))) = parse(&out).next() else { panic!("no NACK") };
+        assert_eq!(read.sequences().collect::<Vec<_>>(), [5]);
+        for wrong in [0, 3, 24] {
+            out[23] = wrong;
+            assert_eq!(parse(&out).collect::<Vec<_>>(), [Err(RtcpError("padding"))]);
+        }
+    }
+
+    #[test]
+    fn after_an_error_nothing_follows() {
+        let mut out = [0; 24];
+        // A report that ends inside its block, and a PLI behind it.
+        out[..8].copy_from_slice(&[0x81, RR, 0, 1, 0, 0, 0, 9]);
+        assert_eq!(Pli { ssrc: 1, media_ssrc: 2 }.write(&mut out[8..]), Some(12));
+        assert_eq!(parse(&out[..20]).collect::<Vec<_>>(), [Err(RtcpError("body"))]);
     }
 
     #[test]
