@@ -51,7 +51,7 @@ fn border(data: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// A little-endian base-128 number of at most 8 bytes, and how many it takes (AV1 §4.10.5).
-fn leb128(data: &[u8]) -> Option<(u64, usize)> {
+pub fn leb128(data: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0;
     for (i, byte) in data.iter().take(8).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * i);

@@ -29,7 +29,8 @@ impl<'a> Iterator for Elements<'a> {
         }
         let (id, len, head) = match (self.two_byte, self.rest) {
             (true, [id, len, ..]) => (*id, usize::from(*len), 2),
-            (false, [first, ..]) if first >> 4 != 15 => (first >> 4, usize::from(first & 15) + 1, 1),
+            // In the one-byte form, 15 and a 0 with a length end the list (RFC 8285 §4.2).
+            (false, [first, ..]) if (1..15).contains(&(first >> 4)) => (first >> 4, usize::from(first & 15) + 1, 1),
             _ => return None,
         };
         let data = self.rest.get(head..head + len);
@@ -72,6 +73,7 @@ mod tests {
     fn damage_ends_the_list() {
         assert_eq!(Elements::new(ONE_BYTE, &[0x13, 1, 2]).count(), 0);
         assert_eq!(Elements::new(ONE_BYTE, &[0xf0, 1, 2]).count(), 0);
+        assert_eq!(Elements::new(ONE_BYTE, &[0x10, 7, 0x01, 1, 2, 0x20, 8]).count(), 1);
         assert_eq!(Elements::new(0x1234, &[0x10, 1]).count(), 0);
     }
 

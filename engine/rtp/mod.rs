@@ -1,7 +1,8 @@
 //! Packets: RTP with its extensions, sealed frames cut up and joined again, and RTCP.
 //!
-//! The packetizer takes sealed frames only.
+//! The packetizer takes sealed frames only. Clear AV1 of other clients is read ([`av1`]), never written.
 
+pub mod av1;
 pub mod bits;
 pub mod depacketize;
 pub mod descriptor;

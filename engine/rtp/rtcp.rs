@@ -100,7 +100,7 @@ pub fn parse(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'_>, RtcpEr
             Ok(found) => found,
             Err(error) => return Some(Err(error)),
         };
-        rest = Some(after).filter(|a| !a.is_empty());
+        rest = Some(after).filter(|a| message.is_ok() && !a.is_empty());
         Some(message)
     })
 }
@@ -112,7 +112,14 @@ fn split(bytes: &[u8]) -> Result<(Result<Message<'_>, RtcpError>, &[u8]), RtcpEr
     }
     let len = 4 + usize::from(u16::from_be_bytes([head[2], head[3]])) * 4;
     let (packet, after) = bytes.split_at_checked(len).ok_or(RtcpError("length"))?;
-    Ok((message(head, &packet[4..]), after))
+    let mut body = &packet[4..];
+    if head[0] & 0x20 != 0 {
+        // The last byte counts the padding, itself included (RFC 3550 §6.4.1).
+        let padding = body.last().map_or(0, |count| usize::from(*count));
+        let keep = body.len().checked_sub(padding).filter(|_| padding > 0 && padding % 4 == 0);
+        body = &body[..keep.ok_or(RtcpError("padding"))?];
+    }
+    Ok((message(head, body), after))
 }
 
 fn message<'a>(head: &[u8; 4], body: &'a [u8]) -> Result<Message<'a>, RtcpError> {
@@ -252,7 +259,8 @@ impl Reception {
             source,
             fraction_lost: (span.saturating_sub(got) * 256).checked_div(span).unwrap_or(0).min(255) as u8,
             lost: (expected as i64 - self.received as i64).clamp(-(1 << 23), (1 << 23) - 1) as i32,
-            highest: self.highest as u32,
+            // Wraps count from the first packet on (RFC 3550 §6.4.1).
+            highest: (self.highest - (self.base.unwrap_or(0) & !0xffff)) as u32,
             jitter: (self.jitter_16 >> 4).clamp(0, u32::MAX.into()) as u32,
             ..ReceiverReport::default()
         }
@@ -299,6 +307,30 @@ mod tests {
     }
 
     #[test]
+    fn padding_is_cut_off() {
+        let mut nack = NackWriter::new(1, 2);
+        assert!(nack.add(5));
+        let mut out = [0; 24];
+        assert_eq!(nack.write(&mut out), Some(16));
+        (out[0], out[3], out[23]) = (out[0] | 0x20, 5, 8);
+        let Some(Ok(Message::Nack(read))) = parse(&out).next() else { panic!("no NACK") };
+        assert_eq!(read.sequences().collect::<Vec<_>>(), [5]);
+        for wrong in [0, 3, 24] {
+            out[23] = wrong;
+            assert_eq!(parse(&out).collect::<Vec<_>>(), [Err(RtcpError("padding"))]);
+        }
+    }
+
+    #[test]
+    fn after_an_error_nothing_follows() {
+        let mut out = [0; 24];
+        // A report that ends inside its block, and a PLI behind it.
+        out[..8].copy_from_slice(&[0x81, RR, 0, 1, 0, 0, 0, 9]);
+        assert_eq!(Pli { ssrc: 1, media_ssrc: 2 }.write(&mut out[8..]), Some(12));
+        assert_eq!(parse(&out[..20]).collect::<Vec<_>>(), [Err(RtcpError("body"))]);
+    }
+
+    #[test]
     fn loss_and_jitter_are_counted_as_the_standard_says() {
         let mut reception = Reception::default();
         (0..100u64).filter(|s| s % 4 != 3).for_each(|s| reception.arrived(100 + s, 960 * s as u32, 960 * s + 5));
@@ -306,6 +338,16 @@ mod tests {
         assert_eq!((report.lost, report.jitter), (24, 0));
         assert!((60..=64).contains(&report.fraction_lost), "{}", report.fraction_lost);
         assert_eq!(reception.report(1, 2).fraction_lost, 0);
+    }
+
+    #[test]
+    fn the_highest_number_says_how_often_it_wrapped_since_the_first_packet() {
+        let (mut reception, mut sequences) = (Reception::default(), crate::rtp::header::Unwrapper::<16>::default());
+        assert_eq!(reception.report(1, 2).highest, 0);
+        for (sequence, highest) in [(65_534, 65_534), (65_535, 65_535), (3, 0x1_0003), (0, 0x1_0003)] {
+            reception.arrived(sequences.unwrap(sequence), 0, 0);
+            assert_eq!(reception.report(1, 2).highest, highest);
+        }
     }
 
     #[test]

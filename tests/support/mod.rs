@@ -47,6 +47,11 @@ pub fn receiver(keys: StaticKeys) -> Receiver {
 
 /// `seconds` of 30 pictures a second over `uplink`, with doubles for the codecs.
 pub fn meeting(seconds: u64, uplink: netem::Config) -> Rehearsal {
+    Rehearsal::new(cast(seconds, uplink, streams()))
+}
+
+/// Who plays in a meeting; `streams` are the sender's.
+pub fn cast(seconds: u64, uplink: netem::Config, streams: Vec<send::Stream>) -> Cast {
     let (mut ours, theirs) = keys();
     let (size, watch) = (Size::new(64, 48), Stopwatch::still());
     let config = codecs::Config { size, ..codecs::Config::default() };
@@ -61,10 +66,10 @@ pub fn meeting(seconds: u64, uplink: netem::Config) -> Rehearsal {
     };
     let video = encode::Video::open(stage, Converter::cpu(), encoder).unwrap();
     let voice = raw::audio::Encoder::open(1, 960).unwrap();
-    let sender = Sender::new(send::Config { streams: streams(), ..send::Config::default() }, &mut ours).unwrap();
+    let sender = Sender::new(send::Config { streams, ..send::Config::default() }, &mut ours).unwrap();
     let downlink =
         netem::Config { seed: uplink.seed ^ 7, loss: uplink.loss, delay_us: uplink.delay_us, ..Default::default() };
-    Rehearsal::new(Cast {
+    Cast {
         video: Some((Box::new(Still::new(size, 33_333, seconds * 30)), video)),
         audio: Some((
             Box::new(SceneVoice::new(1, seconds * 48_000)),
@@ -76,7 +81,7 @@ pub fn meeting(seconds: u64, uplink: netem::Config) -> Rehearsal {
         audio_decoder: Some(Box::new(raw::audio::Decoder::open(1).unwrap())),
         uplink,
         downlink,
-    })
+    }
 }
 
 /// A network that does a little of everything.
