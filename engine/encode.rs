@@ -162,8 +162,9 @@ impl Video {
             kind: self.kind,
             spatial: info.spatial,
             temporal: info.temporal,
-            template_id: if info.keyframe { 0 } else { 1 },
-            frame_number: info.frame as u16,
+            // The sender counts the frames that are sent and chooses their templates.
+            template_id: 0,
+            frame_number: 0,
         };
         let structure = if info.keyframe { self.structure } else { Structure::default() };
         Encoded { payload, info, header, captured, structure, ledger }

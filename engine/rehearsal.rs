@@ -87,7 +87,12 @@ pub struct Rehearsal {
     reconstruction: Picture,
     pcm: Vec<i16>,
     decode_failures: u64,
+    /// The encoder's number of each frame sent lately, by the number on the wire.
+    numbers: Box<[u64; NUMBERS]>,
 }
+
+/// Frames sent whose numbers are remembered; a power of two, as numbers on the wire wrap.
+const NUMBERS: usize = 1024;
 
 impl Rehearsal {
     /// A rehearsal at time 0.
@@ -105,6 +110,7 @@ impl Rehearsal {
             reconstruction: Picture::new(Size::new(16, 16), Default::default()),
             pcm: vec![0; MAX_PCM],
             decode_failures: 0,
+            numbers: Box::new([0; _]),
             cast,
             uplink,
             downlink,
@@ -198,6 +204,7 @@ impl Rehearsal {
                 bytes += packet.as_slice().len();
                 uplink.push(packet.as_slice(), now);
             })?;
+            self.numbers[usize::from(sent.header().frame_number) % NUMBERS] = frame;
             observer.sent(Kind::Camera, frame, sent.ledger(), bytes, now);
             stage.recycle(sent.recycle());
         }
@@ -241,7 +248,7 @@ impl Rehearsal {
                         let mut ledger = shown.ledger;
                         let at = self.cast.receiver.show_at(now);
                         ledger.stamp(Stage::Render, at.max(ledger.at(Stage::Decode).unwrap_or(at)));
-                        observer.shown(shown.frame, shown.picture, &ledger, at);
+                        observer.shown(self.numbers[shown.frame as usize % NUMBERS], shown.picture, &ledger, at);
                     }
                     Ok(None) => break,
                     Err(_) => {

@@ -3,6 +3,7 @@
 //! The packetizer takes sealed frames only.
 
 pub mod bits;
+pub mod chain;
 pub mod depacketize;
 pub mod descriptor;
 pub mod extensions;
