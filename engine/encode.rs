@@ -59,14 +59,14 @@ impl Framing {
     /// A frame of `payload` (a temporal unit or an audio packet), captured at `captured`. [`EncodedInfo::frame`] counts
     /// up from 0 and leaves none out.
     pub fn frame(&self, payload: Buffer, info: EncodedInfo, captured: Time) -> Encoded {
-        let video = !self.kind.is_audio();
         let header = Header {
             stream: self.stream,
             kind: self.kind,
             spatial: info.spatial,
             temporal: info.temporal,
-            template_id: u8::from(video && !info.keyframe),
-            frame_number: if video { info.frame as u16 } else { 0 },
+            // The sender counts the frames that are sent and chooses their templates.
+            template_id: 0,
+            frame_number: 0,
         };
         let structure = if info.keyframe { self.structure } else { Structure::default() };
         let mut ledger = Ledger::default();

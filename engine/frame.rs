@@ -56,6 +56,11 @@ impl Buffer {
         self.len() == 0
     }
 
+    /// Bytes of content that it holds without growing.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity().saturating_sub(HEAD_ROOM + TAIL_ROOM)
+    }
+
     /// The vector behind the buffer: an encoder appends its output here.
     pub fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -115,9 +120,9 @@ pub struct Header {
     pub spatial: u8,
     /// Temporal layer.
     pub temporal: u8,
-    /// Template of the dependency descriptor; 0 for audio.
+    /// Template of the dependency descriptor, chosen by the sender; 0 for audio.
     pub template_id: u8,
-    /// Frame number, 16 bits, wrapping; 0 for audio.
+    /// Frame number, 16 bits, wrapping, counted by the sender over the frames sent; 0 for audio.
     pub frame_number: u16,
 }
 

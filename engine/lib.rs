@@ -34,6 +34,7 @@ pub mod recover;
 pub mod rehearsal;
 pub mod rtp;
 pub mod send;
+mod sorted;
 pub mod stats;
 mod sync;
 pub mod time;

@@ -1,5 +1,6 @@
 //! A simulated network path: seeded loss, delay, jitter, reorder, duplication, corruption and a rate limit, in
-//! virtual time. The same seed and the same input give the same output bytes at the same times.
+//! virtual time. The same seed and the same input give the same output bytes at the same times. All memory is taken at
+//! the start.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -33,7 +34,7 @@ pub struct Config {
     pub jitter_us: u64,
     /// Packets that may overtake and be overtaken, in percent.
     pub reorder: f32,
-    /// Packets that arrive twice, in percent.
+    /// Packets that arrive twice, in percent; the copy is made behind the slow part of the path.
     pub duplicate: f32,
     /// Packets with one flipped bit, in percent.
     pub corrupt: f32,
@@ -105,9 +106,9 @@ impl Netem {
             in_burst: false,
             busy_until: Time(0),
             last: Time(0),
-            heap: BinaryHeap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            heap: BinaryHeap::with_capacity(ON_THE_WAY),
+            slots: Vec::with_capacity(ON_THE_WAY),
+            free: Vec::with_capacity(ON_THE_WAY),
             order: 0,
             stats: Stats::default(),
         }
@@ -283,6 +284,112 @@ mod tests {
     fn jitter_alone_keeps_the_order() {
         let (out, _) = run(Config { jitter_us: 50_000, ..Config::default() }, 2_000);
         assert!(out.windows(2).all(|w| w[0].1 < w[1].1 && w[0].0 <= w[1].0));
+    }
+
+    /// The share of `count` in the packets put in.
+    fn share(count: u64, stats: &Stats) -> f64 {
+        count as f64 / stats.sent as f64
+    }
+
+    #[test]
+    fn random_loss_has_its_rate_and_no_memory() {
+        let (out, stats) = run(Config { seed: 1, loss: 8.0, ..Config::default() }, 100_000);
+        assert!((0.077..0.083).contains(&share(stats.lost_random, &stats)), "{stats:?}");
+        let arrived: Vec<u32> =
+            out.iter().map(|(_, bytes)| u32::from_be_bytes(bytes[..].try_into().unwrap())).collect();
+        let gaps: Vec<u32> = arrived.windows(2).map(|w| w[1] - w[0] - 1).filter(|gap| *gap > 0).collect();
+        let mean = gaps.iter().sum::<u32>() as f64 / gaps.len() as f64;
+        // A run of independent losses is 1 / (1 - p) long.
+        assert!((1.06..1.12).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn bursts_have_their_share_and_their_length() {
+        let burst = Some(Burst { enter: 0.01, leave: 0.2, loss: 1.0 });
+        let (out, stats) = run(Config { seed: 2, burst, ..Config::default() }, 200_000);
+        // In the long run the chain is inside a burst for enter / (enter + leave) of the time.
+        assert!((0.042..0.054).contains(&share(stats.lost_burst, &stats)), "{stats:?}");
+        let arrived: Vec<u32> =
+            out.iter().map(|(_, bytes)| u32::from_be_bytes(bytes[..].try_into().unwrap())).collect();
+        let gaps: Vec<u32> = arrived.windows(2).map(|w| w[1] - w[0] - 1).filter(|gap| *gap > 0).collect();
+        let mean = gaps.iter().sum::<u32>() as f64 / gaps.len() as f64;
+        assert!((4.6..5.4).contains(&mean), "a burst lasts 1 / leave packets, not {mean}");
+        let half = Some(Burst { enter: 0.01, leave: 0.2, loss: 0.5 });
+        let (_, halved) = run(Config { seed: 2, burst: half, ..Config::default() }, 200_000);
+        let ratio = halved.lost_burst as f64 / stats.lost_burst as f64;
+        assert!((0.46..0.54).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn delay_is_exact_and_jitter_fills_its_range() {
+        let (out, _) = run(Config { delay_us: 40_000, ..Config::default() }, 1_000);
+        assert!(out.iter().enumerate().all(|(i, (at, _))| at.0 == i as u64 * 1_000 + 40_000));
+        // Packets a second apart do not hold each other up.
+        let mut path = Netem::new(Config { seed: 3, delay_us: 40_000, jitter_us: 20_000, ..Config::default() });
+        let mut extra: Vec<u64> = (0..10_000u64)
+            .map(|i| {
+                path.push(&[1], Time(i * 1_000_000));
+                let at = path.next_at().expect("on its way");
+                path.pop(at);
+                at.since(Time(i * 1_000_000 + 40_000))
+            })
+            .collect();
+        extra.sort_unstable();
+        assert!(extra[0] < 50 && extra[9_999] <= 20_000 && extra[9_999] > 19_900);
+        assert!(extra[5_000].abs_diff(10_000) < 500, "{}", extra[5_000]);
+    }
+
+    #[test]
+    fn picked_packets_are_overtaken_and_the_others_are_not() {
+        let config = Config { seed: 4, jitter_us: 10_000, reorder: 5.0, ..Config::default() };
+        let (out, stats) = run(config, 20_000);
+        assert!((0.045..0.055).contains(&share(stats.reordered, &stats)), "{stats:?}");
+        let mut highest = None;
+        let overtaken = out.iter().filter(|(_, bytes)| {
+            let late = Some(bytes) < highest;
+            highest = highest.max(Some(bytes));
+            late
+        });
+        let overtaken = overtaken.count() as u64;
+        assert!(overtaken > stats.reordered * 8 / 10 && overtaken <= stats.reordered, "{overtaken} {stats:?}");
+        assert_eq!(stats.delivered, stats.sent);
+    }
+
+    #[test]
+    fn copies_and_flipped_bits_have_their_rates() {
+        let (out, stats) = run(Config { seed: 5, duplicate: 4.0, corrupt: 3.0, ..Config::default() }, 50_000);
+        assert!((0.037..0.043).contains(&share(stats.duplicated, &stats)), "{stats:?}");
+        assert!((0.027..0.033).contains(&share(stats.corrupted, &stats)), "{stats:?}");
+        // A packet is sent every millisecond and arrives at once: the time says which it was.
+        let flipped = |(at, bytes): &(Time, Vec<u8>)| {
+            let sent = ((at.0 / 1_000) as u32).to_be_bytes();
+            sent.iter().zip(bytes).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()
+        };
+        assert!(out.iter().all(|packet| flipped(packet) <= 1), "one bit at most");
+        let damaged = out.iter().filter(|packet| flipped(packet) == 1).count() as u64;
+        assert!(damaged >= stats.corrupted && damaged < stats.corrupted * 11 / 10, "copies are damaged like the first");
+    }
+
+    #[test]
+    fn a_slow_path_carries_its_rate_and_its_queue_is_bounded() {
+        let config = Config { rate_bps: Some(1_000_000), queue_bytes: 10_000, ..Config::default() };
+        let mut path = Netem::new(config);
+        let (mut bytes, mut longest) = (0, 0);
+        // Twice what the path carries: 250 bytes a millisecond.
+        for ms in 0..20_000u64 {
+            let mut datagram = [0; 250];
+            datagram[..8].copy_from_slice(&ms.to_be_bytes());
+            path.push(&datagram, Time::from_ms(ms));
+            while let Some(packet) = path.pop(Time::from_ms(ms)) {
+                bytes += packet.as_slice().len();
+                let sent = packet.as_slice().first_chunk().map(|sent| u64::from_be_bytes(*sent));
+                longest = longest.max(ms - sent.expect("has 8 bytes"));
+            }
+        }
+        assert!((bytes as f64 / 2_500_000.0 - 1.0).abs() < 0.01, "{bytes} bytes in 20 s");
+        // 10,000 bytes and one packet take 82 ms at this rate.
+        assert!((80..=83).contains(&longest), "{longest} ms");
+        assert!((0.49..0.51).contains(&share(path.stats().overflowed, path.stats())), "{:?}", path.stats());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use conclave_codecs::{AudioInput, CodecError};
 
-use crate::e2ee::{DynKeys, OpenStats, Opener, Rejected};
+use crate::e2ee::{DynKeys, OpenStats, Opener, Reason, Rejected};
 use crate::frame::{Kind, Opened, Packet};
 use crate::jitter::audio::{self, AudioBuffer, Pull};
 use crate::jitter::sync::{Mapping, Sync};
@@ -71,6 +71,8 @@ pub struct Stats {
     pub keyframe_requests: u64,
     /// Frames opened once their key had come, and dropped: a key frame takes their place.
     pub key_too_late: u64,
+    /// Opened frames dropped as the authenticated structure lacks their template.
+    pub unknown_template: u64,
 }
 
 /// Counters of everything inside a receiver.
@@ -132,9 +134,10 @@ impl Incoming {
         frame
     }
 
-    /// A frame was not opened: what was damaged on the way is asked for again, what waits for a key is not.
+    /// A frame was not opened: what was damaged on the way is asked for again, what waits for a key or is a replay is
+    /// not.
     fn ask_again(&mut self, rejected: Rejected, first: u64, last: u64, now: Time) {
-        if !rejected.held {
+        if rejected.damaged {
             self.assembler.forget(first, last);
             (first..=last).for_each(|sequence| self.nack.damaged(sequence, now));
         }
@@ -175,7 +178,8 @@ impl Incoming {
 
 struct VideoIn {
     stream: Incoming,
-    frames: FrameBuffer<(Opened, u64)>,
+    /// With RTP time and first sequence number.
+    frames: FrameBuffer<(Opened, u64, u64)>,
     numbers: Numbers,
     requests: Requests,
     /// The sender's first frame number, so that frames count from it.
@@ -253,16 +257,20 @@ impl Receiver {
     pub fn video(&mut self, now: Time) -> Option<(u64, Opened)> {
         let video = self.video.as_mut()?;
         let next = video.frames.next(now);
-        while let Some((opened, _)) = video.frames.dropped() {
+        while let Some((opened, ..)) = video.frames.dropped() {
             video.stream.assembler.recycle(opened.payload);
         }
         if video.frames.needs_keyframe() {
             video.requests.want();
         }
         // The 16-bit numbers of the wire count from 2^16 when unwrapped.
-        let (number, (opened, rtp_time)) = next?;
+        let (number, (opened, rtp_time, first)) = next?;
         video.last_rtp = rtp_time as u32;
-        Some((number - (1 << 16), opened))
+        if !opened.structure.as_slice().is_empty() {
+            // A key frame: nothing before it is of use.
+            video.stream.nack.forget_before(first);
+        }
+        Some((number.saturating_sub(1 << 16), opened))
     }
 
     /// When the picture handed out last is to be shown, so that it keeps step with the sound.
@@ -346,13 +354,17 @@ impl Receiver {
         while self.opener.released(now).is_some() {
             self.stats.key_too_late += 1;
         }
-        while self.opener.event().is_some() {
-            if let Some(video) = &mut self.video {
+        while let Some(event) = self.opener.event() {
+            let dropped = event.reason == Reason::MissingKey;
+            if let Some(video) = self.video.as_mut().filter(|v| dropped && v.stream.id == event.stream) {
                 video.requests.want();
             }
         }
         if let Some(video) = &mut self.video {
             self.stats.nacks += video.stream.ask(own, now, out);
+            if video.stream.nack.gave_up() || video.stream.assembler.lacks_structure() {
+                video.requests.want();
+            }
             video.stream.report(own, now, out);
             if video.requests.due(now) {
                 self.stats.keyframe_requests += 1;
@@ -361,6 +373,8 @@ impl Receiver {
             }
         }
         if let Some(audio) = &mut self.audio {
+            // Sound that comes after its time is of no use; the packet behind it fills the gap.
+            audio.stream.nack.set_patience(audio.buffer.target_us());
             self.stats.nacks += audio.stream.ask(own, now, out);
             audio.stream.report(own, now, out);
         }
@@ -402,20 +416,27 @@ impl Receiver {
     fn open_video(&mut self, frame: Assembled, now: Time) {
         self.watch.begin(now);
         let Some(video) = &mut self.video else { return };
-        let Assembled { arrived, first, last, rtp_time, dependencies, dependency_count, keyframe } = frame;
+        let Assembled { arrived, first, last, rtp_time } = frame;
         match self.opener.open(arrived, now) {
             Ok(mut opened) => {
                 opened.ledger.stamp(Stage::Open, self.watch.read());
                 let number = video.numbers.unwrap(opened.header.frame_number);
-                // The authenticated copy of the structure says what a key frame is; the one outside may be a relay's.
-                let keyframe = keyframe && !opened.structure.as_slice().is_empty();
+                // Key frame or not, and what it needs: from authenticated bytes alone (`rtp::chain`).
+                let keyframe = !opened.structure.as_slice().is_empty();
                 if keyframe {
+                    video.stream.assembler.adopt(&opened.structure);
                     video.requests.satisfied();
                 }
-                let needs = &dependencies[..usize::from(dependency_count)];
-                match video.frames.insert(number, needs, keyframe, (opened, rtp_time), now) {
+                let template = video.stream.assembler.template(opened.header.template_id).copied();
+                let Some(template) = template.or(keyframe.then(Default::default)) else {
+                    self.stats.unknown_template += 1;
+                    video.stream.assembler.recycle(opened.payload);
+                    return;
+                };
+                let needs = if keyframe { &[] } else { template.diffs() };
+                match video.frames.insert(number, needs, keyframe, (opened, rtp_time, first), now) {
                     Insert::Held => {}
-                    Insert::Refused((opened, _)) | Insert::Displaced((opened, _)) => {
+                    Insert::Refused((opened, ..)) | Insert::Displaced((opened, ..)) => {
                         video.stream.assembler.recycle(opened.payload);
                     }
                 }

@@ -81,7 +81,12 @@ pub struct Rehearsal {
     reconstruction: Picture,
     pcm: Vec<i16>,
     decode_failures: u64,
+    /// The encoder's number of each frame sent lately, by the number on the wire.
+    numbers: Box<[u64; NUMBERS]>,
 }
+
+/// Frames sent whose numbers are remembered; a power of two, as numbers on the wire wrap.
+const NUMBERS: usize = 1024;
 
 impl Rehearsal {
     /// A rehearsal at time 0.
@@ -99,6 +104,7 @@ impl Rehearsal {
             reconstruction: Picture::new(Size::new(16, 16), Default::default()),
             pcm: vec![0; decode::MAX_PCM],
             decode_failures: 0,
+            numbers: Box::new([0; _]),
             cast,
             uplink,
             downlink,
@@ -192,6 +198,7 @@ impl Rehearsal {
                 bytes += packet.as_slice().len();
                 uplink.push(packet.as_slice(), now);
             })?;
+            self.numbers[usize::from(sent.header().frame_number) % NUMBERS] = frame;
             observer.sent(Kind::Camera, frame, sent.ledger(), bytes, now);
             stage.recycle(sent.recycle());
         }
@@ -223,10 +230,11 @@ impl Rehearsal {
     fn show(&mut self, observer: &mut dyn Observer) {
         let now = self.now;
         let Some(decoder) = &mut self.cast.video_decoder else { return };
+        let numbers = &self.numbers;
         let mut show = |shown: decode::Shown<'_>, at: Time| {
             let mut ledger = shown.ledger;
             ledger.stamp(Stage::Render, at.max(ledger.at(Stage::Decode).unwrap_or(at)));
-            observer.shown(shown.frame, shown.picture, &ledger, at);
+            observer.shown(numbers[shown.frame as usize % NUMBERS], shown.picture, &ledger, at);
         };
         loop {
             match decoder.step(&mut self.cast.receiver, now, &mut show) {

@@ -9,6 +9,7 @@ use crate::e2ee::{Context, KeyError, KeySource, SealError, SealStats, Sealer};
 use crate::frame::{Encoded, Kind, MAX_PACKET, Packet, Sealed};
 use crate::ledger::Stage;
 use crate::recover::history::History;
+use crate::rtp::chain::{self, Chain};
 use crate::rtp::packetize::{self, Packetizer};
 use crate::rtp::rtcp;
 use crate::time::{Stopwatch, Time};
@@ -57,6 +58,9 @@ pub enum SendError {
     /// The frame was not cut into packets.
     #[error(transparent)]
     Packetize(#[from] packetize::Error),
+    /// What the frame needs cannot be stated. A key frame was asked for.
+    #[error(transparent)]
+    Chain(#[from] chain::Error),
     /// The configuration cannot work.
     #[error("a datagram of {0} bytes is outside 200 to 1500: 1200 fits every path")]
     Mtu(usize),
@@ -92,6 +96,7 @@ struct Outgoing {
     sealer: Sealer,
     packetizer: Packetizer,
     history: History,
+    chain: Chain,
     next_report: Time,
 }
 
@@ -121,6 +126,7 @@ impl Sender {
                     ..packetize::Config::default()
                 }),
                 history: History::new(KEPT),
+                chain: Chain::default(),
                 next_report: Time(0),
             })
         };
@@ -134,10 +140,16 @@ impl Sender {
     }
 
     /// Seals `frame` and gives its datagrams to `out`. The sealed frame comes back, so that its buffer is used again.
-    pub fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn FnMut(&Packet)) -> Result<Sealed, SendError> {
+    ///
+    /// Number and template of a video frame are the sender's to choose ([`chain`]): those in its header are replaced.
+    pub fn frame(&mut self, mut frame: Encoded, now: Time, out: &mut dyn FnMut(&Packet)) -> Result<Sealed, SendError> {
         self.watch.begin(now);
         let id = frame.header.stream;
         let outgoing = self.streams.iter_mut().find(|o| o.stream.id == id).ok_or(SendError::Stream(id))?;
+        if !frame.header.kind.is_audio() {
+            let assigned = outgoing.chain.assign(&frame.info, &frame.structure, &mut frame.header);
+            assigned.inspect_err(|_| self.edge.request_keyframe())?;
+        }
         let mut sealed = outgoing.sealer.seal(frame)?;
         sealed.ledger.stamp(Stage::Seal, self.watch.read());
         let rtp_time = media_ticks(sealed.captured, outgoing.stream.kind) as u32;

@@ -36,6 +36,8 @@ pub struct Rejected {
     pub payload: Buffer,
     /// A copy waits for its key and may still come out of [`Opener::released`].
     pub held: bool,
+    /// It may have been whole when it was sent, so that asking again may help: not for replays. Inside only.
+    pub(crate) damaged: bool,
 }
 
 impl std::fmt::Debug for Rejected {
@@ -112,7 +114,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
             source,
             slots: BTreeMap::new(),
             hold: Hold::default(),
-            events: Events::default(),
+            events: Events::new(),
             stats: OpenStats::default(),
         }
     }
@@ -167,7 +169,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
     }
 
     fn attempt(&mut self, mut frame: Arrived, now: Time, may_hold: bool) -> Result<Opened, Rejected> {
-        let mut held = false;
+        let (mut held, mut damaged) = (false, false);
         match self.authenticate(&mut frame) {
             Ok((header, inner)) => {
                 self.stats.opened += 1;
@@ -184,17 +186,25 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
                     ledger,
                 });
             }
-            Err(Cause::Malformed) => self.stats.malformed += 1,
+            Err(Cause::Malformed) => {
+                self.stats.malformed += 1;
+                damaged = true;
+            }
             Err(Cause::Replayed) => self.stats.replayed += 1,
             Err(Cause::TooOld) => self.stats.too_old += 1,
             Err(Cause::Tampered(key_id)) => {
                 self.stats.tampered += 1;
+                damaged = true;
                 self.tell(frame.header.stream, key_id, Reason::Tampered, now);
             }
-            Err(Cause::MissingKey(key_id)) => held = self.without_key(key_id, &frame, now, may_hold),
+            Err(Cause::MissingKey(key_id)) => {
+                // One flipped bit of a key id names nobody.
+                damaged = !self.source.knows(KeyId::unpack(key_id).leaf);
+                held = self.without_key(key_id, &frame, now, may_hold);
+            }
         }
         wipe(&mut frame.payload);
-        Err(Rejected { error: OpenError, payload: frame.payload, held })
+        Err(Rejected { error: OpenError, payload: frame.payload, held, damaged })
     }
 
     /// Everything up to the point where the plaintext may be believed.
@@ -307,13 +317,16 @@ impl<A> Default for Slot<A> {
 const MAX_STEPS: usize = 4;
 
 /// Events not yet taken, at most one per stream, sender, reason and second.
-#[derive(Default)]
 struct Events {
     waiting: VecDeque<Event>,
     told: VecDeque<(Event, Time)>,
 }
 
 impl Events {
+    fn new() -> Self {
+        Self { waiting: VecDeque::with_capacity(MAX_EVENTS), told: VecDeque::with_capacity(MAX_EVENTS) }
+    }
+
     fn put(&mut self, event: Event, now: Time) -> bool {
         while self.told.front().is_some_and(|(_, at)| now.since(*at) >= SECOND) {
             self.told.pop_front();

@@ -1,14 +1,16 @@
 //! Video frames, handed out when everything they depend on has been handed out.
 
-use std::collections::BTreeMap;
-
+use crate::sorted::Sorted;
 use crate::time::Time;
 
 /// Frames held at most.
 const CAPACITY: usize = 128;
 
 /// How long a frame waits for one before it, while that may still be repaired.
-const PATIENCE_US: u64 = 500_000;
+pub const PATIENCE_US: u64 = 500_000;
+
+/// How long a frame that can be decoded waits for frames before it that it does not need.
+const GAP_US: u64 = 50_000;
 
 /// Frames back that a dependency may reach and still be known as handed out.
 const MEMORY: u64 = 256;
@@ -49,7 +51,7 @@ struct Held<T> {
 
 /// Orders the frames of one stream.
 pub struct FrameBuffer<T> {
-    held: BTreeMap<u64, Held<T>>,
+    held: Sorted<Held<T>>,
     /// The next frame number that could be handed out.
     next: u64,
     /// Bit `n` is set where frame `next - 1 - n` was handed out.
@@ -70,7 +72,7 @@ impl<T> FrameBuffer<T> {
     /// A buffer that waits for a key frame.
     pub fn new() -> Self {
         Self {
-            held: BTreeMap::new(),
+            held: Sorted::new(CAPACITY + 1),
             next: 0,
             done: [0; _],
             started: false,
@@ -83,7 +85,7 @@ impl<T> FrameBuffer<T> {
     /// Takes frame `number` (unwrapped), which depends on the frames so many `distances` back.
     pub fn insert(&mut self, number: u64, distances: &[u16], keyframe: bool, item: T, now: Time) -> Insert<T> {
         self.stats.inserted += 1;
-        if (self.started && number < self.next) || self.held.contains_key(&number) || distances.len() > 8 {
+        if (self.started && number < self.next) || self.held.contains(number) || distances.len() > 8 {
             self.stats.refused += 1;
             return Insert::Refused(item);
         }
@@ -97,10 +99,10 @@ impl<T> FrameBuffer<T> {
             return Insert::Held;
         }
         // The oldest frame that is no key frame goes; where all are key frames, the oldest of them.
-        let oldest = self.held.iter().find(|(_, h)| !h.keyframe).or(self.held.iter().next()).map(|(n, _)| *n);
+        let oldest = self.held.iter().find(|(_, h)| !h.keyframe).or(self.held.first()).map(|(n, _)| n);
         self.stats.displaced += 1;
         self.stuck = true;
-        match oldest.and_then(|n| self.held.remove(&n)) {
+        match oldest.and_then(|n| self.held.remove(n)) {
             Some(held) => Insert::Displaced(held.item),
             None => Insert::Held,
         }
@@ -109,19 +111,19 @@ impl<T> FrameBuffer<T> {
     /// The next frame to be decoded. Frames that can no longer be decoded come back from [`FrameBuffer::dropped`].
     pub fn next(&mut self, now: Time) -> Option<(u64, T)> {
         loop {
-            let (&number, first) = self.held.iter().next()?;
+            let (number, first) = self.held.first()?;
             let waited = now.since(first.since) >= PATIENCE_US;
             if self.ready(number, first) && (number == self.next || !self.started || first.keyframe) {
                 return self.hand_out(number);
             }
             // A later key frame needs nothing before it: go on there once patience with the gap has ended.
-            let keyframe = self.held.iter().find(|(_, h)| h.keyframe).map(|(n, _)| *n);
+            let keyframe = self.held.iter().find(|(_, h)| h.keyframe).map(|(n, _)| n);
             if let Some(keyframe) = keyframe.filter(|_| waited || !self.started || self.stuck) {
                 self.drop_before(keyframe);
                 return self.hand_out(keyframe);
             }
-            // A gap that nobody depends on (a dropped layer) is skipped; its absence shows in the numbers.
-            if self.ready(number, first) && waited {
+            // A gap that this frame does not depend on (a dropped layer, a repair from an older frame) is skipped.
+            if self.ready(number, first) && now.since(first.since) >= GAP_US {
                 return self.hand_out(number);
             }
             if !waited {
@@ -168,7 +170,7 @@ impl<T> FrameBuffer<T> {
     }
 
     fn hand_out(&mut self, number: u64) -> Option<(u64, T)> {
-        let held = self.held.remove(&number)?;
+        let held = self.held.remove(number)?;
         if held.keyframe {
             self.done = [0; _];
             self.stuck = false;
@@ -196,7 +198,7 @@ impl<T> FrameBuffer<T> {
     }
 
     fn drop_before(&mut self, number: u64) {
-        while self.held.first_key_value().is_some_and(|(n, _)| *n < number) {
+        while self.held.first().is_some_and(|(n, _)| n < number) {
             let Some((_, held)) = self.held.pop_first() else { return };
             self.stats.undecodable += 1;
             if self.dropped.len() < CAPACITY {

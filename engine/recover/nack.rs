@@ -1,23 +1,42 @@
 //! What a receiver misses and when it asks for it (generic NACK, RFC 4585 §6.2.1).
+//!
+//! A receiver that sends nothing has no round trip in its reports: a receiver report comes back only inside extended
+//! reports, which not every sender writes. So the time to repair is measured where it matters, from a request to the
+//! packet it brought, and only where one request was made, since after two the answer could be to either (Karn). It is
+//! smoothed as RFC 6298 smooths a round trip, and repeated requests of one packet are spaced by it, each half as long
+//! again as the one before. Where two were needed the spacing is, until the next measurement, what that repair took from
+//! its first request on, so that a spacing shorter than the round trip does not stay. A request whose answer would come after the packet's time is not made.
 
-use std::collections::BTreeMap;
-
+use crate::sorted::Sorted;
 use crate::time::Time;
 
 /// A gap is not asked for before so much time has passed: reordered packets fill it by themselves.
 const REORDER_US: u64 = 5_000;
 
-/// Between two requests for one packet: a round trip and a little more.
-const RETRY_US: u64 = 60_000;
+/// Between two requests for one packet before the first repair was measured.
+const FIRST_RETRY_US: u64 = 60_000;
+
+/// Bounds of that time once it is measured: a packet that was merely late must not make it shorter than a short round
+/// trip with the 10 ms at which the cores are told the time,
+const MIN_RETRY_US: u64 = 25_000;
+
+/// and no stall may make it longer than this.
+const MAX_RETRY_US: u64 = 400_000;
 
 /// Requests for one packet.
 const MAX_REQUESTS: u8 = 10;
 
-/// A packet missing for longer is given up.
-const GIVE_UP_US: u64 = 800_000;
+/// A packet missing for longer is given up, unless [`NackList::set_patience`] says otherwise.
+const GIVE_UP_US: u64 = 500_000;
 
 /// Packets missed at once; a greater gap is no loss but a new beginning.
 const MAX_MISSING: usize = 1_000;
+
+/// A packet that came damaged is asked for so often: a relay that damages every copy must not be kept busy.
+const MAX_DAMAGED: u8 = 2;
+
+/// Damaged packets that are remembered.
+const DAMAGED: usize = 64;
 
 /// Counters of one stream. `missed` is `arrived_late + repaired + given_up` and those still missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -32,32 +51,71 @@ pub struct Stats {
     pub given_up: u64,
     /// Requests for packets; one RTCP message carries several.
     pub requests: u64,
+    /// Damaged packets that were not asked for again, as they had been often enough.
+    pub left_damaged: u64,
+    /// From a request to the packet it brings, smoothed, in microseconds; 0 before the first.
+    pub repair_us: u64,
 }
 
 #[derive(Clone, Copy)]
 struct Missing {
     since: Time,
     next: Time,
+    asked: Time,
+    first_asked: Time,
     requests: u8,
 }
 
 /// The packets one stream misses.
-#[derive(Default)]
 pub struct NackList {
-    missing: BTreeMap<u64, Missing>,
+    missing: Sorted<Missing>,
     highest: Option<u64>,
+    damaged: [(u64, u8); DAMAGED],
+    damaged_next: usize,
+    /// Smoothed time to repair and its mean deviation.
+    repair: Option<(u64, u64)>,
+    /// Least spacing until the next measurement.
+    backed_off_us: u64,
+    patience_us: u64,
+    hopeless: bool,
     stats: Stats,
+}
+
+impl Default for NackList {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl NackList {
     /// Nothing has arrived.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            missing: Sorted::new(MAX_MISSING),
+            highest: None,
+            damaged: [(u64::MAX, 0); _],
+            damaged_next: 0,
+            repair: None,
+            backed_off_us: 0,
+            patience_us: GIVE_UP_US,
+            hopeless: false,
+            stats: Stats::default(),
+        }
+    }
+
+    /// How long after its gap was seen a packet is of use.
+    pub fn set_patience(&mut self, us: u64) {
+        self.patience_us = us;
     }
 
     /// A packet arrived, its sequence number unwrapped.
     pub fn arrived(&mut self, sequence: u64, now: Time) {
-        if let Some(missing) = self.missing.remove(&sequence) {
+        if let Some(missing) = self.missing.remove(sequence) {
+            match missing.requests {
+                0 => {}
+                1 => self.learn(now.since(missing.asked)),
+                _ => self.backed_off_us = now.since(missing.first_asked).min(MAX_RETRY_US),
+            }
             let counter = if missing.requests > 0 { &mut self.stats.repaired } else { &mut self.stats.arrived_late };
             *counter += 1;
         }
@@ -71,43 +129,73 @@ impl NackList {
         self.highest = Some(sequence);
         if sequence - highest > MAX_MISSING as u64 {
             self.stats.given_up += self.missing.len() as u64;
+            self.hopeless = true;
             self.missing.clear();
             return;
         }
         for gap in highest + 1..sequence {
-            if self.missing.len() == MAX_MISSING {
-                self.missing.pop_first();
-                self.stats.given_up += 1;
-            }
-            self.stats.missed += 1;
-            self.missing.insert(gap, Missing { since: now, next: now.plus(REORDER_US), requests: 0 });
+            self.miss(gap, now, now.plus(REORDER_US));
         }
     }
 
-    /// A packet that had arrived was damaged: it is missing again and asked for at once.
+    /// A packet that had arrived was damaged: it is missing again and asked for at once, a bounded number of times.
     pub fn damaged(&mut self, sequence: u64, now: Time) {
-        if self.missing.len() < MAX_MISSING {
-            self.stats.missed += 1;
-            self.missing.insert(sequence, Missing { since: now, next: now, requests: 0 });
+        let known = self.damaged.iter().position(|(known, _)| *known == sequence);
+        let at = known.unwrap_or_else(|| {
+            let at = self.damaged_next;
+            self.damaged_next = (at + 1) % DAMAGED;
+            self.damaged[at] = (sequence, 0);
+            at
+        });
+        if self.damaged[at].1 == MAX_DAMAGED {
+            self.stats.left_damaged += 1;
+            return;
+        }
+        self.damaged[at].1 += 1;
+        if !self.missing.contains(sequence) {
+            self.miss(sequence, now, now);
+        }
+    }
+
+    /// What was sent before `sequence` is of no use any more.
+    pub fn forget_before(&mut self, sequence: u64) {
+        while self.missing.first().is_some_and(|(first, _)| first < sequence) {
+            self.missing.pop_first();
+            self.stats.given_up += 1;
         }
     }
 
     /// Calls `ask` with each sequence number (16 bits) to be requested now.
     pub fn due(&mut self, now: Time, ask: &mut dyn FnMut(u16)) {
-        let stats = &mut self.stats;
+        let (repair_us, retry_us) = (self.repair.map_or(0, |(mean, _)| mean), self.retry_us());
+        let (stats, hopeless, patience_us) = (&mut self.stats, &mut self.hopeless, self.patience_us);
         self.missing.retain(|sequence, missing| {
-            if now.since(missing.since) > GIVE_UP_US || (missing.requests >= MAX_REQUESTS && missing.next <= now) {
+            let late = now.since(missing.since) > patience_us;
+            let asks = missing.next <= now;
+            // An answer takes as long as answers took; one that is under way is waited for.
+            let useless = now.since(missing.since) + repair_us > patience_us || missing.requests >= MAX_REQUESTS;
+            if late || (asks && useless) {
                 stats.given_up += 1;
+                *hopeless = true;
                 return false;
             }
-            if missing.next <= now {
+            if asks {
+                let spaced = (0..missing.requests.min(6)).fold(retry_us, |us, _| us * 3 / 2);
+                if missing.requests == 0 {
+                    missing.first_asked = now;
+                }
                 missing.requests += 1;
-                missing.next = now.plus(RETRY_US);
+                (missing.asked, missing.next) = (now, now.plus(spaced));
                 stats.requests += 1;
-                ask(*sequence as u16);
+                ask(sequence as u16);
             }
             true
         });
+    }
+
+    /// Whether a packet was given up since the last call: what it belonged to will not be whole.
+    pub fn gave_up(&mut self) -> bool {
+        std::mem::take(&mut self.hopeless)
     }
 
     /// Packets missing now.
@@ -118,6 +206,32 @@ impl NackList {
     /// Counters so far.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    fn miss(&mut self, sequence: u64, now: Time, next: Time) {
+        if self.missing.is_full() {
+            self.missing.pop_first();
+            self.stats.given_up += 1;
+            self.hopeless = true;
+        }
+        self.stats.missed += 1;
+        self.missing.insert(sequence, Missing { since: now, next, asked: now, first_asked: now, requests: 0 });
+    }
+
+    /// RFC 6298 §2, with its gains of 1/8 and 1/4.
+    fn learn(&mut self, took: u64) {
+        let (mean, deviation) = match self.repair {
+            None => (took, took / 2),
+            Some((mean, deviation)) => ((7 * mean + took) / 8, (3 * deviation + mean.abs_diff(took)) / 4),
+        };
+        self.repair = Some((mean, deviation));
+        self.backed_off_us = 0;
+        self.stats.repair_us = mean;
+    }
+
+    fn retry_us(&self) -> u64 {
+        let measured = self.repair.map(|(mean, deviation)| (mean + 4 * deviation).clamp(MIN_RETRY_US, MAX_RETRY_US));
+        measured.unwrap_or(FIRST_RETRY_US).max(self.backed_off_us)
     }
 }
 
@@ -132,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_gaps_after_a_moment_and_again_after_a_round_trip() {
+    fn asks_for_gaps_after_a_moment_and_again_after_a_while() {
         let mut list = NackList::new();
         list.arrived(10, Time(0));
         list.arrived(13, Time(0));
@@ -140,8 +254,72 @@ mod tests {
         assert_eq!(asked(&mut list, 6), [11, 12]);
         assert!(asked(&mut list, 20).is_empty());
         list.arrived(11, Time::from_ms(30));
+        assert_eq!(list.stats().repair_us, 24_000);
         assert_eq!(asked(&mut list, 70), [12]);
-        assert_eq!(*list.stats(), Stats { missed: 2, repaired: 1, requests: 3, ..Stats::default() });
+        let stats = Stats { missed: 2, repaired: 1, requests: 3, repair_us: 24_000, ..Stats::default() };
+        assert_eq!(*list.stats(), stats);
+    }
+
+    /// Loses every tenth packet, answers each request after `rtt_ms` and one in `lossy` never; returns the list.
+    fn repaired_over(rtt_ms: u64, lossy: u64) -> NackList {
+        let (mut list, mut answers) = (NackList::new(), Vec::new());
+        for ms in 0..20_000u64 {
+            answers.retain(|(at, sequence)| {
+                if *at == ms {
+                    list.arrived(*sequence, Time::from_ms(ms));
+                }
+                *at != ms
+            });
+            if ms % 5 == 0 && ms / 5 % 10 != 3 {
+                list.arrived(ms / 5, Time::from_ms(ms));
+            }
+            let mut count = 0;
+            list.due(Time::from_ms(ms), &mut |sequence| {
+                count += 1;
+                if (ms + count) % lossy != 0 {
+                    answers.push((ms + rtt_ms, u64::from(sequence)));
+                }
+            });
+        }
+        list
+    }
+
+    #[test]
+    fn repeated_requests_are_spaced_by_the_time_that_repairs_take() {
+        for rtt in [10, 40, 120, 240] {
+            let stats = *repaired_over(rtt, 1 << 40).stats();
+            assert!(stats.repair_us.abs_diff(rtt * 1_000) <= 2_000, "{rtt}: {stats:?}");
+            // The first packets are asked for before anything was measured.
+            assert!(stats.requests < stats.missed + 60, "{rtt}: {stats:?}");
+            let lossy = *repaired_over(rtt, 7).stats();
+            assert!(lossy.repaired * 100 > lossy.missed * 97, "{rtt}: {lossy:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_for_that_cannot_come_in_time() {
+        let mut list = repaired_over(120, 1 << 40);
+        let (requests, highest) = (list.stats().requests, 10_000);
+        list.arrived(highest, Time::from_ms(30_000));
+        list.gave_up();
+        list.set_patience(100_000);
+        list.arrived(highest + 2, Time::from_ms(30_000));
+        assert!(asked(&mut list, 30_006).is_empty());
+        assert!(list.gave_up() && !list.gave_up());
+        assert_eq!((list.stats().requests, list.missing()), (requests, 0));
+    }
+
+    #[test]
+    fn a_packet_that_is_always_damaged_is_asked_for_twice() {
+        let mut list = NackList::new();
+        list.arrived(7, Time(0));
+        for ms in (0..1_000).step_by(10) {
+            list.damaged(7, Time::from_ms(ms));
+            if !asked(&mut list, ms).is_empty() {
+                list.arrived(7, Time::from_ms(ms + 5));
+            }
+        }
+        assert_eq!((list.stats().requests, list.stats().left_damaged, list.missing()), (2, 98, 0));
     }
 
     #[test]
@@ -160,6 +338,9 @@ mod tests {
         for i in 0..50_000 {
             sequence += random.u64(1..5);
             list.arrived(sequence, Time::from_ms(i));
+            if random.u8(..) < 9 {
+                list.damaged(sequence - random.u64(..3).min(sequence), Time::from_ms(i));
+            }
             list.due(Time::from_ms(i), &mut |_| {});
             assert!(list.missing() <= MAX_MISSING);
         }

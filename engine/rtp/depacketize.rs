@@ -1,13 +1,12 @@
 //! Packets to sealed frames: joins the fragments of one stream, in whatever order they come.
 
-use std::collections::BTreeMap;
-
-use super::descriptor::{Descriptor, MAX_DIFFS, Templates};
+use super::descriptor::{Descriptor, Template, Templates};
 use super::extensions::Elements;
 use super::header::{Rtp, Unwrapper};
 use super::{DESCRIPTOR_ID, END, START};
-use crate::frame::{Arrived, Buffer, Header, Kind, Packet};
+use crate::frame::{Arrived, Buffer, Header, Kind, Packet, Structure};
 use crate::ledger::{Ledger, Stage};
+use crate::sorted::Sorted;
 use crate::time::{Stopwatch, Time};
 
 /// Packets that wait for the rest of their frame.
@@ -20,8 +19,12 @@ const MAX_BEHIND: u64 = 4_096;
 /// damaged header must not make the rest of the stream look old.
 const MAX_LEAP: i64 = 512;
 
-/// Buffers kept for the next frames.
-const MAX_SPARE: usize = 64;
+/// Buffers made at the start, of so many bytes each: frames wait for repair, sound waits for its time.
+const VIDEO_BUFFERS: (usize, usize) = (32, 16 << 10);
+const AUDIO_BUFFERS: (usize, usize) = (110, 1500);
+
+/// Buffers kept for the next frames: as many as the buffers behind can hold.
+const MAX_SPARE: usize = 160;
 
 /// Longest sealed frame that is joined, in bytes.
 const MAX_FRAME: usize = 8 << 20;
@@ -36,12 +39,6 @@ pub struct Assembled {
     pub last: u64,
     /// Unwrapped RTP time.
     pub rtp_time: u64,
-    /// Distances of the frames it needs; the first `dependency_count` hold.
-    pub dependencies: [u16; MAX_DIFFS],
-    /// Entries of `dependencies` in use.
-    pub dependency_count: u8,
-    /// It carries a structure or needs nothing.
-    pub keyframe: bool,
 }
 
 /// Counters of one stream. `packets` is the sum of the packets in frames, those pending, and those dropped.
@@ -63,6 +60,10 @@ pub struct Stats {
     pub joined: u64,
     /// Whole frames dropped because their first packet's descriptor was missing or unreadable, or for their length.
     pub unreadable: u64,
+    /// Frames whose descriptor gave distances beside its template. They are not authenticated and were not used.
+    pub distances_ignored: u64,
+    /// Key frames whose structure outside was not the one inside, which counts.
+    pub structures_differed: u64,
 }
 
 struct Fragment {
@@ -83,10 +84,18 @@ pub struct Assembler {
     highest: u64,
     /// The successor of a sequence number that leapt.
     leapt_to: Option<u16>,
-    pending: BTreeMap<u64, Fragment>,
+    /// By sequence number, where in `fragments` each waits.
+    pending: Sorted<u16>,
+    fragments: Vec<Option<Fragment>>,
+    free: Vec<u16>,
     /// Sequence numbers joined lately, as a window below `highest`.
     seen: Box<[u64; MAX_BEHIND as usize / 64]>,
+    /// The last authenticated structure.
     templates: Option<Templates>,
+    /// The structure that the frame joined last has outside.
+    claimed: Option<Templates>,
+    /// A whole frame waits for the first structure.
+    lacking: bool,
     /// Whole frames wait for the structure, which has come since.
     retry: bool,
     spare: Vec<Buffer>,
@@ -97,6 +106,9 @@ pub struct Assembler {
 impl Assembler {
     /// An assembler for the stream `ssrc`.
     pub fn new(ssrc: u32, kind: Kind, watch: Stopwatch) -> Self {
+        let (buffers, bytes) = if kind.is_audio() { AUDIO_BUFFERS } else { VIDEO_BUFFERS };
+        let mut spare = Vec::with_capacity(MAX_SPARE);
+        spare.extend((0..buffers).map(|_| Buffer::with_capacity(bytes)));
         Self {
             ssrc,
             kind,
@@ -104,11 +116,15 @@ impl Assembler {
             times: Unwrapper::default(),
             highest: 0,
             leapt_to: None,
-            pending: BTreeMap::new(),
+            pending: Sorted::new(MAX_PENDING + 1),
+            fragments: Vec::with_capacity(MAX_PENDING + 1),
+            free: Vec::with_capacity(MAX_PENDING + 1),
             seen: Box::new([0; _]),
             templates: None,
+            claimed: None,
+            lacking: false,
             retry: false,
-            spare: Vec::with_capacity(MAX_SPARE),
+            spare,
             stats: Stats::default(),
             watch,
         }
@@ -141,15 +157,14 @@ impl Assembler {
             self.stats.too_old += 1;
             return (None, None);
         }
-        if self.is_seen(sequence) || self.pending.contains_key(&sequence) {
+        if self.is_seen(sequence) || self.pending.contains(sequence) {
             self.stats.duplicates += 1;
             return (Some(sequence), None);
         }
-        self.pending.insert(sequence, fragment);
+        self.put(sequence, fragment);
         let frame = self.join(sequence);
         if self.pending.len() > MAX_PENDING {
-            self.pending.pop_first();
-            self.stats.overflowed += 1;
+            self.drop_first();
         }
         (Some(sequence), frame)
     }
@@ -159,11 +174,35 @@ impl Assembler {
         if !self.retry {
             return None;
         }
-        let starts = self.pending.iter().filter(|(_, f)| f.flags & START != 0).map(|(s, _)| *s);
-        let starts: Vec<u64> = starts.collect();
-        let frame = starts.into_iter().find_map(|start| self.join(start));
-        self.retry = frame.is_some();
-        frame
+        let mut from = 0;
+        let begins = |slot: &u16, all: &[Option<Fragment>]| at(all, *slot).is_some_and(|f| f.flags & START != 0);
+        while let Some(start) = self.pending.find_from(from, |slot| begins(slot, &self.fragments)) {
+            if let Some(frame) = self.join(start) {
+                return Some(frame);
+            }
+            from = start + 1;
+        }
+        self.retry = false;
+        None
+    }
+
+    /// A key frame was opened: `structure` is its authenticated one, by which the frames that follow are read.
+    pub fn adopt(&mut self, structure: &Structure) {
+        let Some(templates) = Templates::parse(structure.as_slice()) else { return };
+        self.stats.structures_differed += u64::from(self.claimed.as_ref() != Some(&templates));
+        self.retry |= self.templates.is_none();
+        self.lacking = false;
+        self.templates = Some(templates);
+    }
+
+    /// The authenticated template with this id.
+    pub fn template(&self, id: u8) -> Option<&Template> {
+        self.templates.as_ref()?.get(id)
+    }
+
+    /// Whole frames wait and no structure has come: only a key frame helps.
+    pub fn lacks_structure(&self) -> bool {
+        self.lacking
     }
 
     /// The frame with these packets could not be opened: their repetition is welcome.
@@ -207,10 +246,43 @@ impl Assembler {
             let slot = (self.highest % MAX_BEHIND) as usize;
             self.seen[slot / 64] &= !(1 << (slot % 64));
         }
-        while self.pending.first_key_value().is_some_and(|(s, _)| self.highest - (*s).min(self.highest) >= MAX_BEHIND) {
-            self.pending.pop_first();
+        while self.pending.first().is_some_and(|(s, _)| self.highest - s.min(self.highest) >= MAX_BEHIND) {
+            self.drop_first();
+        }
+    }
+
+    fn put(&mut self, sequence: u64, fragment: Fragment) {
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.fragments[usize::from(slot)] = Some(fragment);
+                slot
+            }
+            None => {
+                self.fragments.push(Some(fragment));
+                (self.fragments.len() - 1) as u16
+            }
+        };
+        self.pending.insert(sequence, slot);
+    }
+
+    fn waiting(&self, sequence: u64) -> Option<&Fragment> {
+        at(&self.fragments, *self.pending.get(sequence)?)
+    }
+
+    fn drop_first(&mut self) {
+        if let Some((_, slot)) = self.pending.pop_first() {
+            self.free.push(slot);
             self.stats.overflowed += 1;
         }
+    }
+
+    /// The smallest spare buffer that holds `len` bytes, else the largest there is, so that few ever grow.
+    fn buffer(&mut self, len: usize) -> Buffer {
+        let room = |i: &usize| self.spare[*i].room();
+        let fits = (0..self.spare.len()).filter(|i| room(i) >= len).min_by_key(room);
+        let best = fits.or_else(|| (0..self.spare.len()).max_by_key(room));
+        let made = if self.kind.is_audio() { AUDIO_BUFFERS.1 } else { VIDEO_BUFFERS.1 };
+        best.map_or_else(|| Buffer::with_capacity(made.max(len)), |best| self.spare.swap_remove(best))
     }
 
     fn is_seen(&self, sequence: u64) -> bool {
@@ -220,8 +292,8 @@ impl Assembler {
 
     /// Joins the frame around `sequence`, where all of it is here.
     fn join(&mut self, sequence: u64) -> Option<Assembled> {
-        let timestamp = self.pending.get(&sequence)?.timestamp;
-        let whole = |s: u64| self.pending.get(&s).filter(|f| f.timestamp == timestamp);
+        let timestamp = self.waiting(sequence)?.timestamp;
+        let whole = |s: u64| self.waiting(s).filter(|f| f.timestamp == timestamp);
         let mut first = sequence;
         while whole(first)?.flags & START == 0 {
             first = first.checked_sub(1)?;
@@ -236,26 +308,29 @@ impl Assembler {
                 return None;
             }
         }
-        if self.templates.is_none() && !self.kind.is_audio() && !self.pending.get(&first).is_some_and(has_structure) {
+        if self.templates.is_none() && !self.kind.is_audio() && !self.waiting(first).is_some_and(has_structure) {
+            self.lacking = true;
             return None;
         }
-        let mut payload = self.spare.pop().unwrap_or_else(|| Buffer::with_capacity(16 << 10));
-        let (mut arrived, mut head) = (Time(u64::MAX), None);
+        let len = (first..=last).filter_map(|s| self.waiting(s)).map(|f| f.packet.as_slice().len() - f.at).sum();
+        let mut payload = self.buffer(usize::min(len, MAX_FRAME));
+        let (mut arrived, mut described) = (Time(u64::MAX), None);
         for s in first..=last {
-            let fragment = self.pending.remove(&s)?;
+            let place = self.pending.remove(s)?;
+            self.free.push(place);
+            let fragment = self.fragments[usize::from(place)].take()?;
             let slot = (s % MAX_BEHIND) as usize;
             self.seen[slot / 64] |= 1 << (slot % 64);
             self.stats.joined += 1;
             arrived = arrived.min(fragment.arrived);
-            if payload.len() <= MAX_FRAME {
+            if len <= MAX_FRAME {
                 payload.tail().extend_from_slice(&fragment.packet.as_slice()[fragment.at..]);
             }
             if s == first {
-                head = Some(fragment);
+                described = self.describe(&fragment).filter(|_| len <= MAX_FRAME);
             }
         }
-        let described = head.filter(|_| payload.len() <= MAX_FRAME).and_then(|head| self.describe(&head));
-        let Some((header, dependencies, dependency_count, keyframe)) = described else {
+        let Some(header) = described else {
             self.stats.unreadable += 1;
             self.recycle(payload);
             return None;
@@ -266,36 +341,32 @@ impl Assembler {
         ledger.stamp(Stage::Assemble, self.watch.read());
         let rtp_time = self.times.unwrap(timestamp);
         let arrived = Arrived { payload, header, ledger };
-        Some(Assembled { arrived, first, last, rtp_time, dependencies, dependency_count, keyframe })
+        Some(Assembled { arrived, first, last, rtp_time })
     }
 
-    /// Header, dependencies and whether it is a key frame, from a frame's first packet.
-    fn describe(&mut self, first: &Fragment) -> Option<(Header, [u16; MAX_DIFFS], u8, bool)> {
+    /// What a frame's first packet says of it, to be authenticated.
+    fn describe(&mut self, first: &Fragment) -> Option<Header> {
         let header =
             Header { stream: self.ssrc, kind: self.kind, spatial: 0, temporal: 0, template_id: 0, frame_number: 0 };
         if self.kind.is_audio() {
-            return Some((header, [0; _], 0, true));
+            return Some(header);
         }
         let rtp = Rtp::parse(first.packet.as_slice()).ok()?;
         let (profile, body) = rtp.extension?;
         let (_, element) = Elements::new(profile, body).find(|(id, _)| *id == DESCRIPTOR_ID)?;
         let descriptor = Descriptor::parse(element, self.templates.as_ref())?;
-        let keyframe = descriptor.structure.is_some();
-        if let Some(templates) = descriptor.structure {
-            self.retry = self.templates.is_none();
-            self.templates = Some(*templates);
-        }
-        let template = self.templates.as_ref()?.get(descriptor.template_id)?;
-        let (diffs, count) = descriptor.custom_diffs.unwrap_or((template.diffs, template.diff_count));
-        let header = Header {
-            spatial: template.spatial,
-            temporal: template.temporal,
-            template_id: descriptor.template_id,
-            frame_number: descriptor.frame_number,
-            ..header
-        };
-        Some((header, diffs, count, keyframe || count == 0))
+        self.stats.distances_ignored += u64::from(descriptor.custom_diffs.is_some());
+        // A key frame is read by its own structure; nothing else is before that one was authenticated.
+        self.claimed = descriptor.structure;
+        let template = self.claimed.as_ref().or(self.templates.as_ref())?.get(descriptor.template_id)?;
+        let (spatial, temporal) = (template.spatial, template.temporal);
+        let (template_id, frame_number) = (descriptor.template_id, descriptor.frame_number);
+        Some(Header { spatial, temporal, template_id, frame_number, ..header })
     }
+}
+
+fn at(fragments: &[Option<Fragment>], slot: u16) -> Option<&Fragment> {
+    fragments.get(usize::from(slot))?.as_ref()
 }
 
 /// Whether a frame's first packet carries a template structure.

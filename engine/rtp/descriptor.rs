@@ -60,6 +60,12 @@ impl Templates {
         self.count.into()
     }
 
+    /// The same layers and distances under the same ids; the picture size may be another.
+    pub fn alike(&self, other: &Templates) -> bool {
+        let mine = (self.offset, self.targets, self.chains, self.count);
+        mine == (other.offset, other.targets, other.chains, other.count) && self.templates == other.templates
+    }
+
     /// Reads a structure from its first byte on.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         Self::read(&mut Reader::new(bytes))
@@ -130,10 +136,10 @@ pub struct Descriptor {
     /// Counts frames, wraps.
     pub frame_number: u16,
     /// On the first packet of a key frame.
-    pub structure: Option<Box<Templates>>,
-    /// Where the structure's bits lie, so that they can be compared with the sealed copy.
+    pub structure: Option<Templates>,
+    /// Decode targets that still get frames, one bit each.
     pub active_targets: Option<u32>,
-    /// Distances that replace the template's, and how many.
+    /// Distances given beside the template, and how many. Nothing authenticates them: see [`super::chain`].
     pub custom_diffs: Option<([u16; MAX_DIFFS], u8)>,
 }
 
@@ -158,9 +164,9 @@ impl Descriptor {
         }
         let [structure, active, dtis, diffs, chains] = [r.flag()?, r.flag()?, r.flag()?, r.flag()?, r.flag()?];
         if structure {
-            d.structure = Some(Box::new(Templates::read(&mut r)?));
+            d.structure = Some(Templates::read(&mut r)?);
         }
-        let (targets, chain_count) = match d.structure.as_deref().or(known) {
+        let (targets, chain_count) = match d.structure.as_ref().or(known) {
             Some(s) => (usize::from(s.targets), usize::from(s.chains)),
             None if active || dtis || chains => return None,
             None => (0, 0),
@@ -207,8 +213,8 @@ pub struct Outgoing<'a> {
     pub frame_number: u16,
     /// The structure, on the first packet of a key frame; empty otherwise.
     pub structure: &'a [u8],
-    /// Distances of the frame, written where its template (of [`single_layer_structure`]) does not say them.
-    pub diffs: &'a [u16],
+    /// Distances beside the template's, for relays; receivers go by the template. Ours writes none.
+    pub diffs: Option<&'a [u16]>,
 }
 
 impl Outgoing<'_> {
@@ -219,8 +225,7 @@ impl Outgoing<'_> {
         w.flag(self.end);
         w.bits(self.template_id.into(), 6);
         w.bits(self.frame_number.into(), 16);
-        let implied: &[u16] = if self.template_id == 0 { &[] } else { &[1] };
-        let custom = self.diffs != implied;
+        let custom = self.diffs.is_some();
         if !self.start || (self.structure.is_empty() && !custom) {
             return w.finish();
         }
@@ -234,8 +239,8 @@ impl Outgoing<'_> {
         for _ in 0..bits {
             w.flag(r.flag()?);
         }
-        if custom {
-            for diff in self.diffs {
+        if let Some(diffs) = self.diffs {
+            for diff in diffs {
                 let less = u32::from(diff.checked_sub(1).filter(|d| *d < 1 << 12)?);
                 let nibbles = (32 - less.leading_zeros()).div_ceil(4).max(1);
                 w.bits(nibbles, 2);
@@ -247,33 +252,42 @@ impl Outgoing<'_> {
     }
 }
 
-/// The structure of a stream without layers: template 0 needs nothing, template 1 the frame before; one decode target,
+/// The structure of a stream without layers: template 0 needs nothing, template n the frame n back; one decode target,
 /// one chain.
 pub fn single_layer_structure(size: Size) -> Structure {
-    let mut bytes = [0; 16];
+    let mut bytes = [0; 96];
     let mut w = Writer::new(&mut bytes);
     w.bits(0, 6);
     w.bits(0, 5);
-    w.bits(0, 2);
+    for _ in 0..REACH {
+        w.bits(0, 2);
+    }
     w.bits(3, 2);
-    // Both frames are switch points of the one target: decode target indication 2.
-    w.bits(2, 2);
-    w.bits(2, 2);
+    // Every frame is a switch point of the one target: decode target indication 2.
+    for _ in 0..=REACH {
+        w.bits(2, 2);
+    }
     w.flag(false);
-    w.flag(true);
-    w.bits(0, 4);
-    w.flag(false);
-    // One chain, which protects the target: ns(2) = 1; ns(1) takes no bit; distances 0 and 1 on it.
+    for distance in 1..=REACH {
+        w.flag(true);
+        w.bits(distance - 1, 4);
+        w.flag(false);
+    }
+    // One chain, which protects the target: ns(2) = 1; ns(1) takes no bit; the distances on it have four bits.
     w.non_symmetric(1, 2);
     w.non_symmetric(0, 1);
-    w.bits(0, 4);
-    w.bits(1, 4);
+    for distance in 0..=REACH {
+        w.bits(distance.min(15), 4);
+    }
     w.flag(true);
     w.bits(size.width.clamp(1, 65_536) - 1, 16);
     w.bits(size.height.clamp(1, 65_536) - 1, 16);
     let len = w.finish().unwrap_or(0);
     Structure::new(&bytes[..len]).unwrap_or_default()
 }
+
+/// The farthest frame that a template names: distances of templates have four bits.
+const REACH: u32 = 16;
 
 /// Bits of a structure within its bytes, the padding of the last byte left out.
 fn structure_bits(bytes: &[u8]) -> Option<usize> {
@@ -287,7 +301,7 @@ mod tests {
     use super::*;
 
     fn key(structure: &[u8]) -> Outgoing<'_> {
-        Outgoing { start: true, end: false, template_id: 0, frame_number: 513, structure, diffs: &[] }
+        Outgoing { start: true, end: false, template_id: 0, frame_number: 513, structure, diffs: None }
     }
 
     #[test]
@@ -298,24 +312,27 @@ mod tests {
         let d = Descriptor::parse(&out[..len], None).expect("reads");
         assert_eq!((d.start, d.end, d.template_id, d.frame_number), (true, false, 0, 513));
         let templates = d.structure.expect("has one");
-        assert_eq!((templates.count(), templates.targets, templates.chains), (2, 1, 1));
+        assert_eq!((templates.count(), templates.targets, templates.chains), (17, 1, 1));
         assert_eq!(templates.resolution, Some(Size::new(1280, 720)));
         assert_eq!(templates.get(0).map(Template::diffs), Some(&[][..]));
-        assert_eq!(templates.get(1).map(Template::diffs), Some(&[1][..]));
-        assert_eq!(templates.get(2), None);
-        assert_eq!(Templates::parse(structure.as_slice()).as_ref(), Some(&*templates));
+        (1..17).for_each(|n| assert_eq!(templates.get(n).map(Template::diffs), Some(&[u16::from(n)][..])));
+        assert_eq!(templates.get(17), None);
+        assert_eq!(Templates::parse(structure.as_slice()).as_ref(), Some(&templates));
+        let other = Templates::parse(single_layer_structure(Size::new(64, 64)).as_slice()).expect("reads");
+        assert!(other.alike(&templates) && other != templates);
     }
 
     #[test]
-    fn other_distances_are_written_out() {
+    fn distances_beside_the_template_are_written_and_read() {
         let mut out = [0; 32];
         let diffs = [1, 17, 300, 4096];
-        let o = Outgoing { start: true, end: true, template_id: 1, frame_number: 9, structure: &[], diffs: &diffs };
+        let o =
+            Outgoing { start: true, end: true, template_id: 1, frame_number: 9, structure: &[], diffs: Some(&diffs) };
         let len = o.write(&mut out).expect("fits");
         let d = Descriptor::parse(&out[..len], None).expect("reads");
         assert_eq!(d.custom_diffs.map(|(list, n)| list[..usize::from(n)].to_vec()), Some(diffs.to_vec()));
-        assert_eq!(Outgoing { diffs: &[1], ..o }.write(&mut out), Some(MANDATORY));
-        assert_eq!(Outgoing { diffs: &[5000], ..o }.write(&mut out), None);
+        assert_eq!(Outgoing { diffs: None, ..o }.write(&mut out), Some(MANDATORY));
+        assert_eq!(Outgoing { diffs: Some(&[5000]), ..o }.write(&mut out), None);
     }
 
     #[test]

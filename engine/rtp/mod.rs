@@ -4,6 +4,7 @@
 
 pub mod av1;
 pub mod bits;
+pub mod chain;
 pub mod depacketize;
 pub mod descriptor;
 pub mod extensions;

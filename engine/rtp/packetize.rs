@@ -30,7 +30,9 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The descriptor of the frame cannot be written.
-    #[error("the frame's dependencies do not fit a dependency descriptor: at most 8, at most 4096 frames back")]
+    #[error(
+        "the frame's template structure does not fit a dependency descriptor; take `rtp::descriptor::single_layer_structure`"
+    )]
     Descriptor,
     /// Header and descriptor leave no room.
     #[error("datagrams of {0} bytes leave no room for media: 1200 fits every path")]
@@ -66,7 +68,7 @@ impl Packetizer {
             template_id: frame.header().template_id,
             frame_number: frame.header().frame_number,
             structure: if start { frame.structure().as_slice() } else { &[] },
-            diffs: frame.info().dependencies(),
+            diffs: None,
         };
         // The first packet has the longest header: it decides how many packets there are.
         let mut scratch = [0; 160];
