@@ -99,6 +99,9 @@ pub struct Snapshot {
 /// Time between two receiver reports.
 const REPORT_US: u64 = 1_000_000;
 
+/// Longest wait for a repair: the sender keeps packets for a second.
+const MAX_PATIENCE_US: u64 = 800_000;
+
 /// What both kinds of stream have.
 struct Incoming {
     id: u32,
@@ -136,10 +139,10 @@ impl Incoming {
 
     /// A frame was not opened: what was damaged on the way is asked for again, what waits for a key or is a replay is
     /// not.
-    fn ask_again(&mut self, rejected: Rejected, first: u64, last: u64, now: Time) {
+    fn ask_again(&mut self, rejected: Rejected, first: u64, last: u64, since: Time, now: Time) {
         if rejected.damaged {
             self.assembler.forget(first, last);
-            (first..=last).for_each(|sequence| self.nack.damaged(sequence, now));
+            (first..=last).for_each(|sequence| self.nack.damaged(sequence, since, now));
         }
         self.assembler.recycle(rejected.payload);
     }
@@ -361,6 +364,10 @@ impl Receiver {
             }
         }
         if let Some(video) = &mut self.video {
+            // A key frame takes a round trip too, so that on a long way it pays to wait for three repairs.
+            let patience = (3 * video.stream.nack.stats().repair_us).clamp(video::PATIENCE_US, MAX_PATIENCE_US);
+            video.frames.set_patience(patience);
+            video.stream.nack.set_patience(patience);
             self.stats.nacks += video.stream.ask(own, now, out);
             if video.stream.nack.gave_up() || video.stream.assembler.lacks_structure() {
                 video.requests.want();
@@ -417,6 +424,7 @@ impl Receiver {
         self.watch.begin(now);
         let Some(video) = &mut self.video else { return };
         let Assembled { arrived, first, last, rtp_time } = frame;
+        let since = arrived.ledger.at(Stage::Arrive).unwrap_or(now);
         match self.opener.open(arrived, now) {
             Ok(mut opened) => {
                 opened.ledger.stamp(Stage::Open, self.watch.read());
@@ -442,7 +450,7 @@ impl Receiver {
                 }
             }
             Err(rejected) => {
-                video.stream.ask_again(rejected, first, last, now);
+                video.stream.ask_again(rejected, first, last, since, now);
             }
         }
     }
@@ -450,6 +458,7 @@ impl Receiver {
     fn open_audio(&mut self, frame: Assembled, now: Time) {
         self.watch.begin(now);
         let Some(audio) = &mut self.audio else { return };
+        let since = frame.arrived.ledger.at(Stage::Arrive).unwrap_or(now);
         match self.opener.open(frame.arrived, now) {
             Ok(mut opened) => {
                 opened.ledger.stamp(Stage::Open, self.watch.read());
@@ -459,7 +468,7 @@ impl Receiver {
                 }
             }
             Err(rejected) => {
-                audio.stream.ask_again(rejected, frame.first, frame.last, now);
+                audio.stream.ask_again(rejected, frame.first, frame.last, since, now);
             }
         }
     }

@@ -6,7 +6,8 @@ use crate::time::Time;
 /// Frames held at most.
 const CAPACITY: usize = 128;
 
-/// How long a frame waits for one before it, while that may still be repaired.
+/// How long a frame waits for one before it, while that may still be repaired, unless
+/// [`FrameBuffer::set_patience`] says otherwise.
 pub const PATIENCE_US: u64 = 500_000;
 
 /// How long a frame that can be decoded waits for frames before it that it does not need.
@@ -56,6 +57,7 @@ pub struct FrameBuffer<T> {
     next: u64,
     /// Bit `n` is set where frame `next - 1 - n` was handed out.
     done: [u64; MEMORY as usize / 64],
+    patience_us: u64,
     started: bool,
     stuck: bool,
     dropped: Vec<T>,
@@ -75,6 +77,7 @@ impl<T> FrameBuffer<T> {
             held: Sorted::new(CAPACITY + 1),
             next: 0,
             done: [0; _],
+            patience_us: PATIENCE_US,
             started: false,
             stuck: false,
             dropped: Vec::with_capacity(CAPACITY),
@@ -112,7 +115,7 @@ impl<T> FrameBuffer<T> {
     pub fn next(&mut self, now: Time) -> Option<(u64, T)> {
         loop {
             let (number, first) = self.held.first()?;
-            let waited = now.since(first.since) >= PATIENCE_US;
+            let waited = now.since(first.since) >= self.patience_us;
             if self.ready(number, first) && (number == self.next || !self.started || first.keyframe) {
                 return self.hand_out(number);
             }
@@ -132,6 +135,11 @@ impl<T> FrameBuffer<T> {
             self.stuck = true;
             self.drop_before(number + 1);
         }
+    }
+
+    /// How long a frame waits for one before it.
+    pub fn set_patience(&mut self, us: u64) {
+        self.patience_us = us;
     }
 
     /// Decoding cannot go on without a key frame.

@@ -1,0 +1,89 @@
+//! Sound over the whole receiving side: numbers that wrap, and pictures that keep step with it.
+
+mod support;
+
+use conclave::codecs::{AudioEncoder, AudioInput, EncodedInfo};
+use conclave::frame::{Buffer, Encoded, Header, Kind, Structure};
+use conclave::netem;
+use conclave::receive::Heard;
+use conclave::send::{self, Sender};
+use conclave::time::Time;
+use support::{Witness, bad, meeting};
+
+#[test]
+fn sequence_numbers_and_timestamps_wrap_without_a_gap() {
+    // 66,000 packets wrap the 16-bit sequence number. The 32-bit timestamp wraps after 89,478 s, 700 s into the test.
+    let start = 88_778_000_000;
+    let (mut ours, theirs) = support::keys();
+    let config = send::Config { streams: support::streams(), ..send::Config::default() };
+    let mut sender = Sender::new(config, &mut ours).expect("opens");
+    let mut receiver = support::receiver(theirs);
+    let mut voice = conclave::codecs::raw::audio::Encoder::open(1, 960).expect("opens");
+    let (mut buffer, pcm) = (Buffer::with_capacity(1_500), vec![100; 960]);
+    let mut heard = [0u64; 2];
+    let mut timestamps = (u32::MAX, 0);
+    for n in 0..66_000u64 {
+        let now = Time(start + n * 20_000);
+        voice.encode(&pcm, buffer.tail()).expect("encodes");
+        let header = Header {
+            stream: support::AUDIO,
+            kind: Kind::Microphone,
+            spatial: 0,
+            temporal: 0,
+            template_id: 0,
+            frame_number: 0,
+        };
+        let info = EncodedInfo { frame: n, keyframe: true, ..EncodedInfo::default() };
+        let (structure, ledger) = (Structure::default(), Default::default());
+        let frame = Encoded { payload: buffer, info, header, captured: now, structure, ledger };
+        let sent = sender.frame(frame, now, &mut |packet| {
+            let bytes = packet.as_slice();
+            let time = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+            timestamps = (timestamps.0.min(time), timestamps.1.max(time));
+            receiver.datagram(bytes, now);
+        });
+        buffer = sent.expect("goes out").recycle();
+        let mut check = |input: AudioInput<'_>| {
+            assert!(matches!(input, AudioInput::Packet(_)), "packet {n}");
+            Ok(960)
+        };
+        match receiver.audio(now, &mut check).expect("decodes") {
+            Heard::Packet => heard[0] += 1,
+            _ => heard[1] += 1,
+        }
+        receiver.tick(now, &mut |_| {});
+        sender.tick(now, &mut |packet| receiver.datagram(packet.as_slice(), now));
+    }
+    assert!(timestamps.0 < 1_000_000 && timestamps.1 > u32::MAX - 1_000_000, "the timestamp wraps: {timestamps:?}");
+    assert!(heard[0] > 65_990, "{heard:?}");
+    let seen = receiver.snapshot();
+    assert_eq!((seen.audio_nack.missed, seen.audio.concealed, seen.audio.late), (0, 0, 0), "{seen:?}");
+}
+
+#[test]
+fn pictures_keep_step_with_the_sound() {
+    for (seed, jitter_us) in [(1, 5_000), (2, 60_000), (3, 120_000)] {
+        let mut meeting = meeting(60, netem::Config { jitter_us, ..bad(seed) });
+        let (mut witness, mut skews) = (Witness::default(), Vec::new());
+        for tenth in 1..590u64 {
+            meeting.run(Time::from_ms(tenth * 100), &mut witness).expect("plays");
+            skews.extend(meeting.cast().receiver.skew_us().filter(|_| tenth > 200));
+        }
+        // A picture that waited for a repair is late for that once: the middle says whether they are in step.
+        skews.sort_unstable();
+        let middle = skews[skews.len() / 2];
+        assert!(skews.len() == 389 && middle.abs() < 20_000, "{jitter_us}: {middle}");
+    }
+}
+
+#[test]
+fn bursts_of_loss_leave_no_silence_that_is_not_concealed() {
+    let burst = Some(netem::Burst { enter: 0.004, leave: 0.08, loss: 0.9 });
+    for seed in 0..4 {
+        let (meeting, witness) = support::play(60, netem::Config { seed, burst, delay_us: 40_000, ..bad(seed) });
+        assert_eq!(witness.silent, 0, "seed {seed}");
+        let audio = meeting.cast().receiver.snapshot().audio;
+        assert!(audio.fec > 0 && audio.played + audio.fec > 2_600, "seed {seed}: {audio:?}");
+        assert!(witness.concealed < 400, "seed {seed}: {audio:?}");
+    }
+}
