@@ -14,7 +14,7 @@ use conclave::{decode, encode, receive, send};
 
 const CAMERA: u32 = 1;
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // One secret, two members: leaf 0 sends, leaf 1 receives.
     let secret = [7; 32];
     let (mut ours, mut theirs) = (StaticKeys::new(&secret, 0)?, StaticKeys::new(&secret, 1)?);

@@ -19,7 +19,7 @@ use conclave::{decode, encode, receive, send};
 const CAMERA: u32 = 1;
 const VOICE: u32 = 2;
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let (here, there) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
     here.connect(there.local_addr()?)?;
     there.connect(here.local_addr()?)?;

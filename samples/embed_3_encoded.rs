@@ -15,7 +15,7 @@ use conclave::{decode, receive, send};
 
 const CAMERA: u32 = 1;
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let (mut ours, mut theirs) = (StaticKeys::new(&[7; 32], 0)?, StaticKeys::new(&[7; 32], 1)?);
     theirs.admit(0)?;
     let (here, there) = Transport::memory();

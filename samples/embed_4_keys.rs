@@ -58,7 +58,7 @@ impl KeySource for Server {
     }
 }
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let online = Arc::new(AtomicBool::new(false));
     let mut ours = Server { leaf: 0, handed_out: 0, online: online.clone() };
     let theirs = Server { leaf: 1, handed_out: 0, online: online.clone() };

@@ -58,7 +58,7 @@ fn path() -> (Transport, Transport) {
 const CAMERA: u32 = 1;
 const SIZE: Size = Size::new(320, 180);
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let (mut ours, mut theirs) = (StaticKeys::new(&[7; 32], 0)?, StaticKeys::new(&[7; 32], 1)?);
     theirs.admit(0)?;
     let ((here, there), clock, watch, session) = (path(), Clock::start(), Stopwatch::still(), Session::Live);
