@@ -153,13 +153,14 @@ impl Sender {
         let mut sealed = outgoing.sealer.seal(frame)?;
         sealed.ledger.stamp(Stage::Seal, self.watch.read());
         let rtp_time = media_ticks(sealed.captured, outgoing.stream.kind) as u32;
-        let (history, stats) = (&mut outgoing.history, &mut self.stats);
-        outgoing.packetizer.packetize(&sealed, rtp_time, &mut |packet: Packet| {
-            stats.packets += 1;
-            stats.bytes += packet.as_slice().len() as u64;
-            out(&packet);
-            history.store(packet, now);
-        })?;
+        let mut cut = outgoing.packetizer.cut(&sealed, rtp_time)?;
+        while let Some(sequence) = cut.sequence() {
+            let packet = outgoing.history.place(sequence, now);
+            cut.fill(packet);
+            self.stats.packets += 1;
+            self.stats.bytes += packet.as_slice().len() as u64;
+            out(packet);
+        }
         sealed.ledger.stamp(Stage::Packetize, self.watch.read());
         sealed.ledger.stamp(Stage::Send, self.watch.read());
         self.stats.frames += 1;

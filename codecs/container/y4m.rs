@@ -92,9 +92,10 @@ pub(super) fn begin(out: &mut impl Write, config: &WriterConfig) -> std::io::Res
         Matrix::Bt2020 => "BT2020",
     };
     let (Size { width, height }, (num, den)) = (config.size, config.fps);
+    // FFmpeg before 6 reads at most 96 bytes here.
     writeln!(
         out,
-        "YUV4MPEG2 W{width} H{height} F{num}:{den} Ip A1:1 C420jpeg XYSCSS=420JPEG XCOLORRANGE={range} XCOLORMATRIX={matrix}"
+        "YUV4MPEG2 W{width} H{height} F{num}:{den} Ip A1:1 C420jpeg XCOLORRANGE={range} XCOLORMATRIX={matrix}"
     )
 }
 

@@ -15,35 +15,39 @@ const MIN_GAP_US: u64 = 15_000;
 struct Kept {
     packet: Packet,
     sequence: u16,
-    sent: Time,
+    /// `None` until the first packet lies here.
+    sent: Option<Time>,
     last: Time,
     resends: u8,
 }
 
 /// A ring of packets. All memory is taken at the start.
 pub struct History {
-    ring: Vec<Option<Kept>>,
+    ring: Vec<Kept>,
 }
 
 impl History {
     /// Keeps the last `capacity` packets (a power of two, so that sequence numbers wrap evenly).
     pub fn new(capacity: usize) -> Self {
-        Self { ring: (0..capacity.next_power_of_two()).map(|_| None).collect() }
+        let empty = |_| Kept { packet: Packet::empty(), sequence: 0, sent: None, last: Time::default(), resends: 0 };
+        Self { ring: (0..capacity.next_power_of_two()).map(empty).collect() }
     }
 
-    /// Keeps `packet`, an RTP packet sent at `now`, in the place of the one `capacity` packets before it.
-    pub fn store(&mut self, packet: Packet, now: Time) {
-        let Some(bytes) = packet.as_slice().get(2..4) else { return };
-        let sequence = u16::from_be_bytes([bytes[0], bytes[1]]);
+    /// The place of the RTP packet `sequence`, sent at `now`, for the caller to write: packets are copied once, from the
+    /// sealed frame into this ring. The packet `capacity` before it is forgotten.
+    pub fn place(&mut self, sequence: u16, now: Time) -> &mut Packet {
         let slot = usize::from(sequence) % self.ring.len();
-        self.ring[slot] = Some(Kept { packet, sequence, sent: now, last: now, resends: 0 });
+        let kept = &mut self.ring[slot];
+        (kept.sequence, kept.sent, kept.last, kept.resends) = (sequence, Some(now), now, 0);
+        &mut kept.packet
     }
 
     /// The packet to be sent again; `None` where it is gone, too old, or was sent again just now or too often.
     pub fn resend(&mut self, sequence: u16, now: Time) -> Option<&Packet> {
         let slot = usize::from(sequence) % self.ring.len();
-        let kept = self.ring[slot].as_mut().filter(|k| k.sequence == sequence)?;
-        if now.since(kept.sent) > MAX_AGE_US || kept.resends >= MAX_RESENDS || now.since(kept.last) < MIN_GAP_US {
+        let kept = &mut self.ring[slot];
+        let sent = kept.sent.filter(|_| kept.sequence == sequence)?;
+        if now.since(sent) > MAX_AGE_US || kept.resends >= MAX_RESENDS || now.since(kept.last) < MIN_GAP_US {
             return None;
         }
         kept.resends += 1;
@@ -64,7 +68,7 @@ mod tests {
     #[test]
     fn keeps_the_newest_and_forgets_the_oldest() {
         let mut history = History::new(16);
-        (65_530..65_536).chain(0..20).for_each(|s| history.store(packet(s as u16), Time(0)));
+        (65_530..65_536).chain(0..20).for_each(|s| *history.place(s as u16, Time(0)) = packet(s as u16));
         let later = Time::from_ms(50);
         assert!(history.resend(3, later).is_none());
         assert_eq!(history.resend(19, later).map(|p| p.as_slice()[3]), Some(19));
@@ -74,11 +78,11 @@ mod tests {
     #[test]
     fn resends_neither_too_often_nor_too_late() {
         let mut history = History::new(16);
-        history.store(packet(1), Time(0));
+        *history.place(1, Time(0)) = packet(1);
         assert!(history.resend(1, Time::from_ms(5)).is_none());
         let sent = (1..100).filter(|i| history.resend(1, Time::from_ms(20 * i)).is_some()).count();
         assert_eq!(sent, MAX_RESENDS as usize);
-        history.store(packet(2), Time(0));
+        *history.place(2, Time(0)) = packet(2);
         assert!(history.resend(2, Time::from_ms(1_100)).is_none());
     }
 }

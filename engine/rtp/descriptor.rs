@@ -220,15 +220,17 @@ pub struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// Writes the element's data; `None` where it does not fit.
     pub fn write(&self, out: &mut [u8]) -> Option<usize> {
-        let mut w = Writer::new(out);
-        w.flag(self.start);
-        w.flag(self.end);
-        w.bits(self.template_id.into(), 6);
-        w.bits(self.frame_number.into(), 16);
         let custom = self.diffs.is_some();
+        let [high, low] = self.frame_number.to_be_bytes();
+        let first = u8::from(self.start) << 7 | u8::from(self.end) << 6 | self.template_id & 0x3f;
         if !self.start || (self.structure.is_empty() && !custom) {
-            return w.finish();
+            // Nearly every packet has no more than these, and they are whole bytes.
+            *out.first_chunk_mut::<MANDATORY>()? = [first, high, low];
+            return Some(MANDATORY);
         }
+        let mut w = Writer::new(out);
+        w.bits(first.into(), 8);
+        w.bits(self.frame_number.into(), 16);
         w.flag(!self.structure.is_empty());
         w.flag(false);
         w.flag(false);

@@ -4,6 +4,7 @@
 //! where the caller can mend it.
 
 mod bench;
+mod cpu;
 mod demo;
 mod input;
 mod probe;

@@ -24,8 +24,9 @@ impl fmt::Display for Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width =
             |c: usize| self.rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);
-        let figures =
-            |c: usize| self.rows.iter().skip(1).filter_map(|r| r.get(c)).all(|cell| cell.parse::<f64>().is_ok());
+        let figures = |c: usize| {
+            self.rows.iter().skip(1).filter_map(|r| r.get(c)).all(|cell| cell.is_empty() || cell.parse::<f64>().is_ok())
+        };
         for row in &self.rows {
             let mut line = String::from(" ");
             for (c, cell) in row.iter().enumerate().take(columns) {

@@ -13,7 +13,7 @@ use conclave::e2ee::{BaseKey, OpenKey, SealKey, Suite, sframe};
 use conclave::frame::Buffer;
 use conclave::gpu::{Converter, Format, Source};
 
-use crate::demo::cpu_seconds;
+use crate::cpu::cpu_seconds;
 use crate::input;
 
 /// What becomes of the file.
