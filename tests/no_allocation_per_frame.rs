@@ -83,7 +83,8 @@ fn allocations(meeting: &mut Rehearsal, until: Time, counter: &mut Counter) -> u
 #[test]
 fn a_meeting_over_a_bad_network_allocates_nothing_once_warm() {
     for seed in 0..3 {
-        let burst = Some(netem::Burst { enter: 0.002, leave: 0.2, loss: 0.9 });
+        // Outages of half a second, which only a key frame ends.
+        let burst = Some(netem::Burst { enter: 0.0005, leave: 0.01, loss: 0.95 });
         let mut meeting = support::meeting(200, netem::Config { burst, ..support::bad(seed) });
         let mut counter = Counter::default();
         allocations(&mut meeting, Time::from_ms(60_000), &mut counter);
@@ -92,7 +93,7 @@ fn a_meeting_over_a_bad_network_allocates_nothing_once_warm() {
         // All that was promised to be in the loop was.
         let seen = meeting.cast().receiver.snapshot();
         let (up, _) = meeting.networks();
-        assert!(counter.sent - before > 9_000 && counter.shown > 5_000 && counter.heard > 8_900, "seed {seed}");
+        assert!(counter.sent - before > 9_000 && counter.shown > 4_000 && counter.heard > 8_900, "seed {seed}");
         assert!(seen.video_nack.repaired > warm.video_nack.repaired && seen.audio.fec > warm.audio.fec);
         assert!(seen.receiver.keyframe_requests > warm.receiver.keyframe_requests && seen.receiver.reports > 300);
         assert!(seen.open.tampered > warm.open.tampered && meeting.cast().sender.stats().resent > 0);

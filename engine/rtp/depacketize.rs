@@ -19,11 +19,12 @@ const MAX_BEHIND: u64 = 4_096;
 /// damaged header must not make the rest of the stream look old.
 const MAX_LEAP: i64 = 512;
 
-/// Buffers made at the start, of so many bytes each: frames wait for repair, sound waits for its time.
-const VIDEO_BUFFERS: (usize, usize) = (32, 16 << 10);
+/// Buffers made at the start, of so many bytes each: as many as the buffers behind hold, where frames wait for repair and
+/// sound waits for its time. 2 MB of video, of which the system maps what is used.
+const VIDEO_BUFFERS: (usize, usize) = (132, 16 << 10);
 const AUDIO_BUFFERS: (usize, usize) = (110, 1500);
 
-/// Buffers kept for the next frames: as many as the buffers behind can hold.
+/// Buffers kept for the next frames.
 const MAX_SPARE: usize = 160;
 
 /// Longest sealed frame that is joined, in bytes.
