@@ -108,6 +108,8 @@ fn a_full_queue_is_counted_and_brings_a_key_frame() {
     let video = sending::Video::Camera(Box::new(camera), stage(encoder));
     let mut sending = start_sending(&mut ours, here, video, sending::Audio::Off);
     let (receiving, mut screen, _speaker) = start_receiving(theirs, there);
+    // Moved here, so that a failing test drops them first and its threads can end.
+    let (gate, go) = (gate, go);
 
     let mut pictures = Pictures::new(coded);
     let encode_one = |pictures: &mut Pictures| {
