@@ -194,7 +194,6 @@ impl Depacketizer {
     }
 
     /// The next unit, or why units are missing; `None` until more packets come or those missing are given up.
-    #[expect(clippy::should_implement_trait, reason = "the unit borrows from the depacketizer, and time comes in")]
     pub fn next(&mut self, now: Time) -> Option<Result<Unit<'_>, Fault>> {
         if let Err(fault) = self.advance(now)? {
             return Some(Err(fault));
