@@ -25,7 +25,7 @@ struct Lossy {
 impl Outgoing for Lossy {
     fn send(&mut self, datagram: &[u8]) -> Result<(), transport::Error> {
         self.sent += 1;
-        if self.sent % 10 == 0 {
+        if self.sent.is_multiple_of(10) {
             return Ok(());
         }
         self.channel.send(datagram.to_vec()).map_err(|_| transport::Error::Closed)

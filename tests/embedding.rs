@@ -358,15 +358,18 @@ fn microphone() -> sending::Audio {
     sending::Audio::Microphone(Box::new(SceneVoice::new(1, u64::MAX)), stage)
 }
 
+/// Number of a frame, whether it was forced to be a key frame, and what a decoder must show.
+type Coded = (u64, bool, Picture);
+
 /// The double, telling of each frame whether it was forced and what a decoder must show.
 struct Recorder {
     inner: Box<dyn VideoEncoder>,
     forced: bool,
-    coded: mpsc::Sender<(u64, bool, Picture)>,
+    coded: mpsc::Sender<Coded>,
 }
 
 impl Recorder {
-    fn open() -> (Box<dyn VideoEncoder>, mpsc::Receiver<(u64, bool, Picture)>) {
+    fn open() -> (Box<dyn VideoEncoder>, mpsc::Receiver<Coded>) {
         let (coded, told) = mpsc::channel();
         let config = codecs::Config { size: SIZE, ..Default::default() };
         let inner = codecs::open_encoder("raw", config, Session::Live).unwrap();
@@ -418,12 +421,12 @@ impl VideoEncoder for Recorder {
 
 /// What the encoder said must be shown.
 struct Pictures {
-    coded: mpsc::Receiver<(u64, bool, Picture)>,
+    coded: mpsc::Receiver<Coded>,
     known: HashMap<u64, Picture>,
 }
 
 impl Pictures {
-    fn new(coded: mpsc::Receiver<(u64, bool, Picture)>) -> Self {
+    fn new(coded: mpsc::Receiver<Coded>) -> Self {
         Self { coded, known: HashMap::new() }
     }
 
