@@ -228,12 +228,25 @@ impl Sealed {
     }
 }
 
+/// The packets that a frame came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packets {
+    /// Sequence number of the first, unwrapped.
+    pub first: u64,
+    /// Sequence number of the last, unwrapped.
+    pub last: u64,
+    /// RTP timestamp, unwrapped.
+    pub rtp_time: u64,
+}
+
 /// A sealed frame as it arrived: every fragment in order, not yet authenticated. Made by the depacketizer.
 pub struct Arrived {
     /// SFrame header and ciphertext, with head room in front.
     pub payload: Buffer,
     /// From the frame's first packet; authenticated by opening.
     pub header: Header,
+    /// What it came in.
+    pub packets: Packets,
     /// Media kind and packet stamps.
     pub ledger: Ledger,
 }
@@ -252,6 +265,8 @@ pub struct Opened {
     pub counter: u64,
     /// Key id of the SFrame header.
     pub key_id: u64,
+    /// What it came in.
+    pub packets: Packets,
     /// Stamps so far.
     pub ledger: Ledger,
 }

@@ -7,14 +7,14 @@
 use conclave_codecs::{AudioInput, CodecError};
 
 use crate::e2ee::{DynKeys, OpenStats, Opener, Reason, Rejected};
-use crate::frame::{Kind, Opened, Packet};
+use crate::frame::{Arrived, Kind, Opened, Packet, Packets};
 use crate::jitter::audio::{self, AudioBuffer, Pull};
 use crate::jitter::sync::{Mapping, Sync};
 use crate::jitter::video::{self, FrameBuffer, Insert, Numbers};
 use crate::ledger::Stage;
 use crate::recover::keyframe::Requests;
 use crate::recover::nack::{self, NackList};
-use crate::rtp::depacketize::{self, Assembled, Assembler};
+use crate::rtp::depacketize::{self, Assembler};
 use crate::rtp::header::{Rtp, is_rtcp};
 use crate::rtp::rtcp::{self, NackWriter, Pli, Reception};
 use crate::send::{clock_rate, media_ticks};
@@ -69,8 +69,8 @@ pub struct Stats {
     pub nacks: u64,
     /// Key frame requests written.
     pub keyframe_requests: u64,
-    /// Frames opened once their key had come, and dropped: a key frame takes their place.
-    pub key_too_late: u64,
+    /// Frames that waited for their key and were opened once it had come.
+    pub key_came: u64,
     /// Opened frames dropped as the authenticated structure lacks their template.
     pub unknown_template: u64,
 }
@@ -128,7 +128,7 @@ impl Incoming {
         }
     }
 
-    fn packet(&mut self, rtp: &Rtp<'_>, datagram: &[u8], now: Time) -> Option<Assembled> {
+    fn packet(&mut self, rtp: &Rtp<'_>, datagram: &[u8], now: Time) -> Option<Arrived> {
         let (sequence, frame) = self.assembler.push(datagram, now);
         if let Some(sequence) = sequence {
             self.nack.arrived(sequence, now);
@@ -139,8 +139,9 @@ impl Incoming {
 
     /// A frame was not opened: what was damaged on the way is asked for again, what waits for a key or is a replay is
     /// not.
-    fn ask_again(&mut self, rejected: Rejected, first: u64, last: u64, since: Time, now: Time) {
+    fn ask_again(&mut self, rejected: Rejected, packets: Packets, since: Time, now: Time) {
         if rejected.damaged {
+            let Packets { first, last, .. } = packets;
             self.assembler.forget(first, last);
             (first..=last).for_each(|sequence| self.nack.damaged(sequence, since, now));
         }
@@ -181,8 +182,7 @@ impl Incoming {
 
 struct VideoIn {
     stream: Incoming,
-    /// With RTP time and first sequence number.
-    frames: FrameBuffer<(Opened, u64, u64)>,
+    frames: FrameBuffer<Opened>,
     numbers: Numbers,
     requests: Requests,
     /// The sender's first frame number, so that frames count from it.
@@ -191,7 +191,7 @@ struct VideoIn {
 
 struct AudioIn {
     stream: Incoming,
-    buffer: AudioBuffer<(Opened, u64)>,
+    buffer: AudioBuffer<Opened>,
     last_rtp: u32,
 }
 
@@ -260,18 +260,18 @@ impl Receiver {
     pub fn video(&mut self, now: Time) -> Option<(u64, Opened)> {
         let video = self.video.as_mut()?;
         let next = video.frames.next(now);
-        while let Some((opened, ..)) = video.frames.dropped() {
+        while let Some(opened) = video.frames.dropped() {
             video.stream.assembler.recycle(opened.payload);
         }
         if video.frames.needs_keyframe() {
             video.requests.want();
         }
         // The 16-bit numbers of the wire count from 2^16 when unwrapped.
-        let (number, (opened, rtp_time, first)) = next?;
-        video.last_rtp = rtp_time as u32;
+        let (number, opened) = next?;
+        video.last_rtp = opened.packets.rtp_time as u32;
         if !opened.structure.as_slice().is_empty() {
             // A key frame: nothing before it is of use.
-            video.stream.nack.forget_before(first);
+            video.stream.nack.forget_before(opened.packets.first);
         }
         Some((number.saturating_sub(1 << 16), opened))
     }
@@ -290,16 +290,17 @@ impl Receiver {
     ) -> Result<Heard, CodecError> {
         let Some(audio) = &mut self.audio else { return Ok(Heard::Nothing) };
         let pull = audio.buffer.pull();
-        while let Some((opened, _)) = audio.buffer.dropped() {
+        while let Some(opened) = audio.buffer.dropped() {
             audio.stream.assembler.recycle(opened.payload);
         }
         match pull {
             Pull::Wait => Ok(Heard::Nothing),
-            Pull::Packet((opened, rtp_time)) => {
-                if let Some(wall) = audio.stream.clock.wall_us(rtp_time as u32) {
+            Pull::Packet(opened) => {
+                let rtp_time = opened.packets.rtp_time as u32;
+                if let Some(wall) = audio.stream.clock.wall_us(rtp_time) {
                     self.sync.heard(wall, now);
                 }
-                audio.last_rtp = rtp_time as u32;
+                audio.last_rtp = rtp_time;
                 let decoded = decode(AudioInput::Packet(opened.payload.as_slice()));
                 audio.stream.assembler.recycle(opened.payload);
                 // An authenticated packet that Opus refuses is the sender's fault: conceal it.
@@ -309,7 +310,7 @@ impl Receiver {
                 }
             }
             Pull::Fec => match audio.buffer.peek() {
-                Some((opened, _)) => decode(AudioInput::Fec(opened.payload.as_slice())).map(|_| Heard::Repaired),
+                Some(opened) => decode(AudioInput::Fec(opened.payload.as_slice())).map(|_| Heard::Repaired),
                 None => decode(AudioInput::Lost).map(|_| Heard::Concealed),
             },
             Pull::Conceal => decode(AudioInput::Lost).map(|_| Heard::Concealed),
@@ -336,13 +337,9 @@ impl Receiver {
         }
     }
 
-    /// The key source has other keys than before: what arrives from now on is opened with them. Where frames waited for
-    /// a key, video begins anew with a key frame, and one is asked for.
+    /// The key source has other keys than before: the next [`Receiver::tick`] opens the frames that were held for them.
     pub fn keys_changed(&mut self) {
         self.opener.keys_changed();
-        if let Some(video) = self.video.as_mut().filter(|_| self.opener.stats().waiting > 0) {
-            video.requests.want();
-        }
     }
 
     /// Where the keys come from; [`Receiver::keys_changed`] is called after a change.
@@ -353,9 +350,15 @@ impl Receiver {
     /// Writes what is due: NACKs, key frame requests, receiver reports.
     pub fn tick(&mut self, now: Time, out: &mut dyn FnMut(&Packet)) {
         let own = self.config.id;
-        // What waited for its key is older than the key frame that was asked for; its room is given back.
-        while self.opener.released(now).is_some() {
-            self.stats.key_too_late += 1;
+        // What waited for its key has been opened, or has waited too long and given its room back.
+        while let Some(opened) = self.opener.released(now) {
+            self.watch.begin(now);
+            self.stats.key_came += 1;
+            if opened.header.kind.is_audio() {
+                self.take_audio(opened, now);
+            } else {
+                self.take_video(opened, now);
+            }
         }
         while let Some(event) = self.opener.event() {
             let dropped = event.reason == Reason::MissingKey;
@@ -420,56 +423,54 @@ impl Receiver {
         }
     }
 
-    fn open_video(&mut self, frame: Assembled, now: Time) {
+    fn open_video(&mut self, frame: Arrived, now: Time) {
         self.watch.begin(now);
         let Some(video) = &mut self.video else { return };
-        let Assembled { arrived, first, last, rtp_time } = frame;
-        let since = arrived.ledger.at(Stage::Arrive).unwrap_or(now);
-        match self.opener.open(arrived, now) {
-            Ok(mut opened) => {
-                opened.ledger.stamp(Stage::Open, self.watch.read());
-                let number = video.numbers.unwrap(opened.header.frame_number);
-                // Key frame or not, and what it needs: from authenticated bytes alone (`rtp::chain`).
-                let keyframe = !opened.structure.as_slice().is_empty();
-                if keyframe {
-                    video.stream.assembler.adopt(&opened.structure);
-                    video.requests.satisfied();
-                }
-                let template = video.stream.assembler.template(opened.header.template_id).copied();
-                let Some(template) = template.or(keyframe.then(Default::default)) else {
-                    self.stats.unknown_template += 1;
-                    video.stream.assembler.recycle(opened.payload);
-                    return;
-                };
-                let needs = if keyframe { &[] } else { template.diffs() };
-                match video.frames.insert(number, needs, keyframe, (opened, rtp_time, first), now) {
-                    Insert::Held => {}
-                    Insert::Refused((opened, ..)) | Insert::Displaced((opened, ..)) => {
-                        video.stream.assembler.recycle(opened.payload);
-                    }
-                }
-            }
-            Err(rejected) => {
-                video.stream.ask_again(rejected, first, last, since, now);
-            }
+        let (packets, since) = (frame.packets, frame.ledger.at(Stage::Arrive).unwrap_or(now));
+        match self.opener.open(frame, now) {
+            Ok(opened) => self.take_video(opened, now),
+            Err(rejected) => video.stream.ask_again(rejected, packets, since, now),
         }
     }
 
-    fn open_audio(&mut self, frame: Assembled, now: Time) {
+    fn take_video(&mut self, mut opened: Opened, now: Time) {
+        let Some(video) = &mut self.video else { return };
+        opened.ledger.stamp(Stage::Open, self.watch.read());
+        let number = video.numbers.unwrap(opened.header.frame_number);
+        // Key frame or not, and what it needs: from authenticated bytes alone (`rtp::chain`).
+        let keyframe = !opened.structure.as_slice().is_empty();
+        if keyframe {
+            video.stream.assembler.adopt(&opened.structure);
+            video.requests.satisfied();
+        }
+        let template = video.stream.assembler.template(opened.header.template_id).copied();
+        let Some(template) = template.or(keyframe.then(Default::default)) else {
+            self.stats.unknown_template += 1;
+            video.stream.assembler.recycle(opened.payload);
+            return;
+        };
+        let needs = if keyframe { &[] } else { template.diffs() };
+        match video.frames.insert(number, needs, keyframe, opened, now) {
+            Insert::Held => {}
+            Insert::Refused(opened) | Insert::Displaced(opened) => video.stream.assembler.recycle(opened.payload),
+        }
+    }
+
+    fn open_audio(&mut self, frame: Arrived, now: Time) {
         self.watch.begin(now);
         let Some(audio) = &mut self.audio else { return };
-        let since = frame.arrived.ledger.at(Stage::Arrive).unwrap_or(now);
-        match self.opener.open(frame.arrived, now) {
-            Ok(mut opened) => {
-                opened.ledger.stamp(Stage::Open, self.watch.read());
-                let captured = opened.captured;
-                if let Some((opened, _)) = audio.buffer.insert(frame.first, captured, (opened, frame.rtp_time), now) {
-                    audio.stream.assembler.recycle(opened.payload);
-                }
-            }
-            Err(rejected) => {
-                audio.stream.ask_again(rejected, frame.first, frame.last, since, now);
-            }
+        let (packets, since) = (frame.packets, frame.ledger.at(Stage::Arrive).unwrap_or(now));
+        match self.opener.open(frame, now) {
+            Ok(opened) => self.take_audio(opened, now),
+            Err(rejected) => audio.stream.ask_again(rejected, packets, since, now),
+        }
+    }
+
+    fn take_audio(&mut self, mut opened: Opened, now: Time) {
+        let Some(audio) = &mut self.audio else { return };
+        opened.ledger.stamp(Stage::Open, self.watch.read());
+        if let Some(opened) = audio.buffer.insert(opened.packets.first, opened.captured, opened, now) {
+            audio.stream.assembler.recycle(opened.payload);
         }
     }
 }

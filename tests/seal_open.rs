@@ -395,7 +395,7 @@ fn encoded(header: Header, payload: &[u8]) -> Encoded {
 }
 
 fn arrived(header: Header, bytes: &[u8]) -> Arrived {
-    Arrived { payload: buffer(bytes), header, ledger: Ledger::default() }
+    Arrived { payload: buffer(bytes), header, packets: Default::default(), ledger: Ledger::default() }
 }
 
 fn buffer(bytes: &[u8]) -> Buffer {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::keys::KeyId;
-use crate::frame::{Arrived, Buffer, HEAD_ROOM, Header, TAIL_ROOM};
+use crate::frame::{Arrived, Buffer, HEAD_ROOM, Header, Packets, TAIL_ROOM};
 use crate::ledger::Ledger;
 use crate::time::Time;
 
@@ -24,6 +24,7 @@ pub(crate) struct Held {
     pub(crate) key_id: u64,
     pub(crate) since: Time,
     pub(crate) header: Header,
+    packets: Packets,
     ledger: Ledger,
     bytes: Box<[u8]>,
 }
@@ -33,7 +34,7 @@ impl Held {
     pub(crate) fn into_frame(self) -> Arrived {
         let mut payload = Buffer::with_capacity(self.bytes.len());
         payload.tail().extend_from_slice(&self.bytes);
-        Arrived { payload, header: self.header, ledger: self.ledger }
+        Arrived { payload, header: self.header, packets: self.packets, ledger: self.ledger }
     }
 
     /// What it takes, its share of the queue and of a buffer to come included.
@@ -78,7 +79,14 @@ impl Hold {
         share.bytes += cost;
         self.bytes += cost;
         let bytes = frame.payload.as_slice().into();
-        self.frames.push_back(Held { key_id, since: now, header: frame.header, ledger: frame.ledger, bytes });
+        self.frames.push_back(Held {
+            key_id,
+            since: now,
+            header: frame.header,
+            packets: frame.packets,
+            ledger: frame.ledger,
+            bytes,
+        });
         true
     }
 
@@ -131,7 +139,7 @@ mod tests {
         let mut payload = Buffer::with_capacity(len);
         payload.tail().resize(HEAD_ROOM + len, 7);
         let header = Header { stream: 1, kind: Kind::Camera, spatial: 0, temporal: 0, template_id: 0, frame_number: 0 };
-        Arrived { payload, header, ledger: Ledger::default() }
+        Arrived { payload, header, packets: Packets::default(), ledger: Ledger::default() }
     }
 
     fn key_id(leaf: u16) -> u64 {

@@ -173,7 +173,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         match self.authenticate(&mut frame) {
             Ok((header, inner)) => {
                 self.stats.opened += 1;
-                let Arrived { mut payload, header: outer, ledger } = frame;
+                let Arrived { mut payload, header: outer, packets, ledger } = frame;
                 payload.truncate(inner.payload.end);
                 payload.consume(inner.payload.start);
                 return Ok(Opened {
@@ -183,6 +183,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
                     structure: inner.structure,
                     counter: header.counter,
                     key_id: header.key_id,
+                    packets,
                     ledger,
                 });
             }

@@ -4,7 +4,7 @@ use super::descriptor::{Descriptor, Template, Templates};
 use super::extensions::Elements;
 use super::header::{Rtp, Unwrapper};
 use super::{DESCRIPTOR_ID, END, START};
-use crate::frame::{Arrived, Buffer, Header, Kind, Packet, Structure};
+use crate::frame::{Arrived, Buffer, Header, Kind, Packet, Packets, Structure};
 use crate::ledger::{Ledger, Stage};
 use crate::sorted::Sorted;
 use crate::time::{Stopwatch, Time};
@@ -29,18 +29,6 @@ const MAX_SPARE: usize = 160;
 
 /// Longest sealed frame that is joined, in bytes.
 const MAX_FRAME: usize = 8 << 20;
-
-/// A whole sealed frame with what its packets said. Nothing of it is authenticated yet.
-pub struct Assembled {
-    /// For the opener.
-    pub arrived: Arrived,
-    /// Unwrapped sequence number of the first packet.
-    pub first: u64,
-    /// Unwrapped sequence number of the last packet.
-    pub last: u64,
-    /// Unwrapped RTP time.
-    pub rtp_time: u64,
-}
 
 /// Counters of one stream. `packets` is the sum of the packets in frames, those pending, and those dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -133,7 +121,7 @@ impl Assembler {
 
     /// Takes a packet of this stream. Returns its unwrapped sequence number, where it could be read, and the frame that
     /// it completes.
-    pub fn push(&mut self, datagram: &[u8], now: Time) -> (Option<u64>, Option<Assembled>) {
+    pub fn push(&mut self, datagram: &[u8], now: Time) -> (Option<u64>, Option<Arrived>) {
         self.watch.begin(now);
         self.stats.packets += 1;
         let fragment = Rtp::parse(datagram).ok().filter(|rtp| rtp.ssrc == self.ssrc).and_then(|rtp| {
@@ -171,7 +159,7 @@ impl Assembler {
     }
 
     /// The next frame that was whole before the structure of its stream came; to be called until `None` after a push.
-    pub fn released(&mut self) -> Option<Assembled> {
+    pub fn released(&mut self) -> Option<Arrived> {
         if !self.retry {
             return None;
         }
@@ -292,7 +280,7 @@ impl Assembler {
     }
 
     /// Joins the frame around `sequence`, where all of it is here.
-    fn join(&mut self, sequence: u64) -> Option<Assembled> {
+    fn join(&mut self, sequence: u64) -> Option<Arrived> {
         let timestamp = self.waiting(sequence)?.timestamp;
         let whole = |s: u64| self.waiting(s).filter(|f| f.timestamp == timestamp);
         let mut first = sequence;
@@ -341,8 +329,7 @@ impl Assembler {
         ledger.stamp(Stage::Arrive, arrived);
         ledger.stamp(Stage::Assemble, self.watch.read());
         let rtp_time = self.times.unwrap(timestamp);
-        let arrived = Arrived { payload, header, ledger };
-        Some(Assembled { arrived, first, last, rtp_time })
+        Some(Arrived { payload, header, packets: Packets { first, last, rtp_time }, ledger })
     }
 
     /// What a frame's first packet says of it, to be authenticated.
