@@ -75,7 +75,7 @@ fn open_on<A: Aead>(group: &mut BenchmarkGroup<'_, WallTime>, size: usize) {
     let mut arrive = || {
         let mut payload = Buffer::with_capacity(size + 200);
         payload.tail().extend_from_slice(sealer.seal(encoded(size)).unwrap().as_slice());
-        Arrived { payload, header: HEADER, ledger: Ledger::default() }
+        Arrived { payload, header: HEADER, packets: Default::default(), ledger: Ledger::default() }
     };
     group.bench_function(BenchmarkId::new(format!("frame {}", A::NAME), size), |bencher| {
         bencher.iter_batched(&mut arrive, |frame| opener.open(frame, Time(0)).unwrap(), BATCH);

@@ -60,7 +60,9 @@ fn allocations<A: Aead>() -> u64 {
         let Ok(sealed) = sealer.seal(frame) else { panic!("frame {n} was not sealed") };
         arriving.tail().extend_from_slice(sealed.as_slice());
         sending = sealed.recycle();
-        let Ok(opened) = opener.open(Arrived { payload: arriving, header, ledger }, Time(0)) else {
+        let Ok(opened) =
+            opener.open(Arrived { payload: arriving, header, packets: Default::default(), ledger }, Time(0))
+        else {
             panic!("frame {n} was not opened")
         };
         assert_eq!(opened.payload.len(), len);

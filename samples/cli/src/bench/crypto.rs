@@ -53,7 +53,7 @@ fn arm<A: Aead>(name: &str, size: usize, millis: u64, out: &mut Vec<Figure>) -> 
     let arrive = || {
         let mut payload = Buffer::with_capacity(size + 200);
         payload.tail().extend_from_slice(sealer.seal(encoded(size)).expect("a short frame is sealed").as_slice());
-        Arrived { payload, header: HEADER, ledger: Ledger::default() }
+        Arrived { payload, header: HEADER, packets: Default::default(), ledger: Ledger::default() }
     };
     let timing = time_each(millis, arrive, |frame| opener.open(frame, Time(0)).expect("what was sealed opens"));
     out.push(figure("open", size, name, timing));
