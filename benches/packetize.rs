@@ -7,10 +7,11 @@
 use std::hint::black_box;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use conclave::codecs::EncodedInfo;
+use conclave::codecs::{EncodedInfo, Size};
 use conclave::e2ee::{Context, Sealer, StaticKeys};
 use conclave::frame::{Buffer, Encoded, Header, Kind, Structure};
 use conclave::ledger::Ledger;
+use conclave::rtp::descriptor::single_layer_structure;
 use conclave::rtp::packetize::{Config, Packetizer};
 use conclave::send::{self, Sender};
 use conclave::time::Time;
@@ -75,6 +76,7 @@ fn whole(criterion: &mut Criterion) {
     let streams = vec![send::Stream { id: 1, kind: Kind::Camera, payload_type: 96 }];
     let mut keys = StaticKeys::new(&[1; 32], 1).unwrap();
     let mut sender = Sender::new(send::Config { streams, ..send::Config::default() }, &mut keys).unwrap();
+    sender.frame(key_frame(FRAME), Time(0), &mut |_| {}).unwrap();
     group.bench_function("sender", |bencher| {
         let routine = |frame| {
             sender
@@ -83,13 +85,30 @@ fn whole(criterion: &mut Criterion) {
                 })
                 .unwrap()
         };
-        bencher.iter_batched(|| encoded(FRAME), routine, BATCH);
+        bencher.iter_batched(delta_frames(FRAME), routine, BATCH);
     });
 }
 
 fn sealer() -> Sealer {
     let mut keys = StaticKeys::new(&[1; 32], 1).unwrap();
     Sealer::new(&mut keys, Context::of(Kind::Camera)).unwrap()
+}
+
+/// The frame that a stream begins with.
+fn key_frame(size: usize) -> Encoded {
+    let info = EncodedInfo { keyframe: true, ..EncodedInfo::default() };
+    Encoded { info, structure: single_layer_structure(Size::new(1280, 720)), ..encoded(size) }
+}
+
+/// The frames after it, each of which needs the one before.
+fn delta_frames(size: usize) -> impl FnMut() -> Encoded {
+    let mut number = 0;
+    move || {
+        let mut frame = encoded(size);
+        number += 1;
+        frame.info.frame = number;
+        frame
+    }
 }
 
 /// A frame in the middle of a stream: it needs the one before it, as its template says.
