@@ -3,6 +3,7 @@
 //! Encoders and decoders are submitted to and polled. An encoder states how many later frames it needs before it
 //! returns a frame ([`VideoEncoder::max_lag`]); a live session refuses any value above 0.
 
+pub mod av1;
 pub mod candidates;
 pub mod color;
 pub mod container;

@@ -1,0 +1,5 @@
+//! Symbols to bytes: the range coder and its adaptive probabilities.
+
+pub mod cdf;
+pub mod default_cdfs;
+pub mod range_coder;

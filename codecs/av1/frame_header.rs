@@ -1,0 +1,1 @@
+//! The frame header (specification §5.9).

@@ -1,0 +1,8 @@
+//! The plain twin of every device stage, one file a stage: data-parallel passes over arrays, integers only.
+
+pub mod cdef;
+pub mod deblock;
+pub mod predict;
+pub mod quantize;
+pub mod reconstruct;
+pub mod transform;

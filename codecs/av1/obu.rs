@@ -1,0 +1,1 @@
+//! OBUs and temporal units (specification §5.3).

@@ -1,0 +1,1 @@
+//! The order in which the levels of a transform are written (specification §5.11.41).

@@ -1,0 +1,1 @@
+//! The sequence header OBU (specification §5.5).
