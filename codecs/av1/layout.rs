@@ -110,7 +110,7 @@ impl Layout {
 
     /// All tiles, row after row, as they follow each other in the bitstream.
     pub fn all_tiles(&self) -> impl Iterator<Item = Rect> + '_ {
-        (0..self.tile_rows()).flat_map(|row| (0..self.tile_cols()).map(move |col| self.tile(row, col)))
+        (0..self.tile_rows()).flat_map(move |row| (0..self.tile_cols()).map(move |col| self.tile(row, col)))
     }
 
     /// The tile that holds a cell.
