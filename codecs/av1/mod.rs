@@ -9,12 +9,14 @@
 pub mod bits;
 pub mod decisions;
 pub mod entropy;
+pub mod filters;
 pub mod frame;
 pub mod frame_header;
 pub mod kernel;
 pub mod layout;
 pub mod obu;
 pub mod plan;
+pub mod rate;
 pub mod scan;
 pub mod sequence;
 pub mod syntax;

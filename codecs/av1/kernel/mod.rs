@@ -2,7 +2,11 @@
 
 pub mod cdef;
 pub mod deblock;
+pub mod distance;
 pub mod predict;
+pub mod pyramid;
 pub mod quantize;
 pub mod reconstruct;
+pub mod search;
+pub mod subpel;
 pub mod transform;
