@@ -6,7 +6,7 @@
 use super::decisions::{Cdef, CdefStrength, Deblock};
 
 /// Deblocking levels for a frame whose AC quantizer step is `step`.
-pub fn deblock(key: bool, step: u16) -> Deblock {
+pub fn deblock(key: bool, step: i32) -> Deblock {
     let step = i64::from(step);
     let fit = if key { step * 17_563 - 421_574 } else { step * 12_034 + 650_707 };
     let level = ((fit + (1 << 17)) >> 18).clamp(0, 63) as u8;
@@ -14,7 +14,7 @@ pub fn deblock(key: bool, step: u16) -> Deblock {
 }
 
 /// CDEF parameters for a frame of `base_q_idx` `quantizer` whose AC quantizer step is `step`.
-pub fn cdef(key: bool, quantizer: u8, step: u16) -> Cdef {
+pub fn cdef(key: bool, quantizer: u8, step: i32) -> Cdef {
     let fits = if key { &KEY } else { &INTER };
     let [luma_primary, luma_secondary, chroma_primary, chroma_secondary] =
         std::array::from_fn(|i| fits[i].at(i64::from(step), if i % 2 == 0 { 15 } else { 3 }));

@@ -8,6 +8,7 @@
 
 pub mod bits;
 pub mod decisions;
+pub mod encoder;
 pub mod entropy;
 pub mod filters;
 pub mod frame;
@@ -19,4 +20,6 @@ pub mod plan;
 pub mod rate;
 pub mod scan;
 pub mod sequence;
+pub mod slots;
 pub mod syntax;
+pub mod words;
