@@ -82,6 +82,8 @@ pub trait VideoEncoder: Send {
     fn request_keyframe(&mut self);
     /// Sets the target from the next submitted frame on, in bits a second.
     fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError>;
+    /// Sets the frame rate from the next submitted frame on, numerator and denominator; 1 to 1000 frames a second.
+    fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError>;
     /// No more input follows: `poll` then returns what is held back.
     fn flush(&mut self) -> Result<(), CodecError>;
 }

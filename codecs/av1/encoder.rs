@@ -25,7 +25,7 @@ use super::rate::{Kind, LIMITS, Rate};
 use super::sequence::Sequence;
 use super::slots::Slots;
 use super::words::Words;
-use crate::candidates::{Config, Target, check_bitrate};
+use crate::candidates::{Config, Target, check_bitrate, check_framerate};
 use crate::{CodecError, EncodedInfo, EncoderInfo, FrameInput, MAX_DEPENDENCIES, Picture, Size, VideoEncoder};
 
 /// Smallest side of a picture; capture pads below it.
@@ -283,6 +283,15 @@ impl VideoEncoder for Encoder {
         match &mut self.rate {
             Some(rate) => rate.reconfigure(bits_per_second, fps),
             None => self.rate = Some(Rate::new(bits_per_second, fps)),
+        }
+        Ok(())
+    }
+
+    fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError> {
+        check_framerate(NAME, fps)?;
+        self.config.fps = fps;
+        if let (Target::Bitrate(bits), Some(control)) = (self.config.target, &mut self.rate) {
+            control.reconfigure(bits, rate(fps));
         }
         Ok(())
     }
