@@ -7,7 +7,6 @@
 use super::cost::Costs;
 use super::distance::satd;
 use super::predict::{self, Edges, Place};
-use super::pyramid::Padded;
 use super::search::Grid;
 use super::subpel::{Candidate, Fine};
 use super::transform::Coefficients;

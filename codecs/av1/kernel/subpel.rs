@@ -39,65 +39,77 @@ impl Fine {
             fine.resize(grid.len(), Candidate::default());
             for (i, (whole, fine)) in whole.iter().zip(fine).enumerate() {
                 let (x, y) = (i % grid.cols * side, i / grid.cols * side);
-                let at = (x as i32, y as i32);
+                let site = Site { source, reference, x: x as i32, y: y as i32, penalty };
                 *fine = match side {
-                    8 => search::<8>(source, reference, at, penalty).run(*whole),
-                    16 => search::<16>(source, reference, at, penalty).run(*whole),
-                    _ => search::<32>(source, reference, at, penalty).run(*whole),
+                    8 => refine8(site, *whole),
+                    16 => refine16(site, *whole),
+                    _ => refine32(site, *whole),
                 };
             }
         }
     }
 }
 
-fn search<'a, const SIDE: usize>(
-    source: &'a Padded,
-    reference: &'a Padded,
-    (x, y): (i32, i32),
-    penalty: u32,
-) -> Search<'a, SIDE> {
-    Search { source, reference, x, y, penalty, cost: u32::MAX, best: Candidate::default() }
-}
-
-/// The best vector of one block so far.
-struct Search<'a, const SIDE: usize> {
+/// A block and the planes it is compared in.
+#[derive(Clone, Copy)]
+struct Site<'a> {
     source: &'a Padded,
     reference: &'a Padded,
     x: i32,
     y: i32,
     penalty: u32,
+}
+
+wide! {
+    /// The best vector near a whole-sample one, for an 8×8.
+    fn refine8(site: Site<'_>, whole: Step) -> Candidate = refine::<8>;
+    /// The same for a 16×16.
+    fn refine16(site: Site<'_>, whole: Step) -> Candidate = refine::<16>;
+    /// The same for a 32×32.
+    fn refine32(site: Site<'_>, whole: Step) -> Candidate = refine::<32>;
+}
+
+#[inline(always)]
+fn refine<const SIDE: usize>(site: Site<'_>, whole: Step) -> Candidate {
+    let vector = Vector { row: whole.y * 8, col: whole.x * 8 };
+    let mut search = Search::<SIDE> { site, cost: u32::MAX, best: Candidate { vector, difference: 0 } };
+    search.consider(vector);
+    for distance in [4, 2] {
+        let centre = search.best.vector;
+        let near = |dx: i16, dy: i16| Vector { row: centre.row + dy * distance, col: centre.col + dx * distance };
+        for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
+            search.consider(near(dx, dy));
+        }
+        // Where a side helped, so may the diagonals next to it.
+        let now = search.best.vector;
+        let diagonals = match ((now.col - centre.col).signum(), (now.row - centre.row).signum()) {
+            (0, 0) => continue,
+            (dx, 0) => [(dx, -1), (dx, 1)],
+            (_, dy) => [(-1, dy), (1, dy)],
+        };
+        for (dx, dy) in diagonals {
+            search.consider(near(dx, dy));
+        }
+    }
+    search.best
+}
+
+/// The best vector of one block so far.
+struct Search<'a, const SIDE: usize> {
+    site: Site<'a>,
     cost: u32,
     best: Candidate,
 }
 
 impl<const SIDE: usize> Search<'_, SIDE> {
-    fn run(mut self, whole: Step) -> Candidate {
-        self.best.vector = Vector { row: whole.y * 8, col: whole.x * 8 };
-        self.consider(self.best.vector);
-        for distance in [4, 2] {
-            let centre = self.best.vector;
-            let near = |dx: i16, dy: i16| Vector { row: centre.row + dy * distance, col: centre.col + dx * distance };
-            for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
-                self.consider(near(dx, dy));
-            }
-            // Where a side helped, so may the diagonals next to it.
-            let now = self.best.vector;
-            match ((now.col - centre.col).signum(), (now.row - centre.row).signum()) {
-                (0, 0) => {}
-                (dx, 0) => [-1, 1].into_iter().for_each(|dy| self.consider(near(dx, dy))),
-                (_, dy) => [-1, 1].into_iter().for_each(|dx| self.consider(near(dx, dy))),
-            }
-        }
-        self.best
-    }
-
+    #[inline(always)]
     fn consider(&mut self, vector: Vector) {
-        let (x, y) = (self.x + i32::from(vector.col >> 3), self.y + i32::from(vector.row >> 3));
-        if !inside(self.reference, x, y, REACH) {
+        let Site { source, reference, penalty, .. } = self.site;
+        let (x, y) = (self.site.x + i32::from(vector.col >> 3), self.site.y + i32::from(vector.row >> 3));
+        if !inside(reference, x, y, REACH) {
             return;
         }
-        let (source, reference) = (self.source, self.reference);
-        let (block, from) = (source.at(self.x, self.y), reference.at(x, y));
+        let (block, from) = (source.at(self.site.x, self.site.y), reference.at(x, y));
         let (fx, fy) = ((vector.col & 7) as u16 / 2, (vector.row & 7) as u16 / 2);
         let difference = if (fx, fy) == (0, 0) {
             satd(block, source.stride(), from, reference.stride(), SIDE)
@@ -107,7 +119,7 @@ impl<const SIDE: usize> Search<'_, SIDE> {
             satd(block, source.stride(), &blend, SIDE, SIDE)
         };
         let bits = u32::from(fx != 0) * 2 + u32::from(fy != 0) * 2;
-        let cost = difference + (bits * self.penalty >> 4);
+        let cost = difference + (bits * penalty >> 4);
         if cost < self.cost {
             (self.cost, self.best) = (cost, Candidate { vector, difference });
         }
