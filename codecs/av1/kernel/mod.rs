@@ -5,4 +5,6 @@ pub mod deblock;
 pub mod predict;
 pub mod quantize;
 pub mod reconstruct;
+#[cfg(test)]
+mod testing;
 pub mod transform;
