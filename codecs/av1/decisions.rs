@@ -284,7 +284,7 @@ impl Decisions {
 }
 
 /// Position of a cell in the Z order of its superblock: the bits of row and column interleaved.
-fn z_order(row: usize, col: usize) -> usize {
+pub fn z_order(row: usize, col: usize) -> usize {
     let spread = |v: usize| v & 1 | (v & 2) << 1 | (v & 4) << 2;
     spread(row) << 1 | spread(col)
 }

@@ -54,14 +54,21 @@ pub struct Tiles {
 }
 
 impl Layout {
-    /// The layout of a frame of `size` in at most `tiles`; the powers are lowered until every tile has at least one cell
-    /// column and row of superblocks of its own.
+    /// The layout of a frame of `size` in at most `tiles`; the powers are lowered until every tile has a superblock of
+    /// its own and shows at least 8 samples each way (specification, Annex A.3).
     pub fn new(size: Size, tiles: Tiles) -> Self {
         let (cols, rows) = ((size.width as usize).div_ceil(CELL), (size.height as usize).div_ceil(CELL));
-        let fit = |wanted: u8, superblocks: usize| wanted.min(superblocks.ilog2() as u8);
+        let fit = |wanted: u8, cells: usize, samples: u32| {
+            let superblocks = cells.div_ceil(SUPERBLOCK);
+            let shown = |log2: u8| {
+                let step = step(superblocks, log2);
+                samples as usize - (superblocks - 1) / step * step * SUPERBLOCK * CELL
+            };
+            (0..=wanted.min(superblocks.ilog2() as u8)).rev().find(|log2| shown(*log2) >= CELL).unwrap_or(0)
+        };
         let tiles = Tiles {
-            cols_log2: fit(tiles.cols_log2, cols.div_ceil(SUPERBLOCK)),
-            rows_log2: fit(tiles.rows_log2, rows.div_ceil(SUPERBLOCK)),
+            cols_log2: fit(tiles.cols_log2, cols, size.width),
+            rows_log2: fit(tiles.rows_log2, rows, size.height),
         };
         Self { size, rows, cols, tiles }
     }
@@ -139,6 +146,8 @@ mod tests {
                 let mut covered = vec![0; layout.cells()];
                 for tile in layout.all_tiles() {
                     assert!(tile.top < tile.bottom && tile.left < tile.right, "{layout:?}");
+                    let (left, top) = (tile.left * CELL, tile.top * CELL);
+                    assert!(left + CELL <= width as usize && top + CELL <= height as usize, "{layout:?}");
                     for row in tile.top..tile.bottom {
                         for col in tile.left..tile.right {
                             covered[layout.cell(row, col)] += 1;

@@ -18,3 +18,4 @@ pub mod plan;
 pub mod scan;
 pub mod sequence;
 pub mod syntax;
+pub mod words;
