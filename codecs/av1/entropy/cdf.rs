@@ -1,652 +1,308 @@
-//! tmp
-/// c
-#[derive(Clone)]
-pub struct Cdfs {
-    /// x
-    pub intra_frame_y_mode: [[[u16; 14]; 5]; 5],
-    /// x
-    pub y_mode: [[u16; 14]; 4],
-    /// x
-    pub uv_mode_cfl_allowed: [[u16; 15]; 13],
-    /// x
-    pub angle_delta: [[u16; 8]; 8],
-    /// x
-    pub partition_w8: [[u16; 5]; 4],
-    /// x
-    pub partition_w16: [[u16; 11]; 4],
-    /// x
-    pub partition_w32: [[u16; 11]; 4],
-    /// x
-    pub partition_w64: [[u16; 11]; 4],
-    /// x
-    pub new_mv: [[u16; 3]; 6],
-    /// x
-    pub zero_mv: [[u16; 3]; 2],
-    /// x
-    pub ref_mv: [[u16; 3]; 6],
-    /// x
-    pub drl_mode: [[u16; 3]; 3],
-    /// x
-    pub is_inter: [[u16; 3]; 4],
-    /// x
-    pub skip: [[u16; 3]; 3],
-    /// x
-    pub single_ref: [[[u16; 3]; 6]; 3],
-    /// x
-    pub cfl_sign: [u16; 9],
-    /// x
-    pub cfl_alpha: [[u16; 17]; 6],
-    /// x
-    pub txb_skip: [[[u16; 3]; 13]; 5],
-    /// x
-    pub mv: MvCdfs,
+//! The adaptive probabilities of a frame, named as in the specification.
+//!
+//! A CDF of N values is an array of N + 1: value i holds 32768 × the probability of a symbol ≤ i, so that value N − 1 is
+//! 32768; the last element counts uses and sets how fast the CDF adapts.
+
+use super::default_cdfs as default;
+
+/// Makes the struct, its default and the walk over every CDF from one list, so that none can be forgotten.
+macro_rules! cdfs {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr,)*) => {
+        /// Every CDF that our subset of the syntax uses. Transform sizes run from 4×4 to 32×32.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Cdfs { $($(#[$doc])* pub $name: $kind,)* }
+
+        impl Cdfs {
+            fn with_quantizer_context(quantizer: usize) -> Self {
+                Self { $($name: Table::pick(&$default, quantizer),)* }
+            }
+
+            /// Sets the counters to 0, as loading CDFs from a reference does (specification §6.8.2, `load_cdfs`).
+            pub fn reset_counters(&mut self) {
+                $(self.$name.reset_counters();)*
+            }
+        }
+    };
 }
-/// m
-#[derive(Clone)]
+
+cdfs! {
+    /// `TileSkipCdf`, by skipped neighbours.
+    skip: [[u16; 3]; 3] = default::SKIP,
+    /// `TileIntraFrameYModeCdf`, by the modes above and to the left.
+    intra_frame_y_mode: [[[u16; 14]; 5]; 5] = default::INTRA_FRAME_Y_MODE,
+    /// `TileYModeCdf`, by block size.
+    y_mode: [[u16; 14]; 4] = default::Y_MODE,
+    /// `TileUVModeCflNotAllowedCdf`, by luma mode.
+    uv_mode_cfl_not_allowed: [[u16; 14]; 13] = default::UV_MODE_CFL_NOT_ALLOWED,
+    /// `TileUVModeCflAllowedCdf`, by luma mode.
+    uv_mode_cfl_allowed: [[u16; 15]; 13] = default::UV_MODE_CFL_ALLOWED,
+    /// `TileAngleDeltaCdf`, by directional mode.
+    angle_delta: [[u16; 8]; 8] = default::ANGLE_DELTA,
+    /// `TileCflSignCdf`.
+    cfl_sign: [u16; 9] = default::CFL_SIGN,
+    /// `TileCflAlphaCdf`, by both signs.
+    cfl_alpha: [[u16; 17]; 6] = default::CFL_ALPHA,
+    /// `TilePartitionW8Cdf`, by smaller neighbours.
+    partition_w8: [[u16; 5]; 4] = default::PARTITION_W8,
+    /// `TilePartitionW16Cdf`.
+    partition_w16: [[u16; 11]; 4] = default::PARTITION_W16,
+    /// `TilePartitionW32Cdf`.
+    partition_w32: [[u16; 11]; 4] = default::PARTITION_W32,
+    /// `TilePartitionW64Cdf`.
+    partition_w64: [[u16; 11]; 4] = default::PARTITION_W64,
+    /// `TileIsInterCdf`, by intra neighbours.
+    is_inter: [[u16; 3]; 4] = default::IS_INTER,
+    /// `TileSingleRefCdf`, by the neighbours' references; then `single_ref_p1` to `single_ref_p6`.
+    single_ref: [[[u16; 3]; 6]; 3] = default::SINGLE_REF,
+    /// `TileNewMvCdf`.
+    new_mv: [[u16; 3]; 6] = default::NEW_MV,
+    /// `TileZeroMvCdf`.
+    zero_mv: [[u16; 3]; 2] = default::ZERO_MV,
+    /// `TileRefMvCdf`.
+    ref_mv: [[u16; 3]; 6] = default::REF_MV,
+    /// `TileDrlModeCdf`.
+    drl_mode: [[u16; 3]; 3] = default::DRL_MODE,
+    /// The CDFs of vector differences, `MvCtx` 0.
+    mv: MvCdfs = MvCdfs::DEFAULT,
+    /// `TileIntraTxTypeSet2Cdf`, by transform size and luma mode.
+    intra_tx_type_set2: [[[u16; 6]; 13]; 3] = default::INTRA_TX_TYPE_SET2,
+    /// `TileInterTxTypeSet3Cdf`, by transform size.
+    inter_tx_type_set3: [[u16; 3]; 4] = default::INTER_TX_TYPE_SET3,
+    /// `TileTxbSkipCdf` (`all_zero`), by transform size.
+    txb_skip: [[[u16; 3]; 13]; 4] = default::TXB_SKIP,
+    /// `TileEobPt16Cdf`, by plane type.
+    eob_pt_16: [[[u16; 6]; 2]; 2] = default::EOB_PT_16,
+    /// `TileEobPt64Cdf`.
+    eob_pt_64: [[[u16; 8]; 2]; 2] = default::EOB_PT_64,
+    /// `TileEobPt256Cdf`.
+    eob_pt_256: [[[u16; 10]; 2]; 2] = default::EOB_PT_256,
+    /// `TileEobPt1024Cdf`.
+    eob_pt_1024: [[u16; 12]; 2] = default::EOB_PT_1024,
+    /// `TileEobExtraCdf`, by transform size and plane type.
+    eob_extra: [[[[u16; 3]; 9]; 2]; 4] = default::EOB_EXTRA,
+    /// `TileDcSignCdf`, by plane type.
+    dc_sign: [[[u16; 3]; 3]; 2] = default::DC_SIGN,
+    /// `TileCoeffBaseEobCdf`, by transform size and plane type.
+    coeff_base_eob: [[[[u16; 4]; 4]; 2]; 4] = default::COEFF_BASE_EOB,
+    /// `TileCoeffBaseCdf`, by transform size and plane type.
+    coeff_base: [[[[u16; 5]; 42]; 2]; 4] = default::COEFF_BASE,
+    /// `TileCoeffBrCdf`, by transform size and plane type.
+    coeff_br: [[[[u16; 5]; 21]; 2]; 4] = default::COEFF_BR,
+}
+
+impl Cdfs {
+    /// What a frame starts from that takes no CDFs from another; those of levels depend on the quantizer.
+    pub fn default_for(base_q_idx: u8) -> Self {
+        Self::with_quantizer_context(match base_q_idx {
+            0..=20 => 0,
+            21..=60 => 1,
+            61..=120 => 2,
+            _ => 3,
+        })
+    }
+}
+
+/// The CDFs of vector differences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MvCdfs {
-    /// x
+    /// `TileMvJointCdf`.
     pub joint: [u16; 5],
-    /// x
+    /// Row, column.
     pub components: [MvComponent; 2],
 }
-/// m
-#[derive(Clone)]
+
+/// The CDFs of one component of a vector difference; high precision is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MvComponent {
-    /// x
+    /// `TileMvSignCdf`.
     pub sign: [u16; 3],
-    /// x
+    /// `TileMvClassCdf`.
     pub class: [u16; 12],
-    /// x
+    /// `TileMvClass0BitCdf`.
     pub class0_bit: [u16; 3],
-    /// x
+    /// `TileMvClass0FrCdf`, by `mv_class0_bit`.
     pub class0_fr: [[u16; 5]; 2],
-    /// x
+    /// `TileMvBitCdf`.
     pub bits: [[u16; 3]; 10],
-    /// x
+    /// `TileMvFrCdf`.
     pub fr: [u16; 5],
 }
-impl Cdfs {
-    /// x
-    pub fn default_for(q: u8) -> Self {
-        let c = MvComponent {
-            sign: [16384, 32768, 0],
-            class: [28672, 30976, 31858, 32320, 32551, 32656, 32740, 32757, 32762, 32767, 32768, 0],
-            class0_bit: [27648, 32768, 0],
-            class0_fr: [[16384, 24576, 26624, 32768, 0], [12288, 21248, 24128, 32768, 0]],
-            bits: [
-                [17408, 32768, 0],
-                [17920, 32768, 0],
-                [18944, 32768, 0],
-                [20480, 32768, 0],
-                [22528, 32768, 0],
-                [24576, 32768, 0],
-                [28672, 32768, 0],
-                [29952, 32768, 0],
-                [29952, 32768, 0],
-                [30720, 32768, 0],
-            ],
-            fr: [8192, 17408, 21248, 32768, 0],
-        };
-        let i = if q <= 20 {
-            0
-        } else if q <= 60 {
-            1
-        } else if q <= 120 {
-            2
-        } else {
-            3
-        };
+
+impl MvCdfs {
+    const DEFAULT: Self =
+        Self { joint: default::MV_JOINT, components: [MvComponent::default_of(0), MvComponent::default_of(1)] };
+}
+
+impl MvComponent {
+    const fn default_of(component: usize) -> Self {
         Self {
-            intra_frame_y_mode: [
-                [
-                    [15588, 17027, 19338, 20218, 20682, 21110, 21825, 23244, 24189, 28165, 29093, 30466, 32768, 0],
-                    [12016, 18066, 19516, 20303, 20719, 21444, 21888, 23032, 24434, 28658, 30172, 31409, 32768, 0],
-                    [10052, 10771, 22296, 22788, 23055, 23239, 24133, 25620, 26160, 29336, 29929, 31567, 32768, 0],
-                    [14091, 15406, 16442, 18808, 19136, 19546, 19998, 22096, 24746, 29585, 30958, 32462, 32768, 0],
-                    [12122, 13265, 15603, 16501, 18609, 20033, 22391, 25583, 26437, 30261, 31073, 32475, 32768, 0],
-                ],
-                [
-                    [10023, 19585, 20848, 21440, 21832, 22760, 23089, 24023, 25381, 29014, 30482, 31436, 32768, 0],
-                    [5983, 24099, 24560, 24886, 25066, 25795, 25913, 26423, 27610, 29905, 31276, 31794, 32768, 0],
-                    [7444, 12781, 20177, 20728, 21077, 21607, 22170, 23405, 24469, 27915, 29090, 30492, 32768, 0],
-                    [8537, 14689, 15432, 17087, 17408, 18172, 18408, 19825, 24649, 29153, 31096, 32210, 32768, 0],
-                    [7543, 14231, 15496, 16195, 17905, 20717, 21984, 24516, 26001, 29675, 30981, 31994, 32768, 0],
-                ],
-                [
-                    [12613, 13591, 21383, 22004, 22312, 22577, 23401, 25055, 25729, 29538, 30305, 32077, 32768, 0],
-                    [9687, 13470, 18506, 19230, 19604, 20147, 20695, 22062, 23219, 27743, 29211, 30907, 32768, 0],
-                    [6183, 6505, 26024, 26252, 26366, 26434, 27082, 28354, 28555, 30467, 30794, 32086, 32768, 0],
-                    [10718, 11734, 14954, 17224, 17565, 17924, 18561, 21523, 23878, 28975, 30287, 32252, 32768, 0],
-                    [9194, 9858, 16501, 17263, 18424, 19171, 21563, 25961, 26561, 30072, 30737, 32463, 32768, 0],
-                ],
-                [
-                    [12602, 14399, 15488, 18381, 18778, 19315, 19724, 21419, 25060, 29696, 30917, 32409, 32768, 0],
-                    [8203, 13821, 14524, 17105, 17439, 18131, 18404, 19468, 25225, 29485, 31158, 32342, 32768, 0],
-                    [8451, 9731, 15004, 17643, 18012, 18425, 19070, 21538, 24605, 29118, 30078, 32018, 32768, 0],
-                    [7714, 9048, 9516, 16667, 16817, 16994, 17153, 18767, 26743, 30389, 31536, 32528, 32768, 0],
-                    [8843, 10280, 11496, 15317, 16652, 17943, 19108, 22718, 25769, 29953, 30983, 32485, 32768, 0],
-                ],
-                [
-                    [12578, 13671, 15979, 16834, 19075, 20913, 22989, 25449, 26219, 30214, 31150, 32477, 32768, 0],
-                    [9563, 13626, 15080, 15892, 17756, 20863, 22207, 24236, 25380, 29653, 31143, 32277, 32768, 0],
-                    [8356, 8901, 17616, 18256, 19350, 20106, 22598, 25947, 26466, 29900, 30523, 32261, 32768, 0],
-                    [10835, 11815, 13124, 16042, 17018, 18039, 18947, 22753, 24615, 29489, 30883, 32482, 32768, 0],
-                    [7618, 8288, 9859, 10509, 15386, 18657, 22903, 28776, 29180, 31355, 31802, 32593, 32768, 0],
-                ],
-            ],
-            y_mode: [
-                [22801, 23489, 24293, 24756, 25601, 26123, 26606, 27418, 27945, 29228, 29685, 30349, 32768, 0],
-                [18673, 19845, 22631, 23318, 23950, 24649, 25527, 27364, 28152, 29701, 29984, 30852, 32768, 0],
-                [19770, 20979, 23396, 23939, 24241, 24654, 25136, 27073, 27830, 29360, 29730, 30659, 32768, 0],
-                [20155, 21301, 22838, 23178, 23261, 23533, 23703, 24804, 25352, 26575, 27016, 28049, 32768, 0],
-            ],
-            uv_mode_cfl_allowed: [
-                [10407, 11208, 12900, 13181, 13823, 14175, 14899, 15656, 15986, 20086, 20995, 22455, 24212, 32768, 0],
-                [4532, 19780, 20057, 20215, 20428, 21071, 21199, 21451, 22099, 24228, 24693, 27032, 29472, 32768, 0],
-                [5273, 5379, 20177, 20270, 20385, 20439, 20949, 21695, 21774, 23138, 24256, 24703, 26679, 32768, 0],
-                [6740, 7167, 7662, 14152, 14536, 14785, 15034, 16741, 18371, 21520, 22206, 23389, 24182, 32768, 0],
-                [4987, 5368, 5928, 6068, 19114, 20315, 21857, 22253, 22411, 24911, 25380, 26027, 26376, 32768, 0],
-                [5370, 6889, 7247, 7393, 9498, 21114, 21402, 21753, 21981, 24780, 25386, 26517, 27176, 32768, 0],
-                [4816, 4961, 7204, 7326, 8765, 8930, 20169, 20682, 20803, 23188, 23763, 24455, 24940, 32768, 0],
-                [6608, 6740, 8529, 9049, 9257, 9356, 9735, 18827, 19059, 22336, 23204, 23964, 24793, 32768, 0],
-                [5998, 7419, 7781, 8933, 9255, 9549, 9753, 10417, 18898, 22494, 23139, 24764, 25989, 32768, 0],
-                [10660, 11298, 12550, 12957, 13322, 13624, 14040, 15004, 15534, 20714, 21789, 23443, 24861, 32768, 0],
-                [10522, 11530, 12552, 12963, 13378, 13779, 14245, 15235, 15902, 20102, 22696, 23774, 25838, 32768, 0],
-                [10099, 10691, 12639, 13049, 13386, 13665, 14125, 15163, 15636, 19676, 20474, 23519, 25208, 32768, 0],
-                [3144, 5087, 7382, 7504, 7593, 7690, 7801, 8064, 8232, 9248, 9875, 10521, 29048, 32768, 0],
-            ],
-            angle_delta: [
-                [2180, 5032, 7567, 22776, 26989, 30217, 32768, 0],
-                [2301, 5608, 8801, 23487, 26974, 30330, 32768, 0],
-                [3780, 11018, 13699, 19354, 23083, 31286, 32768, 0],
-                [4581, 11226, 15147, 17138, 21834, 28397, 32768, 0],
-                [1737, 10927, 14509, 19588, 22745, 28823, 32768, 0],
-                [2664, 10176, 12485, 17650, 21600, 30495, 32768, 0],
-                [2240, 11096, 15453, 20341, 22561, 28917, 32768, 0],
-                [3605, 10428, 12459, 17676, 21244, 30655, 32768, 0],
-            ],
-            partition_w8: [
-                [19132, 25510, 30392, 32768, 0],
-                [13928, 19855, 28540, 32768, 0],
-                [12522, 23679, 28629, 32768, 0],
-                [9896, 18783, 25853, 32768, 0],
-            ],
-            partition_w16: [
-                [15597, 20929, 24571, 26706, 27664, 28821, 29601, 30571, 31902, 32768, 0],
-                [7925, 11043, 16785, 22470, 23971, 25043, 26651, 28701, 29834, 32768, 0],
-                [5414, 13269, 15111, 20488, 22360, 24500, 25537, 26336, 32117, 32768, 0],
-                [2662, 6362, 8614, 20860, 23053, 24778, 26436, 27829, 31171, 32768, 0],
-            ],
-            partition_w32: [
-                [18462, 20920, 23124, 27647, 28227, 29049, 29519, 30178, 31544, 32768, 0],
-                [7689, 9060, 12056, 24992, 25660, 26182, 26951, 28041, 29052, 32768, 0],
-                [6015, 9009, 10062, 24544, 25409, 26545, 27071, 27526, 32047, 32768, 0],
-                [1394, 2208, 2796, 28614, 29061, 29466, 29840, 30185, 31899, 32768, 0],
-            ],
-            partition_w64: [
-                [20137, 21547, 23078, 29566, 29837, 30261, 30524, 30892, 31724, 32768, 0],
-                [6732, 7490, 9497, 27944, 28250, 28515, 28969, 29630, 30104, 32768, 0],
-                [5945, 7663, 8348, 28683, 29117, 29749, 30064, 30298, 32238, 32768, 0],
-                [870, 1212, 1487, 31198, 31394, 31574, 31743, 31881, 32332, 32768, 0],
-            ],
-            new_mv: [
-                [24035, 32768, 0],
-                [16630, 32768, 0],
-                [15339, 32768, 0],
-                [8386, 32768, 0],
-                [12222, 32768, 0],
-                [4676, 32768, 0],
-            ],
-            zero_mv: [[2175, 32768, 0], [1054, 32768, 0]],
-            ref_mv: [
-                [23974, 32768, 0],
-                [24188, 32768, 0],
-                [17848, 32768, 0],
-                [28622, 32768, 0],
-                [24312, 32768, 0],
-                [19923, 32768, 0],
-            ],
-            drl_mode: [[13104, 32768, 0], [24560, 32768, 0], [18945, 32768, 0]],
-            is_inter: [[806, 32768, 0], [16662, 32768, 0], [20186, 32768, 0], [26538, 32768, 0]],
-            skip: [[31671, 32768, 0], [16515, 32768, 0], [4576, 32768, 0]],
-            single_ref: [
-                [
-                    [4897, 32768, 0],
-                    [1555, 32768, 0],
-                    [4236, 32768, 0],
-                    [8650, 32768, 0],
-                    [904, 32768, 0],
-                    [1444, 32768, 0],
-                ],
-                [
-                    [16973, 32768, 0],
-                    [16751, 32768, 0],
-                    [19647, 32768, 0],
-                    [24773, 32768, 0],
-                    [11014, 32768, 0],
-                    [15087, 32768, 0],
-                ],
-                [
-                    [29744, 32768, 0],
-                    [30279, 32768, 0],
-                    [31194, 32768, 0],
-                    [31895, 32768, 0],
-                    [26875, 32768, 0],
-                    [30304, 32768, 0],
-                ],
-            ],
-            cfl_sign: [1418, 2123, 13340, 18405, 26972, 28343, 32294, 32768, 0],
-            cfl_alpha: [
-                [
-                    7637, 20719, 31401, 32481, 32657, 32688, 32692, 32696, 32700, 32704, 32708, 32712, 32716, 32720,
-                    32724, 32768, 0,
-                ],
-                [
-                    14365, 23603, 28135, 31168, 32167, 32395, 32487, 32573, 32620, 32647, 32668, 32672, 32676, 32680,
-                    32684, 32768, 0,
-                ],
-                [
-                    11532, 22380, 28445, 31360, 32349, 32523, 32584, 32649, 32673, 32677, 32681, 32685, 32689, 32693,
-                    32697, 32768, 0,
-                ],
-                [
-                    26990, 31402, 32282, 32571, 32692, 32696, 32700, 32704, 32708, 32712, 32716, 32720, 32724, 32728,
-                    32732, 32768, 0,
-                ],
-                [
-                    17248, 26058, 28904, 30608, 31305, 31877, 32126, 32321, 32394, 32464, 32516, 32560, 32576, 32593,
-                    32622, 32768, 0,
-                ],
-                [
-                    14738, 21678, 25779, 27901, 29024, 30302, 30980, 31843, 32144, 32413, 32520, 32594, 32622, 32656,
-                    32660, 32768, 0,
-                ],
-            ],
-            txb_skip: [
-                [
-                    [
-                        [31849, 32768, 0],
-                        [5892, 32768, 0],
-                        [12112, 32768, 0],
-                        [21935, 32768, 0],
-                        [20289, 32768, 0],
-                        [27473, 32768, 0],
-                        [32487, 32768, 0],
-                        [7654, 32768, 0],
-                        [19473, 32768, 0],
-                        [29984, 32768, 0],
-                        [9961, 32768, 0],
-                        [30242, 32768, 0],
-                        [32117, 32768, 0],
-                    ],
-                    [
-                        [31548, 32768, 0],
-                        [1549, 32768, 0],
-                        [10130, 32768, 0],
-                        [16656, 32768, 0],
-                        [18591, 32768, 0],
-                        [26308, 32768, 0],
-                        [32537, 32768, 0],
-                        [5403, 32768, 0],
-                        [18096, 32768, 0],
-                        [30003, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [29957, 32768, 0],
-                        [5391, 32768, 0],
-                        [18039, 32768, 0],
-                        [23566, 32768, 0],
-                        [22431, 32768, 0],
-                        [25822, 32768, 0],
-                        [32197, 32768, 0],
-                        [3778, 32768, 0],
-                        [15336, 32768, 0],
-                        [28981, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [17920, 32768, 0],
-                        [1818, 32768, 0],
-                        [7282, 32768, 0],
-                        [25273, 32768, 0],
-                        [10923, 32768, 0],
-                        [31554, 32768, 0],
-                        [32624, 32768, 0],
-                        [1366, 32768, 0],
-                        [15628, 32768, 0],
-                        [30462, 32768, 0],
-                        [146, 32768, 0],
-                        [5132, 32768, 0],
-                        [31657, 32768, 0],
-                    ],
-                    [
-                        [6308, 32768, 0],
-                        [117, 32768, 0],
-                        [1638, 32768, 0],
-                        [2161, 32768, 0],
-                        [16384, 32768, 0],
-                        [10923, 32768, 0],
-                        [30247, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                ],
-                [
-                    [
-                        [30371, 32768, 0],
-                        [7570, 32768, 0],
-                        [13155, 32768, 0],
-                        [20751, 32768, 0],
-                        [20969, 32768, 0],
-                        [27067, 32768, 0],
-                        [32013, 32768, 0],
-                        [5495, 32768, 0],
-                        [17942, 32768, 0],
-                        [28280, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [31782, 32768, 0],
-                        [1836, 32768, 0],
-                        [10689, 32768, 0],
-                        [17604, 32768, 0],
-                        [21622, 32768, 0],
-                        [27518, 32768, 0],
-                        [32399, 32768, 0],
-                        [4419, 32768, 0],
-                        [16294, 32768, 0],
-                        [28345, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [31901, 32768, 0],
-                        [10311, 32768, 0],
-                        [18047, 32768, 0],
-                        [24806, 32768, 0],
-                        [23288, 32768, 0],
-                        [27914, 32768, 0],
-                        [32296, 32768, 0],
-                        [4215, 32768, 0],
-                        [15756, 32768, 0],
-                        [28341, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [26726, 32768, 0],
-                        [1045, 32768, 0],
-                        [11703, 32768, 0],
-                        [20590, 32768, 0],
-                        [18554, 32768, 0],
-                        [25970, 32768, 0],
-                        [31938, 32768, 0],
-                        [5583, 32768, 0],
-                        [21313, 32768, 0],
-                        [29390, 32768, 0],
-                        [641, 32768, 0],
-                        [22265, 32768, 0],
-                        [31452, 32768, 0],
-                    ],
-                    [
-                        [26584, 32768, 0],
-                        [188, 32768, 0],
-                        [8847, 32768, 0],
-                        [24519, 32768, 0],
-                        [22938, 32768, 0],
-                        [30583, 32768, 0],
-                        [32608, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                ],
-                [
-                    [
-                        [29614, 32768, 0],
-                        [9068, 32768, 0],
-                        [12924, 32768, 0],
-                        [19538, 32768, 0],
-                        [17737, 32768, 0],
-                        [24619, 32768, 0],
-                        [30642, 32768, 0],
-                        [4119, 32768, 0],
-                        [16026, 32768, 0],
-                        [25657, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [31957, 32768, 0],
-                        [3230, 32768, 0],
-                        [11153, 32768, 0],
-                        [18123, 32768, 0],
-                        [20143, 32768, 0],
-                        [26536, 32768, 0],
-                        [31986, 32768, 0],
-                        [3050, 32768, 0],
-                        [14603, 32768, 0],
-                        [25155, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [32363, 32768, 0],
-                        [10692, 32768, 0],
-                        [19090, 32768, 0],
-                        [24357, 32768, 0],
-                        [24442, 32768, 0],
-                        [28312, 32768, 0],
-                        [32169, 32768, 0],
-                        [3648, 32768, 0],
-                        [15690, 32768, 0],
-                        [26815, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [30669, 32768, 0],
-                        [3832, 32768, 0],
-                        [11663, 32768, 0],
-                        [18889, 32768, 0],
-                        [19782, 32768, 0],
-                        [23313, 32768, 0],
-                        [31330, 32768, 0],
-                        [5124, 32768, 0],
-                        [18719, 32768, 0],
-                        [28468, 32768, 0],
-                        [3082, 32768, 0],
-                        [20982, 32768, 0],
-                        [29443, 32768, 0],
-                    ],
-                    [
-                        [28573, 32768, 0],
-                        [3183, 32768, 0],
-                        [17802, 32768, 0],
-                        [25977, 32768, 0],
-                        [26677, 32768, 0],
-                        [27832, 32768, 0],
-                        [32387, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                ],
-                [
-                    [
-                        [26887, 32768, 0],
-                        [6729, 32768, 0],
-                        [10361, 32768, 0],
-                        [17442, 32768, 0],
-                        [15045, 32768, 0],
-                        [22478, 32768, 0],
-                        [29072, 32768, 0],
-                        [2713, 32768, 0],
-                        [11861, 32768, 0],
-                        [20773, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [31903, 32768, 0],
-                        [2044, 32768, 0],
-                        [7528, 32768, 0],
-                        [14618, 32768, 0],
-                        [16182, 32768, 0],
-                        [24168, 32768, 0],
-                        [31037, 32768, 0],
-                        [2786, 32768, 0],
-                        [11194, 32768, 0],
-                        [20155, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [32510, 32768, 0],
-                        [8430, 32768, 0],
-                        [17318, 32768, 0],
-                        [24154, 32768, 0],
-                        [23674, 32768, 0],
-                        [28789, 32768, 0],
-                        [32139, 32768, 0],
-                        [3440, 32768, 0],
-                        [13117, 32768, 0],
-                        [22702, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                    [
-                        [31671, 32768, 0],
-                        [2056, 32768, 0],
-                        [11746, 32768, 0],
-                        [16852, 32768, 0],
-                        [18635, 32768, 0],
-                        [24715, 32768, 0],
-                        [31484, 32768, 0],
-                        [4656, 32768, 0],
-                        [16074, 32768, 0],
-                        [24704, 32768, 0],
-                        [1806, 32768, 0],
-                        [14645, 32768, 0],
-                        [25336, 32768, 0],
-                    ],
-                    [
-                        [31539, 32768, 0],
-                        [8433, 32768, 0],
-                        [20576, 32768, 0],
-                        [27904, 32768, 0],
-                        [27852, 32768, 0],
-                        [30026, 32768, 0],
-                        [32441, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                        [16384, 32768, 0],
-                    ],
-                ],
-            ][i],
-            mv: MvCdfs { joint: [4096, 11264, 19328, 32768, 0], components: [c.clone(), c] },
+            sign: default::MV_SIGN,
+            class: default::MV_CLASS[component],
+            class0_bit: default::MV_CLASS0_BIT,
+            class0_fr: default::MV_CLASS0_FR[component],
+            bits: default::MV_BIT,
+            fr: default::MV_FR[component],
         }
     }
-    /// x
-    pub fn reset_counters(&mut self) {
-        for x3 in &mut self.intra_frame_y_mode {
-            for x2 in x3.iter_mut() {
-                x2[13] = 0;
+}
+
+/// A table that holds for every quantizer, or one for each quantizer context.
+trait Table<T> {
+    fn pick(&self, quantizer: usize) -> T;
+}
+
+impl<T: Copy> Table<T> for T {
+    fn pick(&self, _: usize) -> T {
+        *self
+    }
+}
+
+impl<T: Copy> Table<T> for [T; 4] {
+    fn pick(&self, quantizer: usize) -> T {
+        self[quantizer]
+    }
+}
+
+/// CDFs at any depth of arrays.
+trait Counters {
+    fn reset_counters(&mut self);
+}
+
+impl<const N: usize> Counters for [u16; N] {
+    fn reset_counters(&mut self) {
+        self[N - 1] = 0;
+    }
+}
+
+impl<T: Counters, const N: usize> Counters for [T; N] {
+    fn reset_counters(&mut self) {
+        self.iter_mut().for_each(T::reset_counters);
+    }
+}
+
+impl Counters for MvCdfs {
+    fn reset_counters(&mut self) {
+        self.joint.reset_counters();
+        for MvComponent { sign, class, class0_bit, class0_fr, bits, fr } in &mut self.components {
+            sign.reset_counters();
+            class.reset_counters();
+            class0_bit.reset_counters();
+            class0_fr.reset_counters();
+            bits.reset_counters();
+            fr.reset_counters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rav1e::bench::context::CDFContext;
+
+    /// Quantizers at both ends of every context.
+    const QUANTIZERS: [u8; 8] = [1, 20, 21, 60, 61, 120, 121, 255];
+
+    /// Values of one CDF after another, as they lie in arrays of any depth: rav1e has no element for 32768, and the
+    /// others as 32768 − value.
+    trait Flat {
+        fn ours(&self, out: &mut Vec<u16>);
+        fn theirs(&self, out: &mut Vec<u16>);
+    }
+
+    impl<const N: usize> Flat for [u16; N] {
+        fn ours(&self, out: &mut Vec<u16>) {
+            assert_eq!(self[N - 2..], [32768, 0]);
+            assert!(self[..N - 1].is_sorted());
+            out.extend(&self[..N - 2]);
+            out.push(self[N - 1]);
+        }
+
+        fn theirs(&self, out: &mut Vec<u16>) {
+            out.extend(self[..N - 1].iter().map(|value| 32768 - value));
+            out.push(self[N - 1]);
+        }
+    }
+
+    impl<T: Flat, const N: usize> Flat for [T; N] {
+        fn ours(&self, out: &mut Vec<u16>) {
+            self.iter().for_each(|part| part.ours(out));
+        }
+
+        fn theirs(&self, out: &mut Vec<u16>) {
+            self.iter().for_each(|part| part.theirs(out));
+        }
+    }
+
+    fn same(name: &str, ours: &impl Flat, theirs: &impl Flat) {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        ours.ours(&mut left);
+        theirs.theirs(&mut right);
+        // rav1e has further transform sizes after ours.
+        assert!(left.len() <= right.len(), "{name}");
+        assert_eq!(left, right[..left.len()], "{name}");
+    }
+
+    #[test]
+    fn defaults_are_those_of_rav1e() {
+        for quantizer in QUANTIZERS {
+            let (ours, theirs) = (Cdfs::default_for(quantizer), CDFContext::new(quantizer));
+            same("skip", &ours.skip, &theirs.skip_cdfs);
+            same("intra_frame_y_mode", &ours.intra_frame_y_mode, &theirs.kf_y_cdf);
+            same("y_mode", &ours.y_mode, &theirs.y_mode_cdf);
+            same("uv_mode_cfl_not_allowed", &ours.uv_mode_cfl_not_allowed, &theirs.uv_mode_cdf);
+            same("uv_mode_cfl_allowed", &ours.uv_mode_cfl_allowed, &theirs.uv_mode_cfl_cdf);
+            same("angle_delta", &ours.angle_delta, &theirs.angle_delta_cdf);
+            same("cfl_sign", &ours.cfl_sign, &theirs.cfl_sign_cdf);
+            same("cfl_alpha", &ours.cfl_alpha, &theirs.cfl_alpha_cdf);
+            same("partition_w8", &ours.partition_w8, &theirs.partition_w8_cdf);
+            let [w16, w32, w64] = [ours.partition_w16, ours.partition_w32, ours.partition_w64];
+            same("partition", &[w16, w32, w64], &theirs.partition_cdf);
+            same("is_inter", &ours.is_inter, &theirs.intra_inter_cdfs);
+            same("single_ref", &ours.single_ref, &theirs.single_ref_cdfs);
+            same("new_mv", &ours.new_mv, &theirs.newmv_cdf);
+            same("zero_mv", &ours.zero_mv, &theirs.zeromv_cdf);
+            same("ref_mv", &ours.ref_mv, &theirs.refmv_cdf);
+            same("drl_mode", &ours.drl_mode, &theirs.drl_cdfs);
+            same("mv joint", &ours.mv.joint, &theirs.nmv_context.joints_cdf);
+            for (ours, theirs) in ours.mv.components.iter().zip(&theirs.nmv_context.comps) {
+                same("mv sign", &ours.sign, &theirs.sign_cdf);
+                same("mv class", &ours.class, &theirs.classes_cdf);
+                same("mv class0_bit", &ours.class0_bit, &theirs.class0_cdf);
+                same("mv class0_fr", &ours.class0_fr, &theirs.class0_fp_cdf);
+                same("mv bits", &ours.bits, &theirs.bits_cdf);
+                same("mv fr", &ours.fr, &theirs.fp_cdf);
             }
+            same("intra_tx_type_set2", &ours.intra_tx_type_set2, &theirs.intra_tx_2_cdf);
+            same("inter_tx_type_set3", &ours.inter_tx_type_set3, &theirs.inter_tx_3_cdf);
+            same("txb_skip", &ours.txb_skip, &theirs.txb_skip_cdf);
+            same("eob_pt_16", &ours.eob_pt_16, &theirs.eob_flag_cdf16);
+            same("eob_pt_64", &ours.eob_pt_64, &theirs.eob_flag_cdf64);
+            same("eob_pt_256", &ours.eob_pt_256, &theirs.eob_flag_cdf256);
+            // rav1e repeats this one for a class of transforms that does not occur at 32×32.
+            same(
+                "eob_pt_1024",
+                &ours.eob_pt_1024,
+                &theirs.eob_flag_cdf1024.map(|[two_dimensional, _]| two_dimensional),
+            );
+            same("eob_extra", &ours.eob_extra, &theirs.eob_extra_cdf);
+            same("dc_sign", &ours.dc_sign, &theirs.dc_sign_cdf);
+            same("coeff_base_eob", &ours.coeff_base_eob, &theirs.coeff_base_eob_cdf);
+            same("coeff_base", &ours.coeff_base, &theirs.coeff_base_cdf);
+            same("coeff_br", &ours.coeff_br, &theirs.coeff_br_cdf);
         }
-        for x2 in &mut self.y_mode {
-            x2[13] = 0;
-        }
-        for x2 in &mut self.uv_mode_cfl_allowed {
-            x2[14] = 0;
-        }
-        for x2 in &mut self.angle_delta {
-            x2[7] = 0;
-        }
-        for x2 in &mut self.partition_w8 {
-            x2[4] = 0;
-        }
-        for x2 in &mut self.partition_w16 {
-            x2[10] = 0;
-        }
-        for x2 in &mut self.partition_w32 {
-            x2[10] = 0;
-        }
-        for x2 in &mut self.partition_w64 {
-            x2[10] = 0;
-        }
-        for x2 in &mut self.new_mv {
-            x2[2] = 0;
-        }
-        for x2 in &mut self.zero_mv {
-            x2[2] = 0;
-        }
-        for x2 in &mut self.ref_mv {
-            x2[2] = 0;
-        }
-        for x2 in &mut self.drl_mode {
-            x2[2] = 0;
-        }
-        for x2 in &mut self.is_inter {
-            x2[2] = 0;
-        }
-        for x2 in &mut self.skip {
-            x2[2] = 0;
-        }
-        for x3 in &mut self.single_ref {
-            for x2 in x3.iter_mut() {
-                x2[2] = 0;
-            }
-        }
-        self.cfl_sign[8] = 0;
-        for x2 in &mut self.cfl_alpha {
-            x2[16] = 0;
-        }
-        for x3 in &mut self.txb_skip {
-            for x2 in x3.iter_mut() {
-                x2[2] = 0;
-            }
-        }
-        self.mv.joint[4] = 0;
-        for c in &mut self.mv.components {
-            c.sign[2] = 0;
-            c.class[11] = 0;
-            c.class0_bit[2] = 0;
-            for x2 in &mut c.class0_fr {
-                x2[4] = 0;
-            }
-            for x2 in &mut c.bits {
-                x2[2] = 0;
-            }
-            c.fr[4] = 0;
-        }
+    }
+
+    #[test]
+    fn resetting_counters_touches_counters_only() {
+        let mut cdfs = Cdfs::default_for(100);
+        let clean = cdfs;
+        cdfs.skip[2][2] = 7;
+        cdfs.coeff_br[3][1][20][4] = 32;
+        cdfs.mv.components[1].bits[9][2] = 1;
+        cdfs.mv.joint[4] = 3;
+        cdfs.cfl_sign[8] = 12;
+        assert_ne!(cdfs, clean);
+        cdfs.reset_counters();
+        assert_eq!(cdfs, clean);
     }
 }

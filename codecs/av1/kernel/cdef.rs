@@ -27,13 +27,14 @@ pub fn frame(decisions: &Decisions, source: &Frame, out: &mut Frame) {
             } else {
                 (0, 0)
             };
-            let place = Place { row, col, edges: [row == 0, col == 0, row + 1 == layout.rows, col + 1 == layout.cols] };
+            let place = Place { row, col, rows: layout.rows, cols: layout.cols };
             let mut filter = Filter::new(luma, cdef.damping, direction);
             filter.primary = adjusted(filter.primary, variance);
-            filter.run::<CELL>(&source.planes[0], &mut out.planes[0], &place);
+            let [y, u, v] = &source.planes;
+            let [out_y, out_u, out_v] = &mut out.planes;
+            filter.run::<CELL, { CELL * CELL }, 1>([y], [out_y], &place);
             let filter = Filter::new(chroma, cdef.damping - 1, direction);
-            filter.run::<{ CELL / 2 }>(&source.planes[1], &mut out.planes[1], &place);
-            filter.run::<{ CELL / 2 }>(&source.planes[2], &mut out.planes[2], &place);
+            filter.run::<{ CELL / 2 }, { CELL * CELL / 2 }, 2>([u, v], [out_u, out_v], &place);
         }
     }
 }
@@ -46,11 +47,19 @@ fn adjusted(primary: i16, variance: i32) -> i16 {
     }
 }
 
-/// A cell, and at which sides the frame ends with it: top, left, bottom, right.
+/// A cell of a grid.
 struct Place {
     row: usize,
     col: usize,
-    edges: [bool; 4],
+    rows: usize,
+    cols: usize,
+}
+
+impl Place {
+    /// All its neighbours exist.
+    fn is_inside(&self) -> bool {
+        (1..self.rows - 1).contains(&self.row) && (1..self.cols - 1).contains(&self.col)
+    }
 }
 
 /// What one block of one plane is filtered with.
@@ -68,119 +77,148 @@ impl Filter {
         Self { primary: primary.into(), secondary, damping, direction: if primary == 0 { 0 } else { direction } }
     }
 
-    /// Filters `W`×`W` samples.
-    fn run<const W: usize>(&self, from: &Samples, to: &mut Samples, place: &Place) {
-        let inner = place.edges == [false; 4];
-        match (self.primary > 0, self.secondary > 0) {
-            (false, false) => (),
-            (true, false) => self.block::<W, true, false, false>(from, to, place),
-            (false, true) => self.block::<W, false, true, false>(from, to, place),
-            (true, true) if inner => self.block::<W, true, true, false>(from, to, place),
-            (true, true) => self.block::<W, true, true, true>(from, to, place),
-        }
-    }
-
-    /// §7.15.3 with the parts that matter: one kind of taps alone cannot leave the range of its neighbours (its weights
-    /// sum to 12 of 16), so only both together are clipped, and only at the edge of the frame a neighbour is missing.
-    fn block<const W: usize, const PRIMARY: bool, const SECONDARY: bool, const EDGE: bool>(
+    /// Filters `W`×`W` samples of each of the planes, `N` in all.
+    fn run<const W: usize, const N: usize, const P: usize>(
         &self,
-        from: &Samples,
-        to: &mut Samples,
+        from: [&Samples; P],
+        to: [&mut Samples; P],
         place: &Place,
     ) {
-        let (x, y, stride) = (place.col * W, place.row * W, 2 * W);
-        let window = window::<W>(from, x, y, place.edges);
-        let offset = |direction: usize, k: usize| {
-            let (down, right) = DIRECTIONS[direction % 8][k];
-            down * stride as isize + right
-        };
-        let taps: [_; 2] = from_fn(|k| {
-            let (d, odd) = (self.direction, self.primary & 1 == 1);
-            let weight = if odd { 3 } else { [4, 2][k] };
-            (offset(d, k), weight, [offset(d + 2, k), offset(d + 6, k)], [2, 1][k])
-        });
-        let shift = |strength: i16| u32::from(self.damping).saturating_sub(strength.checked_ilog2().unwrap_or(0));
-        let (primary, secondary) = ((self.primary, shift(self.primary)), (self.secondary, shift(self.secondary)));
-        let (stride_out, out) = (to.stride, to.at_mut(x, y));
-        for group in 0..W * W / LANES {
-            let first = group * LANES / W;
-            let at = ((2 + first) * stride + W / 2) as isize;
-            let center = lanes::<W>(&window, at);
-            let (mut sum, mut low, mut high) = ([0; LANES], center, center);
-            let mut add = |at: isize, weight: i16, limits: (i16, u32)| {
-                let tap = lanes::<W>(&window, at);
-                for i in 0..LANES {
-                    sum[i] += weight * constrain(tap[i] - center[i], limits);
-                    if PRIMARY && SECONDARY {
-                        low[i] = low[i].min(tap[i]);
-                        high[i] = high[i].max(if EDGE && tap[i] == OUTSIDE { 0 } else { tap[i] });
-                    }
-                }
-            };
-            for (along, weight, across, weight_across) in taps {
-                for sign in [-1, 1] {
-                    if PRIMARY {
-                        add(at + sign * along, weight, primary);
-                    }
-                    if SECONDARY {
-                        add(at + sign * across[0], weight_across, secondary);
-                        add(at + sign * across[1], weight_across, secondary);
-                    }
-                }
+        if self.primary == 0 && self.secondary == 0 {
+            return;
+        }
+        let (x, y) = (place.col * W, place.row * W);
+        let mut filtered = [0; N];
+        if place.is_inside() {
+            let (planes, stride) = (from.map(|plane| &plane.data[..]), from[0].stride);
+            self.block::<W, N, P, false, _>(&Around { planes, stride, at: y * stride + x }, &mut filtered);
+        } else {
+            let windows = from.map(|plane| window::<W>(plane, place));
+            let (planes, stride) = (windows.each_ref().map(|window| &window[..]), W + 2 * REACH);
+            self.block::<W, N, P, true, _>(&Around { planes, stride, at: (stride + 1) * REACH }, &mut filtered);
+        }
+        for (to, block) in to.into_iter().zip(filtered.chunks_exact(W * W)) {
+            let stride = to.stride;
+            let rows = to.at_mut(x, y).chunks_mut(stride);
+            rows.zip(block.chunks_exact(W)).for_each(|(to, row)| to[..W].copy_from_slice(row));
+        }
+    }
+
+    fn block<const W: usize, const N: usize, const P: usize, const EDGE: bool, T: Copy + Default + Into<i16>>(
+        &self,
+        around: &Around<T, P>,
+        out: &mut [u8; N],
+    ) {
+        let (mut center, mut taps) = ([T::default(); N], [[T::default(); N]; 4]);
+        around.cut::<W, N>((0, 0), &mut center);
+        let center = widened(&center);
+        // One kind of taps alone cannot leave the range of its neighbours, for its weights sum to 12 of 16: only both
+        // together are clipped.
+        let clip = self.primary > 0 && self.secondary > 0;
+        let (low, high) = if clip { (center, center) } else { ([0; N], [255; N]) };
+        let mut sums = Sums { share: [0; N], low, high };
+        let add = if clip { Sums::add::<true, EDGE, T> } else { Sums::add::<false, EDGE, T> };
+        let odd = self.primary & 1 == 1;
+        let kinds = [
+            (self.primary, self.direction, if odd { [3, 3] } else { [4, 2] }),
+            (self.secondary, self.direction + 2, [2, 1]),
+            (self.secondary, self.direction + 6, [2, 1]),
+        ];
+        for (strength, direction, weights) in kinds {
+            if strength > 0 {
+                let [(down, right), (down_far, right_far)] = DIRECTIONS[direction % 8];
+                let places = [(down, right), (-down, -right), (down_far, right_far), (-down_far, -right_far)];
+                taps.iter_mut().zip(places).for_each(|(tap, place)| around.cut::<W, N>(place, tap));
+                let shift = u32::from(self.damping).saturating_sub(strength.ilog2());
+                add(&mut sums, &center, &taps, weights, (strength, shift));
             }
-            let filtered: [u8; LANES] = from_fn(|i| {
-                let value = center[i] + ((8 + sum[i] - i16::from(sum[i] < 0)) >> 4);
-                (if PRIMARY && SECONDARY { value.max(low[i]).min(high[i]) } else { value }) as u8
-            });
-            for (i, row) in filtered.chunks_exact(W).enumerate() {
-                out[(first + i) * stride_out..][..W].copy_from_slice(row);
+        }
+        sums.finish(&center, out);
+    }
+}
+
+fn widened<T: Copy + Into<i16>, const N: usize>(samples: &[T; N]) -> [i16; N] {
+    let mut wide = [0; N];
+    wide.iter_mut().zip(samples).for_each(|(wide, sample)| *wide = (*sample).into());
+    wide
+}
+
+/// The same place in planes of the same stride.
+struct Around<'a, T, const P: usize> {
+    planes: [&'a [T]; P],
+    stride: usize,
+    at: usize,
+}
+
+impl<T: Copy, const P: usize> Around<'_, T, P> {
+    /// Copies the blocks that lie so far down and to the right.
+    fn cut<const W: usize, const N: usize>(&self, (down, right): (isize, isize), out: &mut [T; N]) {
+        let first = (self.at as isize + down * self.stride as isize + right) as usize;
+        for (plane, block) in self.planes.iter().zip(out.chunks_exact_mut(W * W)) {
+            for (i, to) in block.chunks_exact_mut(W).enumerate() {
+                to.copy_from_slice(&plane[first + i * self.stride..][..W]);
             }
         }
     }
 }
 
-/// Samples filtered at once: a row of luma, two rows of chroma.
-const LANES: usize = 8;
+/// §7.15.3 for `N` samples at once: what their taps have added so far, and the range of these.
+struct Sums<const N: usize> {
+    share: [i16; N],
+    low: [i16; N],
+    high: [i16; N],
+}
 
-/// Farther from any sample than every strength reaches, whatever the damping.
+impl<const N: usize> Sums<N> {
+    /// Adds two near and two far taps. Out of line, and one loop over arrays that do not overlap: so it is vectorised.
+    #[inline(never)]
+    fn add<const CLIP: bool, const EDGE: bool, T: Copy + Into<i16>>(
+        &mut self,
+        center: &[i16; N],
+        taps: &[[T; N]; 4],
+        weights: [i16; 2],
+        (strength, shift): (i16, u32),
+    ) {
+        for i in 0..N {
+            for (tap, weight) in [(0, weights[0]), (1, weights[0]), (2, weights[1]), (3, weights[1])] {
+                let tap: i16 = taps[tap][i].into();
+                let difference = tap - center[i];
+                let (size, sign) = (difference.abs(), difference >> 15);
+                self.share[i] += weight * ((size.min((strength - (size >> shift)).max(0)) ^ sign) - sign);
+                if CLIP {
+                    self.low[i] = self.low[i].min(tap);
+                    self.high[i] = self.high[i].max(if EDGE && tap == OUTSIDE { 0 } else { tap });
+                }
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn finish(&self, center: &[i16; N], out: &mut [u8; N]) {
+        for i in 0..N {
+            let value = center[i] + ((8 + self.share[i] - i16::from(self.share[i] < 0)) >> 4);
+            out[i] = value.max(self.low[i]).min(self.high[i]) as u8;
+        }
+    }
+}
+
+/// Rows and columns from a sample to its farthest taps.
+const REACH: usize = 2;
+
+/// A sample there is none of: farther from any other than every strength reaches, whatever the damping.
 const OUTSIDE: i16 = 30_000;
 
-/// A tap's share (the specification's `constrain`): the difference, less the more it exceeds the strength.
-fn constrain(difference: i16, (strength, shift): (i16, u32)) -> i16 {
-    let size = difference.abs();
-    let share = size.min((strength - (size >> shift)).max(0));
-    if difference < 0 { -share } else { share }
-}
-
-/// The block at (`x`, `y`) with two rows above and below and `W / 2` columns at both sides.
-fn window<const W: usize>(from: &Samples, x: usize, y: usize, [top, left, bottom, right]: [bool; 4]) -> Window {
-    let mut window = [OUTSIDE; WINDOW];
-    let rows = if top { 2 } else { 0 }..if bottom { W + 2 } else { W + 4 };
-    for row in rows {
-        let to = &mut window[row * 2 * W..][..2 * W];
-        let from = &from.data[(y + row - 2) * from.stride..];
-        let mut copy = |start: usize, end: usize| {
-            let from = &from[x + start - W / 2..x + end - W / 2];
-            to[start..end].iter_mut().zip(from).for_each(|(to, from)| *to = i16::from(*from));
-        };
-        // The common case stands alone, for its length is known when it is compiled.
-        match (left, right) {
-            (false, false) => copy(0, 2 * W),
-            _ => copy(if left { W / 2 } else { 0 }, if right { W / 2 + W } else { 2 * W }),
+/// A block at the edge of the frame with `REACH` rows and columns all round.
+fn window<const W: usize>(from: &Samples, place: &Place) -> [i16; (CELL + 2 * REACH) * (CELL + 2 * REACH)] {
+    let side = W + 2 * REACH;
+    from_fn(|i| {
+        let (y, x) = (place.row * W + i / side, place.col * W + i % side);
+        let inside = |at: usize, end: usize| (REACH..end + REACH).contains(&at);
+        match inside(y, place.rows * W) && inside(x, place.cols * W) {
+            true => from.data[(y - REACH) * from.stride + x - REACH].into(),
+            false => OUTSIDE,
         }
-    }
-    window
-}
-
-type Window = [i16; WINDOW];
-
-/// 12 rows of 16 for luma, 8 rows of 8 for chroma.
-const WINDOW: usize = (CELL + 4) * 2 * CELL;
-
-/// Eight samples of the window: `W` of a row, then those below.
-fn lanes<const W: usize>(window: &Window, at: isize) -> [i16; LANES] {
-    let samples = &window[at as usize..][..(LANES / W - 1) * 2 * W + W];
-    from_fn(|i| samples[i / W * 2 * W + i % W])
+    })
 }
 
 /// Rows down and columns to the right of the near and the far tap (`Cdef_Directions`).
@@ -197,45 +235,57 @@ const DIRECTIONS: [[(isize, isize); 2]; 8] = [
 
 /// Direction and variance of an 8×8 block (§7.15.2): along the direction whose lines have the greatest energy. Lines are
 /// sums of rows laid out askew; where the specification counts them from the other end, the weights are the same.
+#[inline(never)]
 fn direction(samples: &[u8], stride: usize) -> (usize, i32) {
-    let rows: [[i16; 8]; 8] = from_fn(|i| from_fn(|j| i16::from(samples[i * stride..][..8][j]) - 128));
-    let pairs_across: [[i16; 4]; 8] = rows.map(|row| from_fn(|j| row[2 * j] + row[2 * j + 1]));
-    let pairs_down: [[i16; 8]; 4] = from_fn(|i| from_fn(|j| rows[2 * i][j] + rows[2 * i + 1][j]));
-    let across: [i16; 8] = rows.map(|row| row.iter().sum());
-    let down: [i16; 8] = from_fn(|j| rows.iter().map(|row| row[j]).sum());
-    let even = |lines: [i16; 8]| lines.map(|line| i32::from(line) * i32::from(line)).iter().sum::<i32>() * 105;
+    let (mut rows, mut across) = ([[0; 8]; 8], [[0; 8]; 8]);
+    let (mut pairs_down, mut pairs_across) = ([[0; 8]; 4], [[0; 4]; 8]);
+    for i in 0..8 {
+        let row = &samples[i * stride..][..8];
+        (0..8).for_each(|j| rows[i][j] = i16::from(row[j]) - 128);
+    }
+    for i in 0..8 {
+        (0..8).for_each(|j| across[j][i] = rows[i][j]);
+        (0..4).for_each(|j| pairs_across[i][j] = rows[i][2 * j] + rows[i][2 * j + 1]);
+        (0..8).for_each(|j| pairs_down[i / 2][j] += rows[i][j]);
+    }
     let costs = [
-        energy(askew(rows), &DIAGONAL),
-        energy(askew(pairs_across), &STEEP),
-        even(across),
-        energy(askew(reversed(pairs_across)), &STEEP),
-        energy(askew(reversed(rows)), &DIAGONAL),
-        energy(askew(reversed(pairs_down)), &STEEP),
-        even(down),
-        energy(askew(pairs_down), &STEEP),
+        energy(&askew::<8, 8, 1>(&rows, false), &DIAGONAL),
+        energy(&askew::<8, 4, 1>(&pairs_across, false), &STEEP),
+        energy(&askew::<8, 8, 0>(&across, false), &STRAIGHT),
+        energy(&askew::<8, 4, 1>(&pairs_across, true), &STEEP),
+        energy(&askew::<8, 8, 1>(&rows, true), &DIAGONAL),
+        energy(&askew::<4, 8, 1>(&pairs_down, true), &STEEP),
+        energy(&askew::<8, 8, 0>(&rows, false), &STRAIGHT),
+        energy(&askew::<4, 8, 1>(&pairs_down, false), &STEEP),
     ];
     let best = (0..8).fold(0, |best, i| if costs[i] > costs[best] { i } else { best });
     (best, (costs[best] - costs[(best + 4) % 8]) >> 10)
 }
 
-/// Sums over columns of rows, each one column further right than the one before.
-fn askew<const R: usize, const C: usize>(rows: [[i16; C]; R]) -> [i16; 16] {
+/// Sums over columns of rows, each one `STEP` columns further right than the one before it, or than the one after it.
+#[inline(never)]
+fn askew<const R: usize, const C: usize, const STEP: usize>(rows: &[[i16; C]; R], upwards: bool) -> [i16; 16] {
     let mut grid = [[0; 16]; R];
-    rows.iter().enumerate().for_each(|(i, row)| grid[i][i..i + C].copy_from_slice(row));
-    grid.iter().fold([0; 16], |sum, row| from_fn(|i| sum[i] + row[i]))
+    for (i, row) in rows.iter().enumerate() {
+        let start = if upwards { R - 1 - i } else { i } * STEP;
+        grid[i][start..][..C].copy_from_slice(row);
+    }
+    let mut sums = [0; 16];
+    for (j, sum) in sums.iter_mut().enumerate() {
+        (0..R).for_each(|i| *sum += grid[i][j]);
+    }
+    sums
 }
 
-fn reversed<const R: usize, const C: usize>(mut rows: [[i16; C]; R]) -> [[i16; C]; R] {
-    rows.reverse();
-    rows
-}
-
-fn energy(lines: [i16; 16], weights: &[i32; 16]) -> i32 {
-    lines.iter().zip(weights).map(|(line, weight)| i32::from(*line) * i32::from(*line) * weight).sum()
+fn energy(lines: &[i16; 16], weights: &[i32; 16]) -> i32 {
+    let mut sum = 0;
+    (0..16).for_each(|i| sum += i32::from(lines[i]) * i32::from(lines[i]) * weights[i]);
+    sum
 }
 
 /// 840 divided by the samples of each line.
 const DIAGONAL: [i32; 16] = [840, 420, 280, 210, 168, 140, 120, 105, 120, 140, 168, 210, 280, 420, 840, 0];
+const STRAIGHT: [i32; 16] = [105, 105, 105, 105, 105, 105, 105, 105, 0, 0, 0, 0, 0, 0, 0, 0];
 /// The same for lines of two samples a step.
 const STEEP: [i32; 16] = [420, 210, 140, 105, 105, 105, 105, 105, 140, 210, 420, 0, 0, 0, 0, 0];
 

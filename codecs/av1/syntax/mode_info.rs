@@ -258,7 +258,7 @@ impl Part {
         let magnitude = difference.unsigned_abs() as usize - 1;
         let class = (magnitude >> 3).max(1).ilog2() as usize;
         let beyond = if class == 0 { magnitude } else { magnitude - (8 << class) };
-        Self { negative: difference < 0, class, whole: beyond >> 3, quarters: 3 - (beyond >> 1 & 3) }
+        Self { negative: difference < 0, class, whole: beyond >> 3, quarters: beyond >> 1 & 3 }
     }
 }
 
@@ -267,7 +267,7 @@ fn cost(cdf: &[u16], symbol: usize) -> u32 {
     let before = if symbol == 0 { 0 } else { cdf[symbol - 1] };
     let probability = u32::from(cdf[symbol] - before).max(1);
     let log2 = probability.ilog2();
-    (15 - log2) * BIT - ((probability - (1 << log2)) * BIT >> log2)
+    (15 - log2) * BIT - (((probability - (1 << log2)) * BIT) >> log2)
 }
 
 /// The specification's `Intra_Mode_Context` of our modes.
