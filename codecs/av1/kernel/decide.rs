@@ -162,14 +162,24 @@ fn choose<const SIDE: usize>(
         let mine = candidates[site.y / SIDE * grid.cols + site.x / SIDE].vector;
         let near = neighbours(fine, layout, site.x, site.y);
         let mut tried = [None; 4];
+        let mut first = (u32::MAX, Vector::ZERO);
         for (i, vector) in [mine, Vector::ZERO, near[0].vector, near[1].vector].into_iter().enumerate() {
             if !tried.contains(&Some(vector)) {
                 tried[i] = Some(vector);
-                site.inter(&last.planes[0], Reference::Last, vector, vector_bits(vector, &near));
+                let bits = vector_bits(vector, &near);
+                let cost = site.predict(&last.planes[0], vector) + (bits * costs.vector_bit >> 6);
+                if cost < first.0 {
+                    first = (cost, vector);
+                }
             }
         }
+        // Only the nearest prediction is worth a transform.
+        site.inter(&last.planes[0], Reference::Last, first.1, vector_bits(first.1, &near));
         if let Some(golden) = view.golden {
-            site.inter(&golden.planes[0], Reference::Golden, Vector::ZERO, GOLDEN_BITS);
+            let last = site.least;
+            if site.predict(&golden.planes[0], Vector::ZERO) < last {
+                site.inter(&golden.planes[0], Reference::Golden, Vector::ZERO, GOLDEN_BITS);
+            }
         }
     }
     site.intra(layout, view.last.is_none());
@@ -189,11 +199,17 @@ struct Site<'a, const SIDE: usize> {
 }
 
 impl<const SIDE: usize> Site<'_, SIDE> {
+    /// Predicts from `reference`; returns how far the block is from that.
     #[inline(always)]
-    fn inter(&mut self, reference: &Samples, which: Reference, vector: Vector, bits: u32) {
+    fn predict(&mut self, reference: &Samples, vector: Vector) -> u32 {
         let (x, y) = (self.x as i32, self.y as i32);
         predict::inter(reference, x, y, SIDE, SIDE, vector, false, &mut self.room.predicted, SIDE);
-        self.least = self.least.min(self.difference());
+        self.difference()
+    }
+
+    #[inline(always)]
+    fn inter(&mut self, reference: &Samples, which: Reference, vector: Vector, bits: u32) {
+        self.least = self.predict(reference, vector).min(self.least);
         let (cost, skip) = self.cost(bits + INTER_SKIP_BITS, bits + INTER_BITS);
         self.keep(cost, Block { reference: which, vector, skip, ..self.best.block });
     }
@@ -202,6 +218,9 @@ impl<const SIDE: usize> Site<'_, SIDE> {
     /// inter prediction that is clearly closer spares that.
     #[inline(always)]
     fn intra(&mut self, layout: &Layout, key: bool) {
+        if self.best.block.is_inter() && self.best.block.skip {
+            return;
+        }
         let tile = layout.tile_of(self.y / CELL, self.x / CELL);
         let place = Place {
             x: self.x,

@@ -1,5 +1,8 @@
 //! Four skipped quarters that move alike are one skipped block: fewer symbols, the same prediction.
 //!
+//! Chroma of 8×8 blocks is filtered with four taps and that of greater ones with eight, so that 8×8 blocks are merged only
+//! where chroma moves by whole samples.
+//!
 //! Reads and writes block records. Sizes are merged from the smallest upwards; all quads of one size are independent.
 
 use crate::av1::decisions::{Block, BlockSize, Decisions};
@@ -23,7 +26,9 @@ pub fn frame(decisions: &mut Decisions) {
                 let alike = [(0, half), (half, 0), (half, half)]
                     .into_iter()
                     .all(|(down, right)| same(decisions.block(row + down, col + right)));
-                if first.size == size && first.is_inter() && first.skip && alike {
+                let whole_chroma = (first.vector.row | first.vector.col) & 15 == 0;
+                let exact = size != BlockSize::B8 || whole_chroma;
+                if first.size == size && first.is_inter() && first.skip && alike && exact {
                     let cell = layout.cell(row, col);
                     decisions.ends[cell] = [0; 3];
                     decisions.set_block(row, col, Block { size: whole, ..first });

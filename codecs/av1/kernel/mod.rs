@@ -14,6 +14,8 @@ pub mod pyramid;
 pub mod quantize;
 pub mod quantizer_tables;
 pub mod reconstruct;
+pub mod search;
+pub mod subpel;
 #[cfg(test)]
 mod testing;
 pub mod transform;

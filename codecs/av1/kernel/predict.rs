@@ -344,8 +344,11 @@ fn filter_sized<const W: usize>(
             }
             for (row, lines) in rows.zip(lines.windows(REACH + 1)) {
                 for (i, sample) in row.iter_mut().enumerate() {
-                    let sum = (0..=REACH).map(|tap| lines[tap][i] * down[tap]).sum::<i16>();
-                    *sample = ((sum + 32) >> 6).clamp(0, 255) as u8;
+                    let mut sum = 32;
+                    for tap in 0..=REACH {
+                        sum += lines[tap][i] * down[tap];
+                    }
+                    *sample = (sum >> 6).clamp(0, 255) as u8;
                 }
             }
         }
@@ -356,8 +359,11 @@ fn filter_sized<const W: usize>(
             }
             for (row, lines) in rows.zip(lines.windows(REACH + 1)) {
                 for (i, sample) in row.iter_mut().enumerate() {
-                    let sum = (0..=REACH).map(|tap| i32::from(lines[tap][i]) * i32::from(down[tap])).sum::<i32>();
-                    *sample = ((sum + 512) >> 10).clamp(0, 255) as u8;
+                    let mut sum = 512;
+                    for tap in 0..=REACH {
+                        sum += i32::from(lines[tap][i]) * i32::from(down[tap]);
+                    }
+                    *sample = (sum >> 10).clamp(0, 255) as u8;
                 }
             }
         }
@@ -370,8 +376,11 @@ fn convolved<const W: usize>(from: &[u8], taps: &[i16; REACH + 1]) -> [i16; W] {
     let from = &from[..W + REACH];
     let mut line = [0; W];
     for (i, value) in line.iter_mut().enumerate() {
-        let sum = (0..=REACH).map(|tap| i16::from(from[i + tap]) * taps[tap]).sum::<i16>();
-        *value = (sum + 2) >> 2;
+        let mut sum = 2;
+        for tap in 0..=REACH {
+            sum += i16::from(from[i + tap]) * taps[tap];
+        }
+        *value = sum >> 2;
     }
     line
 }
@@ -426,3 +435,6 @@ static SMOOTH_32: [i32; 32] = [
     255, 240, 225, 210, 196, 182, 169, 157, 145, 133, 122, 111, 101, 92, 83, 74, 66, 59, 52, 45, 39, 34, 29, 25, 21,
     17, 14, 12, 10, 9, 8, 8,
 ];
+
+
+

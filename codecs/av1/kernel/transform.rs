@@ -43,7 +43,7 @@ impl Coefficients {
         debug_assert!(matches!(side, 4 | 8 | 16 | 32) && reach <= side);
         (self.side, self.magnitude) = (side, 0);
         self.reach = if reach <= 8 { side.min(8) } else { reach.next_power_of_two() };
-        self.values[..self.reach * side].fill(0);
+        self.values[..side * side].fill(0);
     }
 
     /// Sets one coefficient that is 0, at `column · side + row` and inside the reach.
@@ -124,19 +124,19 @@ fn forward_dct<const N: usize, const L: usize>(residual: &[i16], out: &mut Coeff
 where
     [i32; N]: Dct,
 {
-    // Gain √(N/2) a pass: 4 · (N/2) >> shift is 8, and 4 for 32×32.
-    let shift = match N {
-        4 => 0,
-        8 => 1,
-        16 => 2,
-        _ => 4,
+    // Gain √(N/2) a pass. 32×32 drops bits between the passes too, so that 32 bits hold the second one.
+    let (between, after) = match N {
+        4 => (0, 0),
+        8 => (0, 1),
+        16 => (0, 2),
+        _ => (2, 2),
     };
     for (value, residual) in out.values[..N * N].iter_mut().zip(&residual[..N * N]) {
         *value = i32::from(*residual) << 2;
     }
-    pass::<N, L>(&out.values, &mut out.down, N, |values| values.forward().map(|v| round(v, shift)));
+    pass::<N, L>(&out.values, &mut out.down, N, Forward(between));
     transpose::<N, L>(&out.down, &mut out.across, N);
-    pass::<N, L>(&out.across, &mut out.values, N, |values| values.forward());
+    pass::<N, L>(&out.across, &mut out.values, N, Forward(after));
 }
 
 #[inline(always)]
@@ -183,12 +183,62 @@ fn inverse_dct<const N: usize, const K: usize, const L: usize>(c: &mut Coefficie
 where
     [i32; N]: Dct,
 {
-    pass::<N, L>(&c.values, &mut c.across, K, |values| {
-        first::<N, K>(values).inverse(&mut ()).map(|v| clamp16(round(v, row_shift(N))))
-    });
+    pass::<N, L>(&c.values, &mut c.across, K, Across::<K>);
     transpose::<N, L>(&c.across, &mut c.down, K);
-    pass::<N, L>(&c.down, &mut c.across, N, |values| first::<N, K>(values).inverse(&mut ()));
+    pass::<N, L>(&c.down, &mut c.across, N, Down::<K>);
     add::<N>(&c.across, out, stride);
+}
+
+/// What a pass does to each line. A closure would not do: it does not take over the processor features of its caller.
+trait Line<const N: usize> {
+    fn run(&self, values: [i32; N]) -> [i32; N];
+}
+
+/// To frequencies, then so many bits fewer.
+struct Forward(u32);
+
+impl<const N: usize> Line<N> for Forward
+where
+    [i32; N]: Dct,
+{
+    #[inline(always)]
+    fn run(&self, values: [i32; N]) -> [i32; N] {
+        let mut values = values.forward();
+        for value in &mut values {
+            *value = round(*value, self.0);
+        }
+        values
+    }
+}
+
+/// From the first K frequencies of a row, as it goes into the columns.
+struct Across<const K: usize>;
+
+impl<const N: usize, const K: usize> Line<N> for Across<K>
+where
+    [i32; N]: Dct,
+{
+    #[inline(always)]
+    fn run(&self, values: [i32; N]) -> [i32; N] {
+        let mut values = first::<N, K>(values).inverse(&mut ());
+        for value in &mut values {
+            *value = clamp16(round(*value, row_shift(N)));
+        }
+        values
+    }
+}
+
+/// From the first K frequencies of a column.
+struct Down<const K: usize>;
+
+impl<const N: usize, const K: usize> Line<N> for Down<K>
+where
+    [i32; N]: Dct,
+{
+    #[inline(always)]
+    fn run(&self, values: [i32; N]) -> [i32; N] {
+        first::<N, K>(values).inverse(&mut ())
+    }
 }
 
 /// Says again that what lies beyond the reach is 0, so that the compiler leaves out what it multiplies.
@@ -222,7 +272,7 @@ fn pass<const N: usize, const L: usize>(
     from: &[i32; AREA],
     to: &mut [i32; AREA],
     lanes: usize,
-    transform: impl Fn([i32; N]) -> [i32; N],
+    transform: impl Line<N>,
 ) {
     let groups = const { N / L };
     let from = &from.as_chunks::<L>().0[..N * groups];
@@ -233,7 +283,7 @@ fn pass<const N: usize, const L: usize>(
             for k in 0..N {
                 values[k] = from[k * groups + group][lane];
             }
-            let values = transform(values);
+            let values = transform.run(values);
             for k in 0..N {
                 to[k * groups + group][lane] = values[k];
             }
@@ -501,3 +551,6 @@ fn forward_odd16(mut t: [i32; 16]) -> [i32; 16] {
     steps!(t: back 0 15 62, 1 14 30, 2 13 46, 3 12 14, 4 11 54, 5 10 22, 6 9 38, 7 8 6);
     t
 }
+
+
+
