@@ -4,7 +4,7 @@
 //! every block of 8, 16 and 32. Candidates are blended from four samples; the filters of the standard, which cost four
 //! times as much, come in where modes are decided. Every block is independent of every other.
 
-use super::distance::satd;
+use super::distance::sad_square;
 use super::pyramid::Padded;
 use super::search::{Grid, Motion, REACH, Step, inside};
 use crate::av1::decisions::Vector;
@@ -112,11 +112,11 @@ impl<const SIDE: usize> Search<'_, SIDE> {
         let (block, from) = (source.at(self.site.x, self.site.y), reference.at(x, y));
         let (fx, fy) = ((vector.col & 7) as u16 / 2, (vector.row & 7) as u16 / 2);
         let difference = if (fx, fy) == (0, 0) {
-            satd(block, source.stride(), from, reference.stride(), SIDE)
+            sad_square(block, source.stride(), from, reference.stride(), SIDE)
         } else {
             let mut blend = [0; 32 * 32];
             mix::<SIDE>(from, reference.stride(), fx, fy, &mut blend);
-            satd(block, source.stride(), &blend, SIDE, SIDE)
+            sad_square(block, source.stride(), &blend, SIDE, SIDE)
         };
         let bits = u32::from(fx != 0) * 2 + u32::from(fy != 0) * 2;
         let cost = difference + (bits * penalty >> 4);
