@@ -11,8 +11,8 @@ use rav1e::color::{ColorDescription, ColorPrimaries, MatrixCoefficients, PixelRa
 use rav1e::data::{EncoderStatus, FrameParameters, FrameType, Packet, Rational};
 use rav1e::prelude::{ChromaSampling, FrameTypeOverride};
 
-use crate::candidates::{check_bitrate, check_framerate};
 pub use crate::candidates::{Config, Target};
+use crate::candidates::{check_bitrate, check_framerate};
 use crate::{CodecError, Color, EncodedInfo, EncoderInfo, FrameInput, Matrix, Picture, Plane, Range, VideoEncoder};
 
 /// Later frames that rav1e requires before it returns a frame: a test measures it.

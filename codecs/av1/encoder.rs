@@ -11,8 +11,8 @@ use super::frame::Frame;
 use super::frame_header::FrameHeader;
 use super::kernel::cost::Costs;
 use super::kernel::decide::{Decide, View};
-use super::kernel::pyramid::Pyramid;
 use super::kernel::merge;
+use super::kernel::pyramid::Pyramid;
 use super::kernel::quantize::{DeadZone, Quantizer, ac_q};
 use super::kernel::reconstruct::{Coder, Input, References};
 use super::kernel::search::Motion;
@@ -93,12 +93,7 @@ impl Encoder {
         check_size(config.size, None)?;
         let layout = Layout::new(config.size, tiles(config.size));
         Ok(Self {
-            sequence: Sequence {
-                ceiling: config.size,
-                color: config.color,
-                fps: config.fps,
-                temporal_layers: 1,
-            },
+            sequence: Sequence { ceiling: config.size, color: config.color, fps: config.fps, temporal_layers: 1 },
             slots: Slots::default(),
             rate: match config.target {
                 Target::Bitrate(bits) => Some(Rate::new(bits, rate(config.fps))),
@@ -141,7 +136,8 @@ impl Encoder {
         let named = plan.references.map_or([LAST, GOLDEN], |references| [references.last, references.golden]);
         let (slot, [last, golden]) = self.slots.split(&fresh, named);
         let (last, golden) = if plan.is_key() { (None, None) } else { (last, golden) };
-        let Work { source, pyramid, motion, fine, decide, decisions, coder, deblocked, words, header, defaults } = &mut self.work;
+        let Work { source, pyramid, motion, fine, decide, decisions, coder, deblocked, words, header, defaults } =
+            &mut self.work;
 
         source.load(picture);
         let (kind, cells) = (if plan.is_key() { Kind::Key } else { Kind::Inter }, layout.cells());
@@ -161,11 +157,8 @@ impl Encoder {
             fine.refine(&layout, &pyramid.full, &last.pyramid.full, motion, costs.vector_bit);
         }
         let far = golden.filter(|golden| last.is_some_and(|last| last.number != golden.number));
-        let view = View {
-            source,
-            last: last.map(|last| (&last.frame, &*fine)),
-            golden: far.map(|golden| &golden.frame),
-        };
+        let view =
+            View { source, last: last.map(|last| (&last.frame, &*fine)), golden: far.map(|golden| &golden.frame) };
         decide.run(view, &costs, decisions);
         let references = last.zip(golden).map(|(last, golden)| References { last: &last.frame, golden: &golden.frame });
         let quantizer_steps = Quantizer::new(quantizer, DC_ZONE, AC_ZONE);
@@ -180,15 +173,16 @@ impl Encoder {
         if plan.is_key() {
             self.sequence.write(header, &mut self.unit);
         }
-        let start = match (plan.references, last, golden) {
-            (Some(plan::References { cdfs: Some(from), last: name, .. }), Some(last), Some(golden)) => {
-                if from == name { &last.cdfs } else { &golden.cdfs }
-            }
-            _ => {
-                **defaults = Cdfs::default_for(quantizer);
-                defaults
-            }
-        };
+        let start =
+            match (plan.references, last, golden) {
+                (Some(plan::References { cdfs: Some(from), last: name, .. }), Some(last), Some(golden)) => {
+                    if from == name { &last.cdfs } else { &golden.cdfs }
+                }
+                _ => {
+                    **defaults = Cdfs::default_for(quantizer);
+                    defaults
+                }
+            };
         let frame = FrameHeader { sequence: &self.sequence, plan, slots: &sizes };
         words.write(&frame, decisions, start, &mut slot.cdfs, &mut self.unit);
         if let Some(rate) = &mut self.rate {

@@ -247,7 +247,10 @@ impl<const SIDE: usize> Site<'_, SIDE> {
         predict::intra(best.1, &edges, SIDE, &mut self.room.predicted, SIDE);
         let bits = if key { 0 } else { INTRA_BITS } + if best.1 == IntraMode::Dc { 4 } else { 12 };
         let (cost, skip) = self.cost(bits + 8, bits + 2);
-        self.keep(cost, Block { reference: Reference::Intra, vector: Vector::ZERO, mode: best.1, skip, ..self.best.block });
+        self.keep(
+            cost,
+            Block { reference: Reference::Intra, vector: Vector::ZERO, mode: best.1, skip, ..self.best.block },
+        );
     }
 
     #[inline(always)]

@@ -10,11 +10,9 @@ use crate::av1::decisions::{Block, BlockSize, Decisions};
 /// Merges wherever it can be done.
 pub fn frame(decisions: &mut Decisions) {
     let layout = *decisions.layout();
-    for (size, whole) in [
-        (BlockSize::B8, BlockSize::B16),
-        (BlockSize::B16, BlockSize::B32),
-        (BlockSize::B32, BlockSize::B64),
-    ] {
+    for (size, whole) in
+        [(BlockSize::B8, BlockSize::B16), (BlockSize::B16, BlockSize::B32), (BlockSize::B32, BlockSize::B64)]
+    {
         let (step, half) = (whole.cells(), size.cells());
         for row in (0..layout.rows).step_by(step) {
             for col in (0..layout.cols).step_by(step) {

@@ -436,5 +436,5 @@ static SMOOTH_32: [i32; 32] = [
     17, 14, 12, 10, 9, 8, 8,
 ];
 
-
-
+#[cfg(test)]
+mod tests;

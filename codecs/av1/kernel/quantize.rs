@@ -155,3 +155,6 @@ fn transposed(position: u16, side: usize) -> usize {
     let position = usize::from(position);
     (position & (side - 1)) * side + position / side
 }
+
+#[cfg(test)]
+mod tests;

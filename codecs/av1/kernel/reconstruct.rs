@@ -309,3 +309,6 @@ fn subtract_sized<const N: usize>(source: &[u8], predicted: &[u8], stride: usize
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

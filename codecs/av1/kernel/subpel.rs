@@ -33,7 +33,8 @@ pub struct Fine {
 impl Fine {
     /// Refines every vector of `motion`. `penalty` is the cost of a vector bit in sixteenths of a difference.
     pub fn refine(&mut self, layout: &Layout, source: &Padded, reference: &Padded, motion: &Motion, penalty: u32) {
-        let pairs = [(8, &motion.by8, &mut self.by8), (16, &motion.by16, &mut self.by16), (32, &motion.by32, &mut self.by32)];
+        let pairs =
+            [(8, &motion.by8, &mut self.by8), (16, &motion.by16, &mut self.by16), (32, &motion.by32, &mut self.by32)];
         for (side, whole, fine) in pairs {
             let grid = Grid::of(layout, side);
             fine.resize(grid.len(), Candidate::default());

@@ -552,5 +552,5 @@ fn forward_odd16(mut t: [i32; 16]) -> [i32; 16] {
     t
 }
 
-
-
+#[cfg(test)]
+mod tests;
