@@ -74,7 +74,7 @@ mod tests {
     //! Whether decoders read what was written. Pictures are judged elsewhere: here every sample is 128 whatever the
     //! blocks say, or two decoders agree, so that only symbols that a decoder takes for others show.
 
-    use std::process::Command;
+    use std::process::{Command, Output};
 
     use super::*;
     use crate::av1::decisions::{Block, BlockSize, CdefStrength, ChromaMode, IntraMode, Reference, Transform, Vector};
@@ -115,10 +115,10 @@ mod tests {
                 self.sequence.write(&mut BitWriter::new(), &mut unit);
             }
             let start = match plan.references.and_then(|references| references.cdfs) {
-                Some(slot) => self.cdfs[usize::from(slot)].clone(),
+                Some(slot) => self.cdfs[usize::from(slot)],
                 None => Cdfs::default_for(decisions.quantizer),
             };
-            let mut saved = start.clone();
+            let mut saved = start;
             let header = FrameHeader { sequence: &self.sequence, plan, slots: &self.slots };
             self.words.write(&header, decisions, &start, &mut saved, &mut unit);
             for slot in (0..SLOTS).filter(|slot| plan.refresh >> slot & 1 == 1) {
@@ -160,23 +160,27 @@ mod tests {
             let path = std::env::temp_dir().join(name);
             std::fs::write(&path, ivf).expect("room for a file");
             let file = path.to_str().expect("a plain name");
-            let dav1d =
-                self.ask(&["dav1d", "--strict", "1", "-q", "--threads", "1", "--muxer", "yuv", "-o", "-", "-i", file]);
-            let aomdec = self.ask(&["aomdec", "--rawvideo", "-o", "-", file]);
+            let dav1d = ["dav1d", "--strict", "1", "-q", "--threads", "1", "--muxer", "yuv", "-o", "-", "-i", file];
+            let aomdec = ["aomdec", "--rawvideo", "-o", "-", file];
+            let told = [run(&dav1d), run(&aomdec)];
             std::fs::remove_file(path).expect("the file is there");
-            [dav1d, aomdec].into_iter().flatten().collect()
+            told.into_iter().flatten().map(|output| self.check(output)).collect()
         }
 
-        fn ask(&self, command: &[&str]) -> Option<Vec<u8>> {
-            let Ok(output) = Command::new(command[0]).args(&command[1..]).output() else {
-                println!("skipped: {} is not installed", command[0]);
-                return None;
-            };
+        fn check(&self, output: Output) -> Vec<u8> {
             let told = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{command:?} refuses {}: {told}", self.sequence.ceiling);
-            assert_eq!(output.stdout.len(), self.samples, "{command:?}, {}: {told}", self.sequence.ceiling);
-            Some(output.stdout)
+            assert!(output.status.success(), "{} refused: {told}", self.sequence.ceiling);
+            assert_eq!(output.stdout.len(), self.samples, "{}: {told}", self.sequence.ceiling);
+            output.stdout
         }
+    }
+
+    fn run(command: &[&str]) -> Option<Output> {
+        let output = Command::new(command[0]).args(&command[1..]).output().ok();
+        if output.is_none() {
+            println!("skipped: {} is not installed", command[0]);
+        }
+        output
     }
 
     /// Decisions drawn at random. Grey ones leave every sample at 128: no levels, and no intra prediction that reads an
