@@ -7,7 +7,7 @@
 
 pub mod audio;
 
-use crate::candidates::{self, MAX_AREA, Target, check_bitrate};
+use crate::candidates::{self, MAX_AREA, Target, check_bitrate, check_framerate};
 use crate::{
     CodecError, Color, EncodedInfo, EncoderInfo, FrameInput, Matrix, Picture, Plane, Range, Size, VideoDecoder,
     VideoEncoder,
@@ -159,6 +159,12 @@ impl VideoEncoder for Encoder {
     fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError> {
         check_bitrate(NAME, bits_per_second)?;
         self.bitrate = bits_per_second;
+        Ok(())
+    }
+
+    fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError> {
+        check_framerate(NAME, fps)?;
+        self.config.video.fps = fps;
         Ok(())
     }
 

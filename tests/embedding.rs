@@ -409,6 +409,10 @@ impl VideoEncoder for Recorder {
         self.inner.set_bitrate(bits_per_second)
     }
 
+    fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError> {
+        self.inner.set_framerate(fps)
+    }
+
     fn flush(&mut self) -> Result<(), CodecError> {
         self.inner.flush()
     }
@@ -521,6 +525,10 @@ impl VideoEncoder for Panics {
     fn request_keyframe(&mut self) {}
 
     fn set_bitrate(&mut self, _: u32) -> Result<(), CodecError> {
+        Ok(())
+    }
+
+    fn set_framerate(&mut self, _: (u32, u32)) -> Result<(), CodecError> {
         Ok(())
     }
 
