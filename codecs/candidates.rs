@@ -73,19 +73,22 @@ impl Config {
         Ok(())
     }
 
-    /// Refuses a picture that is not what the encoder was opened for.
+    /// Refuses a picture that is not of the size and colour that the encoder was opened for.
     pub(crate) fn check_picture(&self, codec: &'static str, picture: &Picture) -> Result<(), CodecError> {
-        if picture.size() == self.size && picture.color == self.color {
+        if picture.size() == self.size {
+            return self.check_color(codec, picture);
+        }
+        let what = format!("a picture of {} came where {} was agreed", picture.size(), self.size);
+        Err(CodecError::Config { codec, what, hint: "scale it first, or open a new encoder" })
+    }
+
+    /// Refuses a picture of another colour than was agreed.
+    pub(crate) fn check_color(&self, codec: &'static str, picture: &Picture) -> Result<(), CodecError> {
+        if picture.color == self.color {
             return Ok(());
         }
-        let what = format!(
-            "a picture of {} in {:?} came where {} in {:?} was agreed",
-            picture.size(),
-            picture.color,
-            self.size,
-            self.color
-        );
-        Err(CodecError::Config { codec, what, hint: "scale and convert it first, or open a new encoder" })
+        let what = format!("a picture in {:?} came where {:?} was agreed", picture.color, self.color);
+        Err(CodecError::Config { codec, what, hint: "convert it first, or open a new encoder" })
     }
 }
 

@@ -290,6 +290,10 @@ impl VideoEncoder for Encoder {
         Ok(())
     }
 
+    fn check_size(&self, size: Size) -> Result<(), CodecError> {
+        check_size(size, Some(self.config.size))
+    }
+
     fn flush(&mut self) -> Result<(), CodecError> {
         self.flushed = true;
         Ok(())
