@@ -470,7 +470,9 @@ mod tests {
         let sizes = [(64, 48), (64, 48), (32, 24), (32, 24), (64, 48)];
         let keys = sizes.into_iter().zip(0..).map(|((width, height), frame)| {
             data.clear();
-            encoder.submit(&scene(Size::new(width, height), frame), FrameInput { frame, keyframe: false }).expect("fits");
+            encoder
+                .submit(&scene(Size::new(width, height), frame), FrameInput { frame, keyframe: false })
+                .expect("fits");
             let info = encoder.poll(&mut data).expect("encodes").expect("lag 0");
             decoder.submit(&data, frame).expect("decodes");
             decoder.poll(&mut shown).expect("draws");

@@ -47,7 +47,10 @@ fn a_meeting_over_udp_shows_every_picture_as_it_was_encoded() {
         packets += u32::from(sound.heard == Heard::Packet);
         speaker.recycle(sound.pcm);
     }
-    assert!(matches!(sending.event(Duration::ZERO), Err(Idle::Empty)), "nothing failed and nothing ended");
+    // On a machine that is too slow for the rate the session says so.
+    while let Ok(event) = sending.event(Duration::ZERO) {
+        assert!(matches!(event, Event::Resized(_)), "nothing failed and nothing ended: {event:?}");
+    }
     assert!(matches!(receiving.event(Duration::ZERO), Err(Idle::Empty)), "nothing failed and nothing ended");
 
     let sent = sending.stop();
