@@ -2,7 +2,7 @@
 //!
 //! A live session takes an encoder of lag 0 only ([`VideoEncoder::max_lag`]); an offline one takes any.
 
-use crate::{CodecError, Color, Picture, Size, VideoEncoder, rav1e, raw};
+use crate::{CodecError, Color, Picture, Size, VideoEncoder, av1, rav1e, raw};
 
 /// What an encoder aims at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -60,10 +60,7 @@ impl Config {
         if width > MAX_SIDE || height > MAX_SIDE || self.size.area() > MAX_AREA {
             return refuse(format!("a picture of {} is too large", self.size), "take at most 8192x4352");
         }
-        let (num, den) = self.fps;
-        if den == 0 || num < den || num / den > 1000 || num > 1_000_000_000 {
-            return refuse(format!("{num}/{den} is no frame rate"), "take 1 to 1000 frames a second");
-        }
+        check_framerate(codec, self.fps)?;
         if let Target::Bitrate(bits) = self.target {
             check_bitrate(codec, bits)?;
         }
@@ -76,19 +73,22 @@ impl Config {
         Ok(())
     }
 
-    /// Refuses a picture that is not what the encoder was opened for.
+    /// Refuses a picture that is not of the size and colour that the encoder was opened for.
     pub(crate) fn check_picture(&self, codec: &'static str, picture: &Picture) -> Result<(), CodecError> {
-        if picture.size() == self.size && picture.color == self.color {
+        if picture.size() == self.size {
+            return self.check_color(codec, picture);
+        }
+        let what = format!("a picture of {} came where {} was agreed", picture.size(), self.size);
+        Err(CodecError::Config { codec, what, hint: "scale it first, or open a new encoder" })
+    }
+
+    /// Refuses a picture of another colour than was agreed.
+    pub(crate) fn check_color(&self, codec: &'static str, picture: &Picture) -> Result<(), CodecError> {
+        if picture.color == self.color {
             return Ok(());
         }
-        let what = format!(
-            "a picture of {} in {:?} came where {} in {:?} was agreed",
-            picture.size(),
-            picture.color,
-            self.size,
-            self.color
-        );
-        Err(CodecError::Config { codec, what, hint: "scale and convert it first, or open a new encoder" })
+        let what = format!("a picture in {:?} came where {:?} was agreed", picture.color, self.color);
+        Err(CodecError::Config { codec, what, hint: "convert it first, or open a new encoder" })
     }
 }
 
@@ -99,6 +99,15 @@ pub(crate) fn check_bitrate(codec: &'static str, bits: u32) -> Result<(), CodecE
     }
     let what = format!("a target of {bits} bits a second cannot be met");
     Err(CodecError::Config { codec, what, hint: "take 1 to 1000000000, for example 1500000" })
+}
+
+/// Refuses less than 1 and more than 1000 frames a second.
+pub(crate) fn check_framerate(codec: &'static str, (num, den): (u32, u32)) -> Result<(), CodecError> {
+    if den > 0 && num >= den && num / den <= 1000 && num <= 1_000_000_000 {
+        return Ok(());
+    }
+    let what = format!("{num}/{den} is no frame rate");
+    Err(CodecError::Config { codec, what, hint: "take 1 to 1000 frames a second" })
 }
 
 /// Who waits for the frames.
@@ -130,6 +139,14 @@ pub struct Candidate {
 /// The video and audio encoders of this build, best first.
 pub fn encoders() -> Vec<Candidate> {
     vec![
+        Candidate {
+            name: "cpu",
+            codec: "av1",
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            max_lag: 0,
+            live: true,
+            why_not: None,
+        },
         Candidate {
             name: "rav1e",
             codec: "av1",
@@ -205,6 +222,7 @@ impl Door {
 }
 
 const DOORS: &[Door] = &[
+    Door { name: "cpu", double: false, max_lag: 0, make: |config| Ok(Box::new(av1::encoder::Encoder::open(config)?)) },
     Door {
         name: "rav1e",
         double: false,
@@ -227,11 +245,7 @@ pub fn admit(encoder: &dyn VideoEncoder, session: Session) -> Result<(), CodecEr
 }
 
 fn live_names() -> String {
-    let fits = |double| DOORS.iter().filter(move |door| door.max_lag == 0 && door.double == double);
-    if fits(false).next().is_some() {
-        return names(fits(false).map(|door| door.name));
-    }
-    format!("{} (a test double: no codec of this build fits a live session yet)", names(fits(true).map(|d| d.name)))
+    names(DOORS.iter().filter(|door| door.max_lag == 0 && !door.double).map(|door| door.name))
 }
 
 fn names<'a>(list: impl Iterator<Item = &'a str>) -> String {
@@ -279,7 +293,7 @@ mod tests {
     fn a_live_session_refuses_an_encoder_that_lags_and_names_those_that_fit() {
         let error = open_encoder("rav1e", small(), Session::Live).err().expect("refused");
         assert!(matches!(error, CodecError::Lag { codec: "rav1e", max_lag: rav1e::MAX_LAG, .. }), "{error}");
-        assert!(error.to_string().contains("take raw"), "{error}");
+        assert!(error.to_string().contains("take cpu"), "{error}");
         assert!(open_encoder("rav1e", small(), Session::Offline).is_ok());
         assert_eq!(open_encoder("raw", small(), Session::Live).expect("lag 0").max_lag(), 0);
     }
@@ -296,15 +310,19 @@ mod tests {
     }
 
     #[test]
-    fn auto_lists_what_it_tried() {
-        let error = open_encoder("auto", small(), Session::Live).err().expect("none fits").to_string();
+    fn auto_takes_the_best_that_fits_and_lists_what_it_tried() {
+        assert_eq!(open_encoder("auto", small(), Session::Live).expect("opens").info().name, "cpu");
+        let tall = Config { size: Size::new(64, 4_000), ..small() };
+        assert_eq!(open_encoder("auto", tall, Session::Offline).expect("opens").info().name, "rav1e");
+        let error = open_encoder("auto", tall, Session::Live).err().expect("none fits").to_string();
         assert!(
-            error.contains("rav1e returns frame N only after 4") && error.contains("raw (a test double"),
+            error.contains("64x4000 is too large")
+                && error.contains("rav1e returns frame N only after 4")
+                && error.contains("raw (a test double"),
             "{error}"
         );
-        assert_eq!(open_encoder("auto", small(), Session::Offline).expect("opens").info().name, "rav1e");
         let error = open_encoder("x264", small(), Session::Offline).err().expect("unknown").to_string();
-        assert_eq!(error, "no encoder is called \"x264\"; this build has rav1e, raw, or say auto");
+        assert_eq!(error, "no encoder is called \"x264\"; this build has cpu, rav1e, raw, or say auto");
     }
 
     #[test]

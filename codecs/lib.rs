@@ -3,6 +3,7 @@
 //! Encoders and decoders are submitted to and polled. An encoder states how many later frames it needs before it
 //! returns a frame ([`VideoEncoder::max_lag`]); a live session refuses any value above 0.
 
+pub mod av1;
 pub mod bd_rate;
 pub mod candidates;
 pub mod color;
@@ -82,6 +83,15 @@ pub trait VideoEncoder: Send {
     fn request_keyframe(&mut self);
     /// Sets the target from the next submitted frame on, in bits a second.
     fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError>;
+    /// Sets the frame rate from the next submitted frame on, numerator and denominator; 1 to 1000 frames a second.
+    fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError>;
+    /// Refuses a size that the pictures to come could not have. Where they may have it, the first picture of another
+    /// size than the one before becomes a key frame by itself.
+    fn check_size(&self, size: Size) -> Result<(), CodecError> {
+        let what = format!("pictures of {size} after others");
+        let hint = "keep the size it was opened with, or open a new encoder";
+        Err(CodecError::Config { codec: self.info().name, what, hint })
+    }
     /// No more input follows: `poll` then returns what is held back.
     fn flush(&mut self) -> Result<(), CodecError>;
 }

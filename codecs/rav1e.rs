@@ -11,8 +11,8 @@ use rav1e::color::{ColorDescription, ColorPrimaries, MatrixCoefficients, PixelRa
 use rav1e::data::{EncoderStatus, FrameParameters, FrameType, Packet, Rational};
 use rav1e::prelude::{ChromaSampling, FrameTypeOverride};
 
-use crate::candidates::check_bitrate;
 pub use crate::candidates::{Config, Target};
+use crate::candidates::{check_bitrate, check_framerate};
 use crate::{CodecError, Color, EncodedInfo, EncoderInfo, FrameInput, Matrix, Picture, Plane, Range, VideoEncoder};
 
 /// Later frames that rav1e requires before it returns a frame: a test measures it.
@@ -22,8 +22,8 @@ pub const MAX_LAG: u32 = 4;
 pub struct Encoder {
     config: Config,
     context: rav1e::Context<u8>,
-    /// The target that the next submitted frame brings in by opening a new context.
-    retarget: Option<Target>,
+    /// Target and frame rate that the next submitted frame brings in by opening a new context.
+    retarget: Option<(Target, (u32, u32))>,
     /// Packets drained from a context that was replaced.
     held: VecDeque<Packet<u8>>,
     /// Numbers of frames submitted and not yet returned; rav1e keeps their order.
@@ -53,9 +53,9 @@ impl Encoder {
         })
     }
 
-    /// Ends the running context, keeps what it still held, and opens one with the new target.
-    fn reopen(&mut self, target: Target) -> Result<(), CodecError> {
-        let config = Config { target, ..self.config };
+    /// Ends the running context, keeps what it still held, and opens one with the new target and frame rate.
+    fn reopen(&mut self, target: Target, fps: (u32, u32)) -> Result<(), CodecError> {
+        let config = Config { target, fps, ..self.config };
         let fresh = context(&config)?;
         self.context.flush();
         while let Some(packet) = receive(&mut self.context)? {
@@ -63,6 +63,10 @@ impl Encoder {
         }
         (self.context, self.config, self.retarget) = (fresh, config, None);
         Ok(())
+    }
+
+    fn retarget(&mut self, target: Target, fps: (u32, u32)) {
+        self.retarget = ((target, fps) != (self.config.target, self.config.fps)).then_some((target, fps));
     }
 }
 
@@ -87,8 +91,8 @@ impl VideoEncoder for Encoder {
         if self.last_in.is_some_and(|last| !(1..=u64::from(u16::MAX)).contains(&input.frame.wrapping_sub(last))) {
             return refuse(format!("frame number {} does not follow", input.frame), "let the numbers rise by 1");
         }
-        if let Some(target) = self.retarget {
-            self.reopen(target)?;
+        if let Some((target, fps)) = self.retarget {
+            self.reopen(target, fps)?;
         }
         let mut frame = self.context.new_frame();
         for (plane, to) in Plane::ALL.into_iter().zip(&mut frame.planes) {
@@ -151,8 +155,16 @@ impl VideoEncoder for Encoder {
     /// Costs a key frame: rav1e opens anew at the next submitted frame. The target already held costs nothing.
     fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError> {
         check_bitrate(NAME, bits_per_second)?;
-        let target = Target::Bitrate(bits_per_second);
-        self.retarget = (target != self.config.target).then_some(target);
+        let (_, fps) = self.retarget.unwrap_or((self.config.target, self.config.fps));
+        self.retarget(Target::Bitrate(bits_per_second), fps);
+        Ok(())
+    }
+
+    /// Costs a key frame, as a new target does.
+    fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError> {
+        check_framerate(NAME, fps)?;
+        let (target, _) = self.retarget.unwrap_or((self.config.target, self.config.fps));
+        self.retarget(target, fps);
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 
 pub mod audio;
 
-use crate::candidates::{self, MAX_AREA, Target, check_bitrate};
+use crate::candidates::{self, MAX_AREA, Target, check_bitrate, check_framerate};
 use crate::{
     CodecError, Color, EncodedInfo, EncoderInfo, FrameInput, Matrix, Picture, Plane, Range, Size, VideoDecoder,
     VideoEncoder,
@@ -40,6 +40,8 @@ impl From<candidates::Config> for Config {
 pub struct Encoder {
     config: Config,
     bitrate: u32,
+    /// Size of the picture taken in last.
+    size: Size,
     state: State,
     /// The last frame taken in; `None` before the first.
     last: Option<u64>,
@@ -64,6 +66,7 @@ impl Encoder {
             Target::Quantizer(index) => 4_000_000 / (1 + u32::from(index) / 16),
         };
         Ok(Self {
+            size: config.video.size,
             config,
             bitrate,
             state: State::default(),
@@ -95,7 +98,8 @@ impl VideoEncoder for Encoder {
     }
 
     fn submit(&mut self, picture: &Picture, input: FrameInput) -> Result<(), CodecError> {
-        self.config.video.check_picture(NAME, picture)?;
+        self.check_size(picture.size())?;
+        self.config.video.check_color(NAME, picture)?;
         if self.flushed {
             return refuse("a picture came after the flush".to_owned(), "open a new encoder");
         }
@@ -108,7 +112,9 @@ impl VideoEncoder for Encoder {
         }
         let interval = self.config.video.keyframe_interval;
         let due = interval > 0 && self.since_key >= interval;
-        let key = input.keyframe || self.force_key || self.last.is_none() || due;
+        let resized = self.size != picture.size();
+        let key = input.keyframe || self.force_key || self.last.is_none() || due || resized;
+        self.size = picture.size();
         (self.force_key, self.since_key) = (false, if key { 1 } else { self.since_key.saturating_add(1) });
         (self.last, self.distance) = (Some(input.frame), distance as u16);
         self.waiting = Some((key, self.state.grid));
@@ -125,7 +131,7 @@ impl VideoEncoder for Encoder {
         out.extend_from_slice(&[0x12, 0, 0x7A]);
         out.extend((0..4).map(|i| (len >> (7 * i)) as u8 & 127 | if i < 3 { 128 } else { 0 }));
         let start = out.len();
-        let Size { width, height } = self.config.video.size;
+        let Size { width, height } = self.size;
         out.push(u8::from(key) | color_code(self.config.video.color) << 1);
         out.extend_from_slice(&(width as u16).to_le_bytes());
         out.extend_from_slice(&(height as u16).to_le_bytes());
@@ -147,7 +153,7 @@ impl VideoEncoder for Encoder {
     fn reconstruction(&mut self, out: &mut Picture) -> bool {
         let known = self.last.is_some() && self.waiting.is_none();
         if known {
-            draw(&self.state.grid, self.config.video.size, self.config.video.color, out);
+            draw(&self.state.grid, self.size, self.config.video.color, out);
         }
         known
     }
@@ -159,6 +165,20 @@ impl VideoEncoder for Encoder {
     fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError> {
         check_bitrate(NAME, bits_per_second)?;
         self.bitrate = bits_per_second;
+        Ok(())
+    }
+
+    fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError> {
+        check_framerate(NAME, fps)?;
+        self.config.video.fps = fps;
+        Ok(())
+    }
+
+    fn check_size(&self, size: Size) -> Result<(), CodecError> {
+        let ceiling = self.config.video.size;
+        if size.width > ceiling.width || size.height > ceiling.height || size.area() == 0 {
+            return refuse(format!("a picture of {size} came where at most {ceiling} was agreed"), "scale it down");
+        }
         Ok(())
     }
 
@@ -441,6 +461,29 @@ mod tests {
         decoder.submit(&frames[5], 5).expect("in order");
         decoder.reset();
         assert!(decoder.submit(&frames[5], 5).is_err());
+    }
+
+    #[test]
+    fn another_size_begins_with_a_key_frame_and_stays_within_what_was_agreed() {
+        let (mut encoder, mut decoder) = (open(64, 48), Decoder::new());
+        let (mut shown, mut data) = (Picture::new(Size::new(1, 1), Color::default()), Vec::new());
+        let sizes = [(64, 48), (64, 48), (32, 24), (32, 24), (64, 48)];
+        let keys = sizes.into_iter().zip(0..).map(|((width, height), frame)| {
+            data.clear();
+            encoder
+                .submit(&scene(Size::new(width, height), frame), FrameInput { frame, keyframe: false })
+                .expect("fits");
+            let info = encoder.poll(&mut data).expect("encodes").expect("lag 0");
+            decoder.submit(&data, frame).expect("decodes");
+            decoder.poll(&mut shown).expect("draws");
+            assert_eq!(shown.size(), Size::new(width, height));
+            info.keyframe
+        });
+        assert_eq!(keys.collect::<Vec<_>>(), [true, false, true, false, true]);
+        for (width, height) in [(65, 48), (64, 49)] {
+            let too_large = scene(Size::new(width, height), 5);
+            assert!(encoder.submit(&too_large, FrameInput { frame: 5, keyframe: false }).is_err());
+        }
     }
 
     #[test]

@@ -12,6 +12,10 @@ pub struct Control {
     pub keyframe: bool,
     /// Target of the encoders, in bits a second.
     pub bitrate: Option<u32>,
+    /// Pictures a second at most, numerator and denominator.
+    pub framerate: Option<(u32, u32)>,
+    /// Width and height of the encoded picture, within those that the session was opened with.
+    pub size: Option<(u32, u32)>,
     /// Share of packets that in-band redundancy should survive, in percent.
     pub loss: Option<u8>,
     /// Seal from the next frame on under the keys of this epoch.
@@ -35,6 +39,8 @@ impl Edge {
             keyframe: AtomicBool::new(false),
             keyframes: AtomicU64::new(0),
             bitrate: AtomicU32::new(NO_BITRATE),
+            framerate: AtomicU64::new(NO_PAIR),
+            size: AtomicU64::new(NO_PAIR),
             loss: AtomicU32::new(NO_LOSS),
             epoch: AtomicU64::new(NO_EPOCH),
         }))
@@ -51,6 +57,16 @@ impl Edge {
         self.0.bitrate.swap(bits_per_second.min(NO_BITRATE - 1), Ordering::Release);
     }
 
+    /// Wishes for at most `num / den` pictures a second.
+    pub fn set_framerate(&self, (num, den): (u32, u32)) {
+        self.0.framerate.swap(pack(num, den), Ordering::Release);
+    }
+
+    /// Wishes for another size of the encoded picture, width and height.
+    pub fn set_size(&self, (width, height): (u32, u32)) {
+        self.0.size.swap(pack(width, height), Ordering::Release);
+    }
+
     /// Reports the loss that redundancy should survive; above 100 percent counts as 100.
     pub fn set_loss(&self, percent: u8) {
         self.0.loss.swap(u32::from(percent.min(100)), Ordering::Release);
@@ -65,11 +81,15 @@ impl Edge {
     /// What its maker wrote before wishing (the keys of an epoch) is visible to the taker.
     pub fn take(&self) -> Control {
         let bitrate = self.0.bitrate.swap(NO_BITRATE, Ordering::Acquire);
+        let framerate = self.0.framerate.swap(NO_PAIR, Ordering::Acquire);
+        let size = self.0.size.swap(NO_PAIR, Ordering::Acquire);
         let loss = self.0.loss.swap(NO_LOSS, Ordering::Acquire);
         let epoch = self.0.epoch.swap(NO_EPOCH, Ordering::Acquire);
         Control {
             keyframe: self.0.keyframe.swap(false, Ordering::Acquire),
             bitrate: (bitrate != NO_BITRATE).then_some(bitrate),
+            framerate: unpack(framerate),
+            size: unpack(size),
             loss: u8::try_from(loss).ok(),
             epoch: (epoch != NO_EPOCH).then_some(epoch),
         }
@@ -86,6 +106,8 @@ struct Wishes {
     keyframe: AtomicBool,
     keyframes: AtomicU64,
     bitrate: AtomicU32,
+    framerate: AtomicU64,
+    size: AtomicU64,
     loss: AtomicU32,
     epoch: AtomicU64,
 }
@@ -93,6 +115,16 @@ struct Wishes {
 const NO_BITRATE: u32 = u32::MAX;
 const NO_LOSS: u32 = u32::MAX;
 const NO_EPOCH: u64 = u64::MAX;
+const NO_PAIR: u64 = u64::MAX;
+
+/// Two numbers in one cell, so that they change together; a first of `u32::MAX` counts as one less.
+fn pack(first: u32, second: u32) -> u64 {
+    u64::from(first.min(u32::MAX - 1)) << 32 | u64::from(second)
+}
+
+fn unpack(pair: u64) -> Option<(u32, u32)> {
+    (pair != NO_PAIR).then_some(((pair >> 32) as u32, pair as u32))
+}
 
 #[cfg(test)]
 mod tests {
@@ -107,9 +139,19 @@ mod tests {
         receiver.set_bitrate(300_000);
         receiver.request_keyframe();
         receiver.request_keyframe();
+        receiver.set_framerate((30_000, 1_001));
+        receiver.set_size((640, 360));
+        receiver.set_size((320, 180));
         receiver.set_epoch(0);
         receiver.set_loss(130);
-        let wanted = Control { keyframe: true, bitrate: Some(300_000), loss: Some(100), epoch: Some(0) };
+        let wanted = Control {
+            keyframe: true,
+            bitrate: Some(300_000),
+            framerate: Some((30_000, 1_001)),
+            size: Some((320, 180)),
+            loss: Some(100),
+            epoch: Some(0),
+        };
         assert_eq!(edge.take(), wanted);
         assert_eq!(edge.take(), Control::default());
         assert_eq!(edge.keyframes_requested(), 2);
@@ -120,6 +162,8 @@ mod tests {
         let edge = Edge::new();
         edge.set_bitrate(u32::MAX);
         edge.set_epoch(u64::MAX);
-        assert_eq!(edge.take(), Control { bitrate: Some(u32::MAX - 1), ..Control::default() });
+        edge.set_size((u32::MAX, u32::MAX));
+        let size = Some((u32::MAX - 1, u32::MAX));
+        assert_eq!(edge.take(), Control { bitrate: Some(u32::MAX - 1), size, ..Control::default() });
     }
 }

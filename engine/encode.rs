@@ -2,16 +2,22 @@
 //!
 //! [`Video`] owns the converter and the encoder, remembers what is inside the encoder, and returns [`Encoded`] frames
 //! with their stamps. [`Audio`] does the same for Opus. Both reuse the buffers that are given back to them.
+//!
+//! What a session may change while it runs comes over the [`Edge`] or by method: a key frame, the bitrate, the frame rate,
+//! and the size of the picture up to the one that the stage was opened with.
+
+pub mod pace;
 
 use conclave_codecs::{AudioEncoder, CodecError, Color, EncodedInfo, FrameInput, Picture, Session, Size, VideoEncoder};
 
-use crate::control::Edge;
+use crate::control::{Control, Edge};
 use crate::frame::{Buffer, Encoded, Header, Kind, Structure};
 use crate::gpu::{Converter, GpuError, Source};
 use crate::ledger::{Ledger, Stage};
 use crate::pool::Pool;
 use crate::rtp::descriptor;
 use crate::time::{Stopwatch, Time};
+use pace::Pace;
 
 /// Why a picture or a sound was not encoded.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +38,7 @@ const IN_FLIGHT: usize = 64;
 #[derive(Clone, Copy, Default)]
 struct Pending {
     frame: u64,
+    size: Size,
     captured: Time,
     ledger: Ledger,
 }
@@ -80,10 +87,17 @@ pub struct Video {
     framing: Framing,
     converter: Converter,
     encoder: Box<dyn VideoEncoder>,
+    /// Size of the pictures from the next one on, and of the last one.
     size: Size,
+    last_size: Size,
+    /// The size that the stage was opened with.
+    ceiling: Size,
     color: Color,
     picture: Picture,
     frame: u64,
+    /// In a live session.
+    pace: Option<Pace>,
+    beat: Option<Beat>,
     pending: [Pending; IN_FLIGHT],
     pool: Pool<Buffer>,
     watch: Stopwatch,
@@ -96,7 +110,7 @@ pub struct VideoConfig {
     pub stream: u32,
     /// Camera or screen.
     pub kind: Kind,
-    /// Size of the encoded picture.
+    /// Size of the encoded picture, at most.
     pub size: Size,
     /// Colour of the encoded picture.
     pub color: Color,
@@ -114,11 +128,16 @@ impl Video {
         encoder: Box<dyn VideoEncoder>,
     ) -> Result<Self, EncodeError> {
         conclave_codecs::candidates::admit(&*encoder, config.session)?;
+        let resizable = encoder.check_size(config.size).is_ok();
         Ok(Self {
             framing: Framing::video(config.stream, config.kind, config.size),
             converter,
             encoder,
             size: config.size,
+            last_size: config.size,
+            ceiling: config.size,
+            pace: (config.session == Session::Live).then(|| Pace::new(config.size, resizable)),
+            beat: None,
             color: config.color,
             picture: Picture::new(config.size, config.color),
             frame: 0,
@@ -133,6 +152,64 @@ impl Video {
         self.submit_captured(source, now, edge, now)
     }
 
+    /// Whether a picture captured at `captured` is wanted at the frame rate that was set. One that is not is left out.
+    pub fn wants(&mut self, captured: Time) -> bool {
+        self.beat.as_mut().is_none_or(|beat| beat.wants(captured))
+    }
+
+    /// Encodes at most `num / den` pictures a second from the next one on: [`Self::wants`] then says which.
+    ///
+    /// # Errors
+    /// The encoder does not take such a rate.
+    pub fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), EncodeError> {
+        self.encoder.set_framerate(fps)?;
+        let next = self.beat.map_or(Time(0), |beat| beat.next);
+        self.beat = Some(Beat { next, interval_us: (u64::from(fps.1) * 1_000_000 / u64::from(fps.0)).max(1) });
+        Ok(())
+    }
+
+    /// Scales to `size` from the next picture on, which becomes a key frame. In a live session that adapts its size this
+    /// is the new full size.
+    ///
+    /// # Errors
+    /// It is above the size that the stage was opened with, or the encoder does not take it.
+    pub fn set_size(&mut self, size: Size) -> Result<(), EncodeError> {
+        if size != self.ceiling {
+            self.encoder.check_size(size)?;
+        }
+        if size.width > self.ceiling.width || size.height > self.ceiling.height {
+            let what = format!("a picture of {size} is above the {} that was agreed", self.ceiling);
+            let (codec, hint) = (self.encoder.info().name, "take a smaller one, or open a new stage");
+            return Err(CodecError::Config { codec, what, hint }.into());
+        }
+        self.size = size;
+        if self.pace.is_some() {
+            self.pace = Some(Pace::new(size, self.encoder.check_size(size).is_ok()));
+        }
+        Ok(())
+    }
+
+    /// Size of the pictures from the next one on.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Whether [`Self::paced`] may change the size. A live session begins with `true`, an offline one with `false`.
+    pub fn set_adaptive(&mut self, adaptive: bool) {
+        let new = || Pace::new(self.size, self.encoder.check_size(self.size).is_ok());
+        self.pace = adaptive.then(new);
+    }
+
+    /// For those who encode in real time: the picture submitted last was done at `now`, after `spent_us` of work. They
+    /// come `interval_us` apart, and `displaced` of them were lost since the call before. Where the stage does not hold
+    /// its rate, or could do more, the size changes from the next picture on.
+    pub fn paced(&mut self, now: Time, spent_us: u64, interval_us: u64, displaced: u64) -> Option<pace::Change> {
+        let interval_us = self.beat.map_or(interval_us, |beat| beat.interval_us.max(interval_us));
+        let change = self.pace.as_mut()?.picture(now, spent_us, interval_us, displaced)?;
+        self.size = change.to;
+        Some(change)
+    }
+
     /// Takes one picture that was captured earlier, at `captured`, and has waited since.
     pub fn submit_captured(
         &mut self,
@@ -141,18 +218,18 @@ impl Video {
         edge: &Edge,
         now: Time,
     ) -> Result<u64, EncodeError> {
+        let wish = edge.take();
+        self.heed(&wish)?;
         self.watch.begin(now);
         let mut ledger = Ledger::default();
         ledger.stamp(Stage::Capture, captured);
-        self.converter.convert(source, self.size, self.color, None, &mut self.picture)?;
+        let size = self.size;
+        self.converter.convert(source, size, self.color, None, &mut self.picture)?;
         ledger.stamp(Stage::Convert, self.watch.read());
-        let wish = edge.take();
-        if let Some(bits) = wish.bitrate {
-            self.encoder.set_bitrate(bits)?;
-        }
         let frame = self.frame;
-        self.pending[frame as usize % IN_FLIGHT] = Pending { frame, captured, ledger };
-        self.encoder.submit(&self.picture, FrameInput { frame, keyframe: wish.keyframe })?;
+        self.pending[frame as usize % IN_FLIGHT] = Pending { frame, size, captured, ledger };
+        self.encoder.submit(&self.picture, FrameInput { frame, keyframe: wish.keyframe || size != self.last_size })?;
+        self.last_size = size;
         self.frame += 1;
         Ok(frame)
     }
@@ -204,11 +281,44 @@ impl Video {
         &self.converter
     }
 
+    /// Passes wishes on. One that cannot be met hinders no other; the first such is the error.
+    fn heed(&mut self, wish: &Control) -> Result<(), EncodeError> {
+        let bitrate = wish.bitrate.map_or(Ok(()), |bits| Ok(self.encoder.set_bitrate(bits)?));
+        let framerate = wish.framerate.map_or(Ok(()), |fps| self.set_framerate(fps));
+        let size = wish.size.map_or(Ok(()), |(width, height)| self.set_size(Size::new(width, height)));
+        bitrate.and(framerate).and(size)
+    }
+
     fn finish(&mut self, payload: Buffer, info: EncodedInfo) -> Encoded {
-        let Pending { frame, captured, mut ledger } = self.pending[info.frame as usize % IN_FLIGHT];
+        let Pending { frame, size, captured, mut ledger } = self.pending[info.frame as usize % IN_FLIGHT];
         debug_assert_eq!(frame, info.frame);
+        if info.keyframe {
+            self.framing.structure = descriptor::single_layer_structure(size);
+        }
         ledger.stamp(Stage::Encode, self.watch.read());
         Encoded { ledger, ..self.framing.frame(payload, info, captured) }
+    }
+}
+
+/// Which pictures of a source to take, so that there are so many a second and no more.
+#[derive(Clone, Copy)]
+struct Beat {
+    next: Time,
+    interval_us: u64,
+}
+
+impl Beat {
+    fn wants(&mut self, captured: Time) -> bool {
+        // Cameras do not keep their beat to the microsecond.
+        let early = self.next.since(captured);
+        if early > self.interval_us / 8 {
+            return false;
+        }
+        // A source that was late begins a new beat.
+        let late = captured.since(self.next);
+        let from = if late > self.interval_us { captured } else { self.next };
+        self.next = from.plus(self.interval_us);
+        true
     }
 }
 

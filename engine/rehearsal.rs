@@ -178,8 +178,10 @@ impl Rehearsal {
         let Some((input, stage)) = &mut self.cast.video else { return Ok(()) };
         match input.next()? {
             Some(source) => {
-                let frame = stage.submit(source, self.cast.sender.edge(), now)?;
-                observer.captured(frame, stage.picture());
+                if stage.wants(now) {
+                    let frame = stage.submit(source, self.cast.sender.edge(), now)?;
+                    observer.captured(frame, stage.picture());
+                }
                 self.next_picture = Some(now.plus(input.interval_us()));
             }
             None => {

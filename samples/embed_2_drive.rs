@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use conclave::capture::{SceneCamera, SceneVoice, scene};
-use conclave::codecs::{self, Session, Size, opus, raw};
+use conclave::codecs::{self, Session, Size, dav1d, opus};
 use conclave::drive::{Receiving, Sending, Transport, receiving, sending};
 use conclave::e2ee::StaticKeys;
 use conclave::frame::Kind;
@@ -52,8 +52,8 @@ fn sending_parts(transport: Transport, clock: Clock) -> Result<sending::Parts, B
     let (size, watch, session) = (Size::new(320, 180), Stopwatch::running(), Session::Live);
     let config = codecs::Config { size, ..Default::default() };
     let stage = encode::VideoConfig { stream: CAMERA, kind: Kind::Camera, size, color: config.color, session, watch };
-    // The double stands for a codec; a live session takes any encoder without lag.
-    let encoder = codecs::open_encoder("raw", config, session)?;
+    // The best encoder here that holds no frame back; a live session takes no other.
+    let encoder = codecs::open_encoder("auto", config, session)?;
     let video = encode::Video::open(stage, Converter::open(Prefer::Auto)?, encoder)?;
     let voice = opus::Encoder::open(opus::Config { channels: 1, ..Default::default() })?;
     let audio = encode::Audio::new(VOICE, Kind::Microphone, Box::new(voice), watch);
@@ -87,7 +87,7 @@ fn receiving_parts(transport: Transport, clock: Clock) -> Result<receiving::Part
         receiver: receive::Receiver::new(config, Box::new(keys)),
         transport,
         clock,
-        video: Some(decode::Video::new(Box::new(raw::Decoder::new()), watch)),
+        video: Some(decode::Video::new(Box::new(dav1d::Decoder::open(dav1d::Config::default())?), watch)),
         audio: Some(Box::new(opus::Decoder::open(1)?)),
     })
 }

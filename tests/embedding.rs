@@ -47,7 +47,10 @@ fn a_meeting_over_udp_shows_every_picture_as_it_was_encoded() {
         packets += u32::from(sound.heard == Heard::Packet);
         speaker.recycle(sound.pcm);
     }
-    assert!(matches!(sending.event(Duration::ZERO), Err(Idle::Empty)), "nothing failed and nothing ended");
+    // On a machine that is too slow for the rate the session says so.
+    while let Ok(event) = sending.event(Duration::ZERO) {
+        assert!(matches!(event, Event::Resized(_)), "nothing failed and nothing ended: {event:?}");
+    }
     assert!(matches!(receiving.event(Duration::ZERO), Err(Idle::Empty)), "nothing failed and nothing ended");
 
     let sent = sending.stop();
@@ -414,6 +417,10 @@ impl VideoEncoder for Recorder {
         self.inner.set_bitrate(bits_per_second)
     }
 
+    fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError> {
+        self.inner.set_framerate(fps)
+    }
+
     fn flush(&mut self) -> Result<(), CodecError> {
         self.inner.flush()
     }
@@ -526,6 +533,10 @@ impl VideoEncoder for Panics {
     fn request_keyframe(&mut self) {}
 
     fn set_bitrate(&mut self, _: u32) -> Result<(), CodecError> {
+        Ok(())
+    }
+
+    fn set_framerate(&mut self, _: (u32, u32)) -> Result<(), CodecError> {
         Ok(())
     }
 

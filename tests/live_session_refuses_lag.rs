@@ -21,6 +21,17 @@ fn open(session: Session) -> Result<Video, conclave::encode::EncodeError> {
 }
 
 #[test]
+fn a_live_session_opens_our_own_encoder_which_lags_by_nothing() {
+    let config = codecs::Config { size: Size::new(64, 64), ..codecs::Config::default() };
+    for name in ["auto", "cpu"] {
+        let encoder = codecs::open_encoder(name, config, Session::Live).unwrap();
+        assert_eq!((encoder.info().name, encoder.max_lag()), ("cpu", 0));
+    }
+    let error = codecs::open_encoder("rav1e", config, Session::Live).err().expect("it lags").to_string();
+    assert!(error.contains("take cpu"), "{error}");
+}
+
+#[test]
 fn rav1e_is_refused_live_and_taken_offline() {
     let error = open(Session::Live).err().expect("rav1e lags").to_string();
     assert!(error.contains("rav1e") && error.contains('4') && error.contains("take"), "{error}");

@@ -8,6 +8,7 @@ use conclave_codecs::CodecError;
 use super::transport;
 use crate::capture::CaptureError;
 use crate::encode::EncodeError;
+use crate::encode::pace::Change;
 use crate::queue;
 use crate::send::SendError;
 
@@ -43,11 +44,15 @@ impl std::fmt::Display for Role {
 
 /// Something that an app may want to tell its user.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event {
     /// The thread has ended: its source is at the end, it failed for good, or it was told to stop.
     Ended(Role),
     /// Something failed. The thread goes on unless [`Event::Ended`] follows.
     Failed(Role, Failure),
+    /// A live session did not hold its rate, or has time to spare again: its pictures are of another size now, or no
+    /// smaller size helps.
+    Resized(Change),
 }
 
 /// What failed.
@@ -91,10 +96,15 @@ impl Post {
         Self { role, gauge: events.gauge(), events, lost }
     }
 
-    /// Tells of a failure. The last place is kept for the end.
+    /// Tells of a failure.
     pub(super) fn fail(&mut self, failure: impl Into<Failure>) {
+        self.tell(Event::Failed(self.role, failure.into()));
+    }
+
+    /// Tells of an event. The last place is kept for the end.
+    pub(super) fn tell(&mut self, event: Event) {
         if self.gauge.read().depth + 1 < DEPTH as u64 {
-            let _ = self.events.push(Event::Failed(self.role, failure.into()));
+            let _ = self.events.push(event);
         } else {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }

@@ -218,6 +218,8 @@ struct Grab {
     color: Color,
     data: Vec<u8>,
     captured: Time,
+    /// From the picture before to this one.
+    interval_us: u64,
 }
 
 /// Work of the camera thread.
@@ -230,11 +232,12 @@ fn watch(
 ) {
     let mut pace = Pace(clock.now());
     while !worker.stopping() {
+        let interval_us = input.interval_us();
         let grab = match input.next() {
             Ok(Some(Source { format, size, color, data })) => {
                 let mut copy = shelf.take();
                 copy.extend_from_slice(data);
-                Grab { format, size, color, data: copy, captured: clock.now() }
+                Grab { format, size, color, data: copy, captured: clock.now(), interval_us }
             }
             Ok(None) => return,
             Err(error) => return worker.post.fail(error),
@@ -243,7 +246,7 @@ fn watch(
             Push::Closed(_) => return,
             other => other.returned().into_iter().for_each(|old| shelf.give(old.data)),
         }
-        let next = pace.next(input.interval_us(), clock.now());
+        let next = pace.next(interval_us, clock.now());
         worker.wait(&clock, next);
     }
 }
@@ -259,11 +262,17 @@ fn encode(
     lost: &Lost,
 ) {
     let mut failures = Failures::default();
+    let (waiting, mut displaced) = (grabs.gauge(), 0);
     loop {
         match grabs.pop_wait(PATIENCE) {
-            Ok(Grab { format, size, color, data, captured }) => {
+            Ok(Grab { format, size, color, data, captured, interval_us }) => {
+                if !stage.wants(captured) {
+                    shelf.give(data);
+                    continue;
+                }
                 let source = Source { format, size, color, data: &data };
-                let taken = stage.submit_captured(source, captured, injector.edge(), clock.now());
+                let begun = clock.now();
+                let taken = stage.submit_captured(source, captured, injector.edge(), begun);
                 shelf.give(data);
                 let result = taken.and_then(|_| drain(&mut stage, &mut injector));
                 if result.is_err() {
@@ -273,6 +282,11 @@ fn encode(
                 if failures.hopeless(result, worker, lost) {
                     return;
                 }
+                let (now, so_far) = (clock.now(), waiting.read().displaced);
+                if let Some(change) = stage.paced(now, now.since(begun), interval_us, so_far - displaced) {
+                    worker.post.tell(Event::Resized(change));
+                }
+                displaced = so_far;
             }
             Err(Idle::Empty) => {}
             Err(Idle::Closed) => break,

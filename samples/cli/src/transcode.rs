@@ -23,8 +23,8 @@ pub struct Args {
     input: PathBuf,
     /// Where it goes: ivf, mkv, webm or mp4 by the ending.
     output: PathBuf,
-    /// Encoder by name.
-    #[arg(long, default_value = "rav1e")]
+    /// Encoder by name, or auto for the first that opens; those there are stand in `conclave probe`.
+    #[arg(long, default_value = "auto")]
     encoder: String,
     /// Target bitrate, for example 1500k.
     #[arg(long, value_parser = input::bitrate, conflicts_with = "qindex")]
@@ -118,23 +118,26 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     writer.finish()?;
 
     let seconds = started.elapsed().as_secs_f64();
-    let kbps = bytes as f64 * 8.0 / 1000.0 / (written as f64 * f64::from(fps.1) / f64::from(fps.0));
+    // An encoder may leave frames out to hold its rate; the clip is as long as before.
+    let kbps = bytes as f64 * 8.0 / 1000.0 / (frames as f64 * f64::from(fps.1) / f64::from(fps.0));
     let name = encoder.info().name;
     if as_json {
         println!(
             "{}",
             json!({
-                "input": args.input, "output": args.output, "encoder": name, "frames": written, "seconds": seconds,
+                "input": args.input, "output": args.output, "encoder": name, "frames": written,
+                "frames_left_out": frames - written, "seconds": seconds,
                 "cpu_seconds": cpu_seconds() - cpu, "fps": written as f64 / seconds, "bitrate_kbps": kbps,
                 "psnr_y": quality.psnr_y(), "ssim_y": quality.ssim_y(), "bytes": bytes, "sealed": args.seal,
             })
         );
     } else {
         println!(
-            "{} → {}: {written} frames at {size} by {name}{}, {kbps:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}, {:.1} frames/s",
+            "{} → {}: {written} frames at {size} by {name}{}{}, {kbps:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}, {:.1} frames/s",
             args.input.display(),
             args.output.display(),
             if args.seal { ", sealed and opened" } else { "" },
+            if frames > written { format!(" ({} left out to hold the rate)", frames - written) } else { String::new() },
             quality.psnr_y().unwrap_or(0.0),
             quality.ssim_y().unwrap_or(0.0),
             written as f64 / seconds,

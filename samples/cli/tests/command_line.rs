@@ -235,6 +235,7 @@ fn a_demo_says_everything_and_writes_its_report() {
     ] {
         names.iter().for_each(|name| assert!(!said[group][name].is_null(), "{group}.{name}"));
     }
+    assert_eq!((said["encoder"]["name"].as_str(), said["session"].as_str()), (Some("cpu"), Some("Live")));
     for (stage, percentiles) in said["latency_us"].as_object().unwrap() {
         assert!(["p50", "p95", "p99"].iter().all(|p| percentiles[p].is_u64()), "{stage}");
     }
@@ -242,6 +243,17 @@ fn a_demo_says_everything_and_writes_its_report() {
     let page = fs::read_to_string(folder.0.join("r.html")).unwrap();
     assert!(page.contains("<svg") && page.contains("data:image/png;base64,") && !page.contains("<script"));
     assert_eq!(folder.names(), ["r.html"]);
+}
+
+#[test]
+fn a_demo_with_an_encoder_that_lags_is_paced_as_if_offline_and_says_so() {
+    let folder = Folder::new("offline");
+    let args = ["demo", "--json", "--frames", "6", "--size", "64x48", "--encoder", "rav1e", "--report", "r.html"];
+    let out = conclave(&folder, &args);
+    let noted = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success() && noted.contains("rav1e holds 4 frames back"), "{noted}");
+    let said: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((said["encoder"]["name"].as_str(), said["session"].as_str()), (Some("rav1e"), Some("Offline")));
 }
 
 #[test]
@@ -269,6 +281,10 @@ fn every_group_of_the_bench_prints_figures_of_one_shape() {
         assert!(said["machine"]["cpu"].is_string());
         let results = said["results"].as_array().unwrap();
         assert!(!results.is_empty(), "{group}");
+        if group == "codec" {
+            let ours = |unit: &str| results.iter().any(|r| r["params"]["encoder"] == "cpu" && r["unit"] == unit);
+            assert!(["frames/CPU-s", "frames", "kbit/s", "% BD-rate"].into_iter().all(ours), "{results:?}");
+        }
         for result in results {
             assert!(result["group"] == group && result["name"].is_string() && result["unit"].is_string(), "{result}");
             assert!(result["params"].is_object(), "{result}");

@@ -1,6 +1,7 @@
-//! Encoders on one clip at several rates: speed, processor time, rate, quality, and the bits each needs more than the
-//! reference for the same quality. Installed programs run in the same minute on the same pictures; each may use one
-//! thread, so that frames a second mean the same for all.
+//! Encoders on one clip at several rates and at several fixed quantizers: speed, processor time, lag, rate, quality, and
+//! the bits each needs more than the reference for the same quality. Installed programs run in the same minute on the
+//! same pictures; each may use one thread, so that frames a second mean the same for all. A fixed quantizer leaves rate
+//! control out of the comparison.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,8 +21,33 @@ use super::{Absent, Figure};
 use crate::cpu::cpu_seconds;
 use crate::table::Table;
 
-/// What the others are compared with.
-const REFERENCE: &str = "rav1e";
+/// What the others are compared with: at fixed quantizers libaom in real time, where it is installed.
+const REFERENCES: [&str; 2] = ["aomenc", "rav1e"];
+
+/// What an encoder is told to aim at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// Kilobits a second.
+    Rate(u32),
+    /// libaom's quantizer of 0 to 61, a quarter of AV1's base index.
+    Quantizer(u8),
+}
+
+impl Aim {
+    /// Base quantizer index.
+    pub fn index(level: u8) -> u8 {
+        4 * level
+    }
+}
+
+impl std::fmt::Display for Aim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Aim::Rate(kbps) => write!(f, "{kbps}k"),
+            Aim::Quantizer(level) => write!(f, "q{}", Aim::index(*level)),
+        }
+    }
+}
 
 /// The pictures that all encoders get.
 pub struct Clip {
@@ -38,6 +64,8 @@ pub struct Run {
     pub wall: f64,
     pub cpu: f64,
     pub bytes: u64,
+    /// Frames that came back; the rest were left out to hold the rate.
+    pub frames: u64,
     pub quality: Quality,
 }
 
@@ -50,50 +78,70 @@ pub fn run(input: Option<&Path>, millis: u64, out: &mut Vec<Figure>, absent: &mu
     }
     clips.push(scene_clip(frames, &folder.0)?);
     for clip in &clips {
-        let mut curves = Vec::new();
-        for candidate in candidates::encoders().iter().filter(|c| c.codec == "av1") {
-            curves.push((candidate.name, rates(clip, candidate.name, |kbps| encode(clip, candidate.name, kbps, out))?));
-        }
-        for peer in PEERS {
-            match peers::find(peer.program) {
-                Some(program) => {
-                    let run = |kbps| peers::run(peer, &program, clip, kbps, &folder.0);
-                    match rates(clip, peer.name, run) {
-                        Ok(curve) => curves.push((peer.name, curve)),
-                        Err(error) => absent.push(Absent { name: peer.name.into(), why_not: format!("{error:#}") }),
-                    }
-                }
-                None => absent.push(Absent {
-                    name: peer.name.into(),
-                    why_not: format!("{} is not installed; apt-get install {}", peer.program, peer.package),
-                }),
+        // Four rates an octave apart; larger pictures need fewer bits for each sample.
+        let base = 100.0 * (clip.size.area() as f64 / 57_600.0).powf(0.75);
+        let rates = [1.0, 2.0, 4.0, 8.0].map(|factor| Aim::Rate((base * factor).round() as u32));
+        let quantizers = [15, 28, 41, 54].map(Aim::Quantizer);
+        for aims in [quantizers, rates] {
+            let mut curves = Vec::new();
+            for candidate in candidates::encoders().iter().filter(|c| c.codec == "av1") {
+                let run = |aim| encode(clip, candidate.name, aim, out);
+                let (name, lag) = (candidate.name, Some(candidate.max_lag));
+                curves.push(Curve { name, lag, runs: runs(clip, name, aims, run)? });
             }
+            for peer in PEERS.iter().filter(|peer| peer.takes(aims[0])) {
+                match peers::find(peer.program) {
+                    Some(program) => {
+                        let run = |aim| peers::run(peer, &program, clip, aim, &folder.0);
+                        match runs(clip, peer.name, aims, run) {
+                            Ok(runs) => curves.push(Curve { name: peer.name, lag: peer.lag, runs }),
+                            Err(error) => {
+                                absent.push(Absent { name: peer.name.into(), why_not: format!("{error:#}") });
+                            }
+                        }
+                    }
+                    None => absent.push(Absent {
+                        name: peer.name.into(),
+                        why_not: format!("{} is not installed; apt-get install {}", peer.program, peer.package),
+                    }),
+                }
+            }
+            report(clip, &curves, out);
         }
-        report(clip, &curves, out);
     }
+    absent.sort_by(|a, b| a.name.cmp(&b.name));
     absent.dedup_by(|a, b| a.name == b.name);
     Ok(())
 }
 
-/// Target in kbit/s, and what came of it.
-type Curve = Vec<(u32, Run)>;
+/// What came of one encoder at each aim.
+struct Curve {
+    name: &'static str,
+    /// Later frames it needs; `None` where that is not known.
+    lag: Option<u32>,
+    runs: Vec<(Aim, Run)>,
+}
 
-fn rates(clip: &Clip, name: &str, mut run: impl FnMut(u32) -> anyhow::Result<Run>) -> anyhow::Result<Curve> {
-    // Four rates an octave apart; larger pictures need fewer bits for each sample.
-    let base = 100.0 * (clip.size.area() as f64 / 57_600.0).powf(0.75);
-    let all = [1.0, 2.0, 4.0, 8.0].map(|factor| (base * factor).round() as u32);
-    all.into_iter()
-        .map(|kbps| Ok((kbps, run(kbps).with_context(|| format!("{name} at {kbps} kbit/s on {}", clip.name))?)))
-        .collect()
+fn runs(
+    clip: &Clip,
+    name: &str,
+    aims: [Aim; 4],
+    mut run: impl FnMut(Aim) -> anyhow::Result<Run>,
+) -> anyhow::Result<Vec<(Aim, Run)>> {
+    let one = |aim| Ok((aim, run(aim).with_context(|| format!("{name} at {aim} on {}", clip.name))?));
+    aims.into_iter().map(one).collect()
 }
 
 /// One of our own encoders, and dav1d behind it.
-fn encode(clip: &Clip, name: &'static str, kbps: u32, out: &mut Vec<Figure>) -> anyhow::Result<Run> {
+fn encode(clip: &Clip, name: &'static str, aim: Aim, out: &mut Vec<Figure>) -> anyhow::Result<Run> {
     let config = codecs::Config {
         size: clip.size,
         color: clip.pictures[0].color,
         fps: clip.fps,
-        target: Target::Bitrate(kbps * 1000),
+        target: match aim {
+            Aim::Rate(kbps) => Target::Bitrate(kbps * 1000),
+            Aim::Quantizer(level) => Target::Quantizer(Aim::index(level)),
+        },
         ..codecs::Config::default()
     };
     let mut encoder = codecs::open_encoder(name, config, Session::Offline)?;
@@ -125,40 +173,61 @@ fn encode(clip: &Clip, name: &'static str, kbps: u32, out: &mut Vec<Figure>) -> 
             quality.add(picture, &shown)?;
         }
     }
-    let params = json!({"decoder": "dav1d", "clip": clip.name, "stream": name, "target_kbps": kbps});
-    let what = format!("dav1d on {name} {kbps}k, {}", clip.name);
+    let mut params = json!({"decoder": "dav1d", "clip": clip.name, "stream": name});
+    target(&mut params, aim);
+    let what = format!("dav1d on {name} {aim}, {}", clip.name);
     out.push(Figure::once("codec", what, params, "frames/s", units.len() as f64 / decoding.max(1e-9)));
-    Ok(Run { wall, cpu, bytes: units.iter().map(|(_, unit)| unit.len() as u64).sum(), quality })
+    let bytes = units.iter().map(|(_, unit)| unit.len() as u64).sum();
+    Ok(Run { wall, cpu, bytes, frames: units.len() as u64, quality })
 }
 
-fn report(clip: &Clip, curves: &[(&str, Curve)], out: &mut Vec<Figure>) {
-    let seconds = clip.pictures.len() as f64 * f64::from(clip.fps.1) / f64::from(clip.fps.0);
+/// What was aimed at, as a parameter of a figure.
+fn target(params: &mut Value, aim: Aim) {
+    match aim {
+        Aim::Rate(kbps) => params["target_kbps"] = json!(kbps),
+        Aim::Quantizer(level) => params["qindex"] = json!(Aim::index(level)),
+    }
+}
+
+fn report(clip: &Clip, curves: &[Curve], out: &mut Vec<Figure>) {
+    let frames = clip.pictures.len();
+    let seconds = frames as f64 * f64::from(clip.fps.1) / f64::from(clip.fps.0);
     let kbps = |run: &Run| run.bytes as f64 * 8.0 / 1000.0 / seconds;
     let points = |curve: &Curve| -> Vec<(f64, f64)> {
-        curve.iter().filter_map(|(_, run)| Some((kbps(run), run.quality.psnr_y()?))).collect()
+        curve.runs.iter().filter_map(|(_, run)| Some((kbps(run), run.quality.psnr_y()?))).collect()
     };
-    for (name, curve) in curves {
-        for (target, run) in curve {
+    for Curve { name, lag, runs } in curves {
+        for (aim, run) in runs {
             let params = |figure: &str| -> Value {
-                json!({"encoder": name, "clip": clip.name, "size": clip.size.to_string(), "figure": figure,
-                       "frames": clip.pictures.len(), "target_kbps": target, "threads": 1})
+                let mut params = json!({"encoder": name, "clip": clip.name, "size": clip.size.to_string(),
+                    "figure": figure, "frames": frames, "frames_coded": run.frames, "threads": 1});
+                target(&mut params, *aim);
+                params
             };
-            let what = format!("{name} {target}k, {}", clip.name);
+            let what = format!("{name} {aim}, {}", clip.name);
             let rows = [
-                ("speed", "frames/s", clip.pictures.len() as f64 / run.wall.max(1e-9)),
-                ("processor", "CPU-s", run.cpu),
-                ("rate", "kbit/s", kbps(run)),
-                ("quality", "dB PSNR-Y", run.quality.psnr_y().unwrap_or(0.0)),
+                ("speed", "frames/s", Some(frames as f64 / run.wall.max(1e-9))),
+                // The system counts in hundredths of a second.
+                ("economy", "frames/CPU-s", Some(frames as f64 / run.cpu.max(0.01))),
+                ("processor", "CPU-s", Some(run.cpu)),
+                ("lag", "frames", lag.map(f64::from)),
+                ("rate", "kbit/s", Some(kbps(run))),
+                ("quality", "dB PSNR-Y", Some(run.quality.psnr_y().unwrap_or(0.0))),
             ];
+            let known = rows.into_iter().filter_map(|(figure, unit, value)| Some((figure, unit, value?)));
             out.extend(
-                rows.map(|(figure, unit, value)| Figure::once("codec", what.clone(), params(figure), unit, value)),
+                known.map(|(figure, unit, value)| Figure::once("codec", what.clone(), params(figure), unit, value)),
             );
         }
     }
-    let Some((_, reference)) = curves.iter().find(|(name, _)| *name == REFERENCE) else { return };
-    for (name, curve) in curves.iter().filter(|(name, _)| *name != REFERENCE) {
-        let params = json!({"encoder": name, "reference": REFERENCE, "clip": clip.name, "metric": "PSNR-Y"});
-        let what = format!("{name} against {REFERENCE}, {}", clip.name);
+    let fixed = curves.iter().any(|curve| matches!(curve.runs[..], [(Aim::Quantizer(_), _), ..]));
+    let find = |name: &&str| curves.iter().find(|curve| curve.name == *name);
+    let Some(reference) = REFERENCES.iter().skip(usize::from(!fixed)).find_map(find) else { return };
+    let how = if fixed { "fixed quantizer" } else { "rate" };
+    for curve in curves.iter().filter(|curve| curve.name != reference.name) {
+        let (name, against) = (curve.name, reference.name);
+        let params = json!({"encoder": name, "reference": against, "clip": clip.name, "metric": "PSNR-Y", "at": how});
+        let what = format!("{name} against {against} at {how}, {}", clip.name);
         if let Some(percent) = bd_rate(&points(reference), &points(curve)) {
             out.push(Figure::once("codec", what, params, "% BD-rate", percent));
         }
@@ -167,8 +236,8 @@ fn report(clip: &Clip, curves: &[(&str, Curve)], out: &mut Vec<Figure>) {
 
 /// One line for all figures of the same name.
 pub fn table(figures: &[&Figure]) -> Table {
-    const UNITS: [&str; 5] = ["frames/s", "CPU-s", "kbit/s", "dB PSNR-Y", "% BD-rate"];
-    let mut table = Table::new(&["codec", "frames/s", "CPU-s", "kbit/s", "dB PSNR-Y", "% BD-rate"]);
+    const UNITS: [&str; 6] = ["frames/s", "frames/CPU-s", "frames", "kbit/s", "dB PSNR-Y", "% BD-rate"];
+    let mut table = Table::new(&["codec", "frames/s", "frames/CPU-s", "lag", "kbit/s", "dB PSNR-Y", "% BD-rate"]);
     for group in figures.chunk_by(|a, b| a.name == b.name) {
         let cell = |unit| group.iter().find(|f| f.unit == unit).map_or(String::new(), |f| format!("{:.2}", f.median));
         let cells = UNITS.map(cell);

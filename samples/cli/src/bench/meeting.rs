@@ -20,14 +20,14 @@ use conclave::{decode, encode, netem};
 pub enum Codecs {
     /// Doubles that cost next to nothing: what remains is the engine itself.
     Doubles,
-    /// rav1e, dav1d and Opus, on the rendered scene.
+    /// Our own encoder, dav1d and Opus, on the rendered scene.
     Real,
 }
 
 /// A meeting of `frames` pictures of `size` at 30 a second, 2 % of the packets lost, 20 ms of delay, 5 ms of jitter.
 pub fn meeting(codecs: Codecs, size: Size, frames: u64) -> Result<Rehearsal, Box<dyn Error + Send + Sync>> {
     let (watch, real) = (Stopwatch::still(), codecs == Codecs::Real);
-    let (name, session) = if real { ("rav1e", Session::Offline) } else { ("raw", Session::Live) };
+    let (name, session) = (if real { "cpu" } else { "raw" }, Session::Live);
     let config = codecs::Config { size, target: Target::Bitrate(500_000), ..codecs::Config::default() };
     let encoder = codecs::open_encoder(name, config, session)?;
     let stage = encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color: config.color, session, watch };

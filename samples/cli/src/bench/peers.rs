@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::codec::{Clip, Run, judge};
+use super::codec::{Aim, Clip, Run, judge};
 use crate::cpu::child_cpu_seconds;
 
 /// One program.
@@ -14,8 +14,21 @@ pub struct Peer {
     pub package: &'static str,
     /// Ending of what it writes.
     ending: &'static str,
-    /// Arguments, with `{in}`, `{out}`, `{kbps}` and `{frames}` to be filled in.
+    /// Later frames that it waits for in these settings, where its documentation says so.
+    pub lag: Option<u32>,
+    /// Arguments, with `{in}`, `{out}`, `{frames}` and `{how}`, which is one of the next two, to be filled in.
     args: &'static str,
+    /// Those that set a rate, with `{aim}`.
+    rate: &'static str,
+    /// Those that fix the quantizer, with `{aim}` on libaom's scale; empty where it is not asked for that.
+    quantizer: &'static str,
+}
+
+impl Peer {
+    /// Whether it can be told to aim so.
+    pub fn takes(&self, aim: Aim) -> bool {
+        matches!(aim, Aim::Rate(_)) || !self.quantizer.is_empty()
+    }
 }
 
 pub const PEERS: &[Peer] = &[
@@ -24,21 +37,30 @@ pub const PEERS: &[Peer] = &[
         program: "aomenc",
         package: "aom-tools",
         ending: "ivf",
-        args: "--rt --cpu-used=9 --end-usage=cbr --lag-in-frames=0 --threads=1 --target-bitrate={kbps} --kf-max-dist=9999 --limit={frames} --quiet --ivf -o {out} {in}",
+        lag: Some(0),
+        args: "--rt --cpu-used=9 {how} --lag-in-frames=0 --threads=1 --kf-max-dist=9999 --limit={frames} --quiet --ivf -o {out} {in}",
+        rate: "--end-usage=cbr --target-bitrate={aim}",
+        quantizer: "--end-usage=q --aq-mode=0 --cq-level={aim}",
     },
     Peer {
         name: "SVT-AV1",
         program: "SvtAv1EncApp",
         package: "svt-av1",
         ending: "ivf",
-        args: "--preset 12 --rc 2 --pred-struct 1 --lp 1 --keyint -1 --tbr {kbps} --progress 0 -n {frames} -b {out} -i {in}",
+        lag: None,
+        args: "{how} --preset 12 --pred-struct 1 --lp 1 --keyint -1 --progress 0 -n {frames} -b {out} -i {in}",
+        rate: "--rc 2 --tbr {aim}",
+        quantizer: "",
     },
     Peer {
         name: "x264",
         program: "ffmpeg",
         package: "ffmpeg",
         ending: "h264",
-        args: "-v error -y -i {in} -frames:v {frames} -c:v libx264 -preset veryfast -tune zerolatency -threads 1 -g 9999 -b:v {kbps}k -maxrate {kbps}k -bufsize {kbps}k {out}",
+        lag: Some(0),
+        args: "-v error -y -i {in} -frames:v {frames} -c:v libx264 -preset veryfast -tune zerolatency -threads 1 -g 9999 {how} {out}",
+        rate: "-b:v {aim}k -maxrate {aim}k -bufsize {aim}k",
+        quantizer: "",
     },
 ];
 
@@ -49,16 +71,20 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Runs `peer` on the clip and judges what it wrote. Its time holds its start and the reading of the clip.
-pub fn run(peer: &Peer, program: &Path, clip: &Clip, kbps: u32, folder: &Path) -> anyhow::Result<Run> {
+pub fn run(peer: &Peer, program: &Path, clip: &Clip, aim: Aim, folder: &Path) -> anyhow::Result<Run> {
     let out = folder.join(format!("peer.{}", peer.ending));
+    let (aiming, number) = match aim {
+        Aim::Rate(kbps) => (peer.rate, kbps.to_string()),
+        Aim::Quantizer(level) => (peer.quantizer, level.to_string()),
+    };
     let fill = |word: &str| match word {
         "{in}" => clip.file.clone().into_os_string(),
         "{out}" => out.clone().into_os_string(),
-        word => word.replace("{kbps}", &kbps.to_string()).replace("{frames}", &clip.pictures.len().to_string()).into(),
+        word => word.replace("{aim}", &number).replace("{frames}", &clip.pictures.len().to_string()).into(),
     };
     let (start, cpu) = (Instant::now(), child_cpu_seconds());
     let done = Command::new(program)
-        .args(peer.args.split(' ').map(fill))
+        .args(peer.args.replace("{how}", aiming).split(' ').map(fill))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -73,5 +99,5 @@ pub fn run(peer: &Peer, program: &Path, clip: &Clip, kbps: u32, folder: &Path) -
     let headers = if peer.ending == "ivf" { 32 + 12 * frames } else { 0 };
     let bytes = std::fs::metadata(&out)?.len().saturating_sub(headers);
     std::fs::remove_file(&out)?;
-    Ok(Run { wall, cpu, bytes, quality })
+    Ok(Run { wall, cpu, bytes, frames, quality })
 }

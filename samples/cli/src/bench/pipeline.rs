@@ -11,7 +11,7 @@ use crate::cpu::cpu_seconds;
 pub fn run(millis: u64, out: &mut Vec<Figure>) -> anyhow::Result<()> {
     let long = |frames: u64| (frames * millis / 200).clamp(frames / 4, 18_000);
     case("with doubles for the codecs, 320x180", Codecs::Doubles, Size::new(320, 180), long(900), out)?;
-    case("with rav1e and dav1d, 160x90", Codecs::Real, Size::new(160, 90), long(60), out)
+    case("with cpu and dav1d, 160x90", Codecs::Real, Size::new(160, 90), long(60), out)
 }
 
 fn case(name: &str, codecs: Codecs, size: Size, frames: u64, out: &mut Vec<Figure>) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use conclave::capture::scene;
 use conclave::capture::{FileAudio, FileCamera, FileVideo, Microphone, SceneCamera, SceneVoice, VideoInput};
-use conclave::codecs::{self, Color, EncoderInfo, Session, Size, Target, VideoEncoder, dav1d, opus};
+use conclave::codecs::{self, CodecError, Color, EncoderInfo, Session, Size, Target, VideoEncoder, dav1d, opus};
 use conclave::e2ee::StaticKeys;
 use conclave::frame::Kind;
 use conclave::gpu::Converter;
@@ -18,6 +18,8 @@ pub struct Assembled {
     /// Video frames that will be captured, as far as known.
     pub frames: u64,
     pub encoder: EncoderInfo,
+    /// Live, or offline where the encoder that was named holds frames back.
+    pub session: Session,
 }
 
 const VIDEO: u32 = 0x1001;
@@ -37,10 +39,9 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
         speed: args.speed,
         ..codecs::Config::default()
     };
-    let encoder: Box<dyn VideoEncoder> = codecs::open_encoder(&args.encoder, config, Session::Offline)?;
+    let (encoder, session) = open(&args.encoder, config)?;
     let info = encoder.info();
-    let stage =
-        encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color, session: Session::Offline, watch };
+    let stage = encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color, session, watch };
     let video = encode::Video::open(stage, Converter::open(args.convert)?, encoder)?;
     let channels = microphone.channels();
     let voice = opus::Encoder::open(opus::Config { channels, ..opus::Config::default() })?;
@@ -86,7 +87,20 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
         uplink: uplink(args),
         downlink,
     };
-    Ok(Assembled { cast, frames, encoder: info })
+    Ok(Assembled { cast, frames, encoder: info, session })
+}
+
+/// A live session's encoder; one that is named and holds frames back makes the session an offline one, and says so.
+fn open(name: &str, config: codecs::Config) -> Result<(Box<dyn VideoEncoder>, Session), CodecError> {
+    match codecs::open_encoder(name, config, Session::Live) {
+        Err(CodecError::Lag { codec, max_lag, fits }) => {
+            eprintln!(
+                "conclave: {codec} holds {max_lag} frames back, so the meeting is paced as if offline; live: {fits}"
+            );
+            Ok((codecs::open_encoder(name, config, Session::Offline)?, Session::Offline))
+        }
+        other => Ok((other?, Session::Live)),
+    }
 }
 
 type Sources = (Box<dyn VideoInput>, Box<dyn Microphone>, Size, (u32, u32), u64);

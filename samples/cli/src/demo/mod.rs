@@ -69,8 +69,9 @@ pub struct Args {
     /// Target of the video encoder.
     #[arg(long, default_value = "1000k", value_parser = input::bitrate)]
     pub bitrate: u32,
-    /// Encoder by name; those there are stand in `conclave probe`.
-    #[arg(long, default_value = "rav1e")]
+    /// Encoder by name, or auto for the best that holds no frame back; those there are stand in `conclave probe`. One
+    /// that holds frames back, rav1e say, is paced as if offline.
+    #[arg(long, default_value = "auto")]
     pub encoder: String,
     /// Speed of the encoder, 10 the fastest.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=10))]
@@ -101,7 +102,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     );
     let cast = cast::assemble(&args)?;
     let about = cast.frames;
-    let encoder = cast.encoder.clone();
+    let (encoder, session) = (cast.encoder.clone(), cast.session);
     let mut meeting = Rehearsal::new(cast.cast);
     let mut watch = Watch::new(about);
     let bar = indicatif::ProgressBar::new(about);
@@ -135,6 +136,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         cpu: cpu_seconds() - cpu,
         watch,
         encoder,
+        session,
         losses,
         repairs,
         asked,

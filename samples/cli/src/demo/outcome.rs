@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use conclave::codecs::EncoderInfo;
+use conclave::codecs::{EncoderInfo, Session};
 use conclave::{netem, receive, send};
 
 use super::Args;
@@ -13,6 +13,7 @@ use crate::table::Table;
 pub struct Outcome {
     pub watch: Watch,
     pub encoder: EncoderInfo,
+    pub session: Session,
     pub seen: receive::Snapshot,
     pub sent: send::Stats,
     pub network: netem::Stats,
@@ -36,6 +37,14 @@ impl Outcome {
         self.watch.captured - self.watch.shown
     }
 
+    /// How the meeting was paced.
+    pub fn pacing(&self) -> String {
+        match self.session {
+            Session::Live => "live: no frame waits for a later one".into(),
+            Session::Offline => format!("as if offline: the encoder holds {} frames back", self.encoder.max_lag),
+        }
+    }
+
     /// Rate of everything sent.
     pub fn kbps(&self) -> f64 {
         self.watch.bytes as f64 * 8.0 / 1000.0 / self.seconds
@@ -50,6 +59,7 @@ impl Outcome {
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
         let (seen, network) = (&self.seen, &self.network);
         [
+            ("frames left out by the encoder to hold its rate", self.watch.captured - self.watch.sent),
             ("network: lost at random", network.lost_random),
             ("network: lost in bursts", network.lost_burst),
             ("network: queue full", network.overflowed),
@@ -104,6 +114,7 @@ impl Outcome {
         let mut facts = Table::new(&["figure", "value"]);
         let rows = [
             ("encoder", format!("{} on {}, lag {} frames", encoder.name, encoder.device, encoder.max_lag)),
+            ("pacing", self.pacing()),
             ("PSNR of luma", format!("{} dB", figure(watch.quality.psnr_y(), 2))),
             ("SSIM of luma", figure(watch.quality.ssim_y(), 4)),
             ("bitrate", format!("{:.0} kbit/s", self.kbps())),
@@ -143,7 +154,7 @@ impl Outcome {
             "frames_captured": watch.captured, "frames_sent": watch.sent, "frames_shown": watch.shown,
             "frames_missing": self.missing(), "frames_mismatched": watch.mismatched,
             "psnr_y": watch.quality.psnr_y(), "ssim_y": watch.quality.ssim_y(), "bitrate_kbps": self.kbps(),
-            "encoder": self.encoder, "latency_us": latency,
+            "encoder": self.encoder, "session": self.session, "latency_us": latency,
             "audio": {"frames": watch.audio_frames, "concealed": watch.audio_concealed, "repaired": seen.audio.fec,
                       "gaps": watch.audio_gaps},
             "network": {"packets": network.sent, "lost": network.lost(), "repaired": self.repaired(),

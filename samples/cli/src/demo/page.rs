@@ -120,7 +120,8 @@ fn parameters(outcome: &Outcome, args: &Args) -> Vec<(String, String)> {
     let encoder = &outcome.encoder;
     [
         ("Input", input),
-        ("Encoder", format!("{} on {}, which holds {} frames back", encoder.name, encoder.device, encoder.max_lag)),
+        ("Encoder", format!("{} on {}, lag {} frames", encoder.name, encoder.device, encoder.max_lag)),
+        ("Pacing", outcome.pacing()),
         (
             "Network",
             format!(
