@@ -72,12 +72,12 @@ impl Words {
 #[cfg(test)]
 mod tests {
     //! Whether decoders read what was written. Pictures are judged elsewhere: here every sample is 128 whatever the
-    //! blocks say, so that only symbols that a decoder takes for others show.
+    //! blocks say, or two decoders agree, so that only symbols that a decoder takes for others show.
 
-    use std::process::Command;
+    use std::process::{Command, Output};
 
     use super::*;
-    use crate::av1::decisions::{Block, BlockSize, CdefStrength, ChromaMode, IntraMode, Reference, Vector};
+    use crate::av1::decisions::{Block, BlockSize, CdefStrength, ChromaMode, IntraMode, Reference, Transform, Vector};
     use crate::av1::layout::Tiles;
     use crate::av1::plan::{Plan, References, SLOTS};
     use crate::av1::sequence::Sequence;
@@ -115,10 +115,10 @@ mod tests {
                 self.sequence.write(&mut BitWriter::new(), &mut unit);
             }
             let start = match plan.references.and_then(|references| references.cdfs) {
-                Some(slot) => self.cdfs[usize::from(slot)].clone(),
+                Some(slot) => self.cdfs[usize::from(slot)],
                 None => Cdfs::default_for(decisions.quantizer),
             };
-            let mut saved = start.clone();
+            let mut saved = start;
             let header = FrameHeader { sequence: &self.sequence, plan, slots: &self.slots };
             self.words.write(&header, decisions, &start, &mut saved, &mut unit);
             for slot in (0..SLOTS).filter(|slot| plan.refresh >> slot & 1 == 1) {
@@ -130,7 +130,22 @@ mod tests {
         }
 
         /// Every decoder at hand shows every frame, grey all over.
-        fn judge(&self) {
+        fn judge_grey(&self) {
+            for shown in self.decode() {
+                let odd = shown.iter().position(|sample| *sample != 128);
+                assert_eq!(odd, None, "another sample, {}", self.sequence.ceiling);
+            }
+        }
+
+        /// Every decoder at hand shows every frame, and all show the same.
+        fn judge_alike(&self) {
+            if let [one, other] = &self.decode()[..] {
+                let odd = one.iter().zip(other).position(|(one, other)| one != other);
+                assert_eq!(odd, None, "two decoders differ, {}", self.sequence.ceiling);
+            }
+        }
+
+        fn decode(&self) -> Vec<Vec<u8>> {
             let mut ivf = b"DKIF\0\0\x20\0AV01".to_vec();
             ivf.extend_from_slice(&(self.sequence.ceiling.width as u16).to_le_bytes());
             ivf.extend_from_slice(&(self.sequence.ceiling.height as u16).to_le_bytes());
@@ -145,33 +160,43 @@ mod tests {
             let path = std::env::temp_dir().join(name);
             std::fs::write(&path, ivf).expect("room for a file");
             let file = path.to_str().expect("a plain name");
-            self.ask(&["dav1d", "--strict", "1", "-q", "--threads", "1", "--muxer", "yuv", "-o", "-", "-i", file]);
-            self.ask(&["aomdec", "--rawvideo", "-o", "-", file]);
+            let dav1d = ["dav1d", "--strict", "1", "-q", "--threads", "1", "--muxer", "yuv", "-o", "-", "-i", file];
+            let aomdec = ["aomdec", "--rawvideo", "-o", "-", file];
+            let told = [run(&dav1d), run(&aomdec)];
             std::fs::remove_file(path).expect("the file is there");
+            told.into_iter().flatten().map(|output| self.check(output)).collect()
         }
 
-        fn ask(&self, command: &[&str]) {
-            let Ok(output) = Command::new(command[0]).args(&command[1..]).output() else {
-                println!("skipped: {} is not installed", command[0]);
-                return;
-            };
+        fn check(&self, output: Output) -> Vec<u8> {
             let told = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{command:?} refuses {}: {told}", self.sequence.ceiling);
-            assert_eq!(output.stdout.len(), self.samples, "{command:?}, {}: {told}", self.sequence.ceiling);
-            let odd = output.stdout.iter().position(|sample| *sample != 128);
-            assert_eq!(odd, None, "{command:?} shows another sample, {}", self.sequence.ceiling);
+            assert!(output.status.success(), "{} refused: {told}", self.sequence.ceiling);
+            assert_eq!(output.stdout.len(), self.samples, "{}: {told}", self.sequence.ceiling);
+            output.stdout
         }
     }
 
-    /// Decisions drawn at random that leave every sample at 128: no levels, and no intra prediction that reads an edge
-    /// which is not there.
+    fn run(command: &[&str]) -> Option<Output> {
+        let output = Command::new(command[0]).args(&command[1..]).output().ok();
+        if output.is_none() {
+            println!("skipped: {} is not installed", command[0]);
+        }
+        output
+    }
+
+    /// Decisions drawn at random. Grey ones leave every sample at 128: no levels, and no intra prediction that reads an
+    /// edge which is not there.
     struct Draw {
         random: fastrand::Rng,
         is_key: bool,
+        is_grey: bool,
         vectors: Vec<Vector>,
     }
 
     impl Draw {
+        fn new(random: &mut fastrand::Rng, is_key: bool, is_grey: bool) -> Self {
+            Self { random: random.fork(), is_key, is_grey, vectors: Vec::new() }
+        }
+
         fn frame(&mut self, decisions: &mut Decisions) {
             let layout = *decisions.layout();
             let random = &mut self.random;
@@ -218,6 +243,9 @@ mod tests {
                 _ => {
                     let block = self.block(&layout.tile_of(row, col), row, col, size);
                     decisions.set_block(row, col, block);
+                    if !self.is_grey && !block.skip {
+                        self.levels(decisions, row, col, &block);
+                    }
                 }
             }
         }
@@ -226,12 +254,14 @@ mod tests {
             let random = &mut self.random;
             let skip = size == BlockSize::B64 || random.bool();
             if self.is_key || (size != BlockSize::B64 && random.u8(..5) == 0) {
-                let edges = row > tile.top && col > tile.left;
+                let edges = !self.is_grey || (row > tile.top && col > tile.left);
                 let mode = if edges { IntraMode::ALL[random.usize(..7)] } else { IntraMode::Dc };
                 let alphas = [random.i8(-16..=16), random.i8(-16..=16)];
                 let cfl = edges && alphas != [0, 0] && random.bool();
                 let chroma = if cfl { ChromaMode::Cfl(alphas) } else { ChromaMode::Dc };
-                return Block { size, mode, chroma, skip, ..Block::default() };
+                let transform =
+                    if random.bool() && size < BlockSize::B32 { Transform::Identity } else { Transform::Dct };
+                return Block { size, mode, chroma, transform, skip, ..Block::default() };
             }
             let reference = if random.u8(..3) == 0 { Reference::Golden } else { Reference::Last };
             let vector = match random.u8(..8) {
@@ -241,7 +271,28 @@ mod tests {
                 }
                 _ => self.vectors[random.usize(..self.vectors.len())],
             };
-            Block { size, reference, vector, skip, ..Block::default() }
+            let transform = if random.bool() { Transform::Identity } else { Transform::Dct };
+            Block { size, reference, vector, transform, skip, ..Block::default() }
+        }
+    }
+
+    impl Draw {
+        /// Levels so few and small for the quantizer that no transform leaves its range, where decoders may differ.
+        fn levels(&mut self, decisions: &mut Decisions, row: usize, col: usize, block: &Block) {
+            let random = &mut self.random;
+            let cell = decisions.layout().cell(row, col);
+            let (rarity, most, last) = if decisions.quantizer < 90 { (4, 3, 60) } else { (16, 1, 2) };
+            for plane in 0..3 {
+                let side = block.transform_side(plane);
+                let room = [0, 1, 5, side * side][random.usize(..4)];
+                let end = random.usize(..=room);
+                decisions.ends[cell][plane] = end as u16;
+                let levels = &mut decisions.levels_mut(plane, row, col, side)[..end];
+                levels.fill_with(|| if random.u8(..rarity) == 0 { random.i16(-most..=most) } else { 0 });
+                if let Some(level) = levels.last_mut() {
+                    *level = [-1, 1, -last / 2, last][random.usize(..4)];
+                }
+            }
         }
     }
 
@@ -258,8 +309,12 @@ mod tests {
                 let mut decisions = Decisions::new(&Layout::new(size, Tiles::default()));
                 for row in (0..decisions.layout().rows).step_by(4) {
                     for col in (0..decisions.layout().cols).step_by(4) {
-                        let mut draw = Draw { random: fastrand::Rng::with_seed(0), is_key: true, vectors: Vec::new() };
-                        draw.node(&mut decisions, row, col, BlockSize::B32);
+                        Draw::new(&mut fastrand::Rng::with_seed(0), true, true).node(
+                            &mut decisions,
+                            row,
+                            col,
+                            BlockSize::B32,
+                        );
                     }
                 }
                 for block in &mut decisions.blocks {
@@ -269,7 +324,7 @@ mod tests {
                     decisions.quantizer = [1, 128, 255][frame as usize];
                     stream.push(&Plan::key(frame, size), &decisions);
                 }
-                stream.judge();
+                stream.judge_grey();
             }
         }
     }
@@ -282,10 +337,10 @@ mod tests {
             let mut stream = Stream::new(size, 1);
             for frame in 0..3 {
                 let mut decisions = Decisions::new(&Layout::new(size, tiles(&mut random)));
-                Draw { random: random.fork(), is_key: true, vectors: Vec::new() }.frame(&mut decisions);
+                Draw::new(&mut random, true, true).frame(&mut decisions);
                 stream.push(&Plan::key(frame, size), &decisions);
             }
-            stream.judge();
+            stream.judge_grey();
         }
     }
 
@@ -304,10 +359,10 @@ mod tests {
                     plan.refresh = random.u8(..);
                 }
                 let mut decisions = Decisions::new(&Layout::new(size, tiles(&mut random)));
-                Draw { random: random.fork(), is_key: plan.is_key(), vectors: Vec::new() }.frame(&mut decisions);
+                Draw::new(&mut random, plan.is_key(), true).frame(&mut decisions);
                 stream.push(&plan, &decisions);
             }
-            stream.judge();
+            stream.judge_grey();
         }
     }
 
@@ -326,9 +381,30 @@ mod tests {
                 plan.temporal = random.u8(..3);
             }
             let mut decisions = Decisions::new(&Layout::new(plan.size, tiles(&mut random)));
-            Draw { random: random.fork(), is_key: plan.is_key(), vectors: Vec::new() }.frame(&mut decisions);
+            Draw::new(&mut random, plan.is_key(), true).frame(&mut decisions);
             stream.push(&plan, &decisions);
         }
-        stream.judge();
+        stream.judge_grey();
+    }
+
+    #[test]
+    fn decoders_agree_on_frames_with_levels() {
+        let mut random = fastrand::Rng::with_seed(4);
+        for (width, height) in SIZES {
+            let size = Size::new(width, height);
+            let mut stream = Stream::new(size, 1);
+            for number in 0..8 {
+                let mut plan = Plan::key(number, size);
+                if number % 4 > 0 {
+                    let (last, golden) = (random.u8(..8), random.u8(..8));
+                    plan.references = Some(References { last, golden, cdfs: Some(last) });
+                    plan.refresh = random.u8(..);
+                }
+                let mut decisions = Decisions::new(&Layout::new(size, tiles(&mut random)));
+                Draw::new(&mut random, plan.is_key(), false).frame(&mut decisions);
+                stream.push(&plan, &decisions);
+            }
+            stream.judge_alike();
+        }
     }
 }

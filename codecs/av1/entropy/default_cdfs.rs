@@ -1,6 +1,6 @@
 //! Default CDFs: tables only, those that our subset of the syntax can reach.
 //!
-//! Source: the AV1 Bitstream & Decoding Process Specification, section 9.3 "Default CDF tables". Each row holds the
+//! Source: the AV1 Bitstream & Decoding Process Specification, section 9.4 "Default CDF tables". Each row holds the
 //! cumulative frequencies of its N values, scaled so that the last is 32768, and the counter of uses, 0.
 //!
 //! Levels have a table for each of the four quantizer contexts; of the transform sizes only 4×4 to 32×32 are kept.

@@ -276,3 +276,286 @@ static STEPS: [Step; 1360] = {
     }
     steps
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Size;
+    use crate::av1::decisions::{BlockSize, IntraMode, Reference};
+    use crate::av1::entropy::decoder::Decoder;
+    use crate::av1::layout::Tiles;
+
+    /// `coeffs` as the specification has it (§5.11.39, §8.3.2): contexts at every 4×4 of the frame, neighbours looked up
+    /// one by one.
+    struct Model<'a> {
+        decoder: Decoder<'a>,
+        cdfs: Cdfs,
+        layout: Layout,
+        above: [Vec<(u32, u8)>; 3],
+        left: [Vec<(u32, u8)>; 3],
+    }
+
+    impl<'a> Model<'a> {
+        fn new(bytes: &'a [u8], cdfs: &Cdfs, layout: &Layout) -> Self {
+            let fresh = || vec![(0, 0); 2 * layout.rows.max(layout.cols) + 32];
+            let (above, left) = ([(); 3].map(|()| fresh()), [(); 3].map(|()| fresh()));
+            Self { decoder: Decoder::new(bytes), cdfs: *cdfs, layout: *layout, above, left }
+        }
+
+        fn clear_left(&mut self) {
+            self.left.iter_mut().for_each(|left| left.fill((0, 0)));
+        }
+
+        fn reset_block_context(&mut self, row: usize, col: usize, side: usize) {
+            for plane in 0..3 {
+                let shift = usize::from(plane > 0);
+                self.above[plane][2 * col >> shift..2 * (col + side) >> shift].fill((0, 0));
+                self.left[plane][2 * row >> shift..2 * (row + side) >> shift].fill((0, 0));
+            }
+        }
+
+        /// Levels in scan order and the transform type's symbol.
+        fn coeffs(&mut self, plane: usize, block: &Block, row: usize, col: usize) -> (Vec<i32>, Option<usize>) {
+            let shift = usize::from(plane > 0);
+            let side = block.transform_side(plane);
+            let (size, kind, cells) = (side.ilog2() as usize - 2, shift, side / 4);
+            let (x4, y4) = (2 * col >> shift, 2 * row >> shift);
+            let (max_x4, max_y4) = (2 * self.layout.cols >> shift, 2 * self.layout.rows >> shift);
+            let above: Vec<_> = (x4..(x4 + cells).min(max_x4)).map(|x| self.above[plane][x]).collect();
+            let left: Vec<_> = (y4..(y4 + cells).min(max_y4)).map(|y| self.left[plane][y]).collect();
+
+            let coded = |edge: &[(u32, u8)]| usize::from(edge.iter().any(|(level, dc)| *level != 0 || *dc != 0));
+            let context = if plane == 0 { 0 } else { 7 + coded(&above) + coded(&left) };
+            let all_zero = self.decoder.symbol(&mut self.cdfs.txb_skip[size][context]) == 1;
+            let mut transform = None;
+            let (mut levels, mut sum, mut category) = (Vec::new(), 0, 0);
+            if !all_zero {
+                if plane == 0 && block.is_inter() {
+                    transform = Some(self.decoder.symbol(&mut self.cdfs.inter_tx_type_set3[size]));
+                } else if plane == 0 && size < 3 {
+                    let cdf = &mut self.cdfs.intra_tx_type_set2[size][block.mode as usize];
+                    transform = Some(self.decoder.symbol(cdf));
+                }
+                let end = self.end(size, kind);
+                let mut quant = vec![0i32; side * side];
+                for c in (0..end).rev() {
+                    self.magnitude(&mut quant, side, kind, c, c == end - 1);
+                }
+                for c in 0..end {
+                    let position = usize::from(scan(side)[c]);
+                    let mut level = quant[position];
+                    let is_negative = level != 0
+                        && if c == 0 {
+                            let context = dc_sign_context(above.iter().chain(&left));
+                            self.decoder.symbol(&mut self.cdfs.dc_sign[kind][context]) == 1
+                        } else {
+                            self.decoder.literal(1) == 1
+                        };
+                    if level > 14 {
+                        level = self.decoder.golomb() as i32 + 14;
+                    }
+                    if position == 0 && level > 0 {
+                        category = if is_negative { 1 } else { 2 };
+                    }
+                    sum += level as u32;
+                    levels.push(if is_negative { -level } else { level });
+                }
+            }
+            self.above[plane][x4..x4 + cells].fill((sum.min(63), category));
+            self.left[plane][y4..y4 + cells].fill((sum.min(63), category));
+            (levels, transform)
+        }
+
+        fn end(&mut self, size: usize, kind: usize) -> usize {
+            let cdfs = &mut self.cdfs;
+            let pt = 1 + match size {
+                0 => self.decoder.symbol(&mut cdfs.eob_pt_16[kind][0]),
+                1 => self.decoder.symbol(&mut cdfs.eob_pt_64[kind][0]),
+                2 => self.decoder.symbol(&mut cdfs.eob_pt_256[kind][0]),
+                _ => self.decoder.symbol(&mut cdfs.eob_pt_1024[kind]),
+            };
+            if pt < 3 {
+                return pt;
+            }
+            let mut end = (1 << (pt - 2)) + 1;
+            if self.decoder.symbol(&mut cdfs.eob_extra[size][kind][pt - 3]) == 1 {
+                end += 1 << (pt - 3);
+            }
+            for i in 1..pt - 2 {
+                if self.decoder.literal(1) == 1 {
+                    end += 1 << (pt - 2 - 1 - i);
+                }
+            }
+            end
+        }
+
+        fn magnitude(&mut self, quant: &mut [i32], side: usize, kind: usize, c: usize, is_last: bool) {
+            let size = side.ilog2() as usize - 2;
+            let position = usize::from(scan(side)[c]);
+            let (row, col) = (position / side, position % side);
+            let sum = |offsets: &[(usize, usize)], most: i32| -> usize {
+                let inside = offsets.iter().filter(|(down, right)| row + down < side && col + right < side);
+                inside.map(|(down, right)| quant[(row + down) * side + col + right].min(most) as usize).sum()
+            };
+            let mut level = if is_last {
+                let context = match c {
+                    0 => 0,
+                    _ if c <= side * side / 8 => 1,
+                    _ if c <= side * side / 4 => 2,
+                    _ => 3,
+                };
+                1 + self.decoder.symbol(&mut self.cdfs.coeff_base_eob[size][kind][context])
+            } else {
+                let offset = [[0, 1, 6, 6, 21], [1, 6, 6, 21, 21], [6, 6, 21, 21, 21], [6, 21, 21, 21, 21], [21; 5]];
+                let magnitude = sum(&[(0, 1), (1, 0), (1, 1), (0, 2), (2, 0)], 3);
+                let context = match (row, col) {
+                    (0, 0) => 0,
+                    _ => magnitude.div_ceil(2).min(4) + offset[row.min(4)][col.min(4)],
+                };
+                self.decoder.symbol(&mut self.cdfs.coeff_base[size][kind][context])
+            };
+            if level > 2 {
+                let magnitude = sum(&[(0, 1), (1, 0), (1, 1)], 15).div_ceil(2).min(6);
+                let context = match (row, col) {
+                    (0, 0) => magnitude,
+                    (0 | 1, 0 | 1) => magnitude + 7,
+                    _ => magnitude + 14,
+                };
+                for _ in 0..4 {
+                    let more = self.decoder.symbol(&mut self.cdfs.coeff_br[size][kind][context]);
+                    level += more;
+                    if more < 3 {
+                        break;
+                    }
+                }
+            }
+            quant[position] = level as i32;
+        }
+    }
+
+    fn dc_sign_context<'a>(edges: impl Iterator<Item = &'a (u32, u8)>) -> usize {
+        let sum: i32 = edges.map(|(_, category)| [0, -1, 1][usize::from(*category)]).sum();
+        [1, 0, 2][(sum.signum() + 1) as usize]
+    }
+
+    /// Blocks of every kind at random, with levels from sparse to dense and from small to the greatest.
+    fn random_decisions(random: &mut fastrand::Rng, layout: &Layout) -> Decisions {
+        let mut decisions = Decisions::new(layout);
+        for row in (0..layout.rows).step_by(SUPERBLOCK) {
+            for col in (0..layout.cols).step_by(SUPERBLOCK) {
+                random_node(random, &mut decisions, row, col, BlockSize::B64);
+            }
+        }
+        decisions
+    }
+
+    fn random_node(random: &mut fastrand::Rng, decisions: &mut Decisions, row: usize, col: usize, size: BlockSize) {
+        let layout = *decisions.layout();
+        if row >= layout.rows || col >= layout.cols {
+            return;
+        }
+        if let Some(quarter) = size.quarter().filter(|_| random.u8(..10) < 7) {
+            let half = quarter.cells();
+            for (down, right) in [(0, 0), (0, half), (half, 0), (half, half)] {
+                random_node(random, decisions, row + down, col + right, quarter);
+            }
+            return;
+        }
+        let is_inter = size == BlockSize::B64 || random.bool();
+        let mut block = Block { size, skip: size == BlockSize::B64 || random.u8(..4) == 0, ..Block::default() };
+        block.reference = if is_inter { Reference::Last } else { Reference::Intra };
+        block.mode = IntraMode::ALL[random.usize(..IntraMode::ALL.len())];
+        if random.bool() && (is_inter || size < BlockSize::B32) {
+            block.transform = Transform::Identity;
+        }
+        decisions.set_block(row, col, block);
+        let cell = layout.cell(row, col);
+        for plane in 0..3 {
+            let side = block.transform_side(plane);
+            let most = if random.u8(..4) == 0 { 0 } else { (side * side) >> random.u8(..10) };
+            let end = random.usize(..=most);
+            let greatest = [1, 3, 16, 300, i16::MAX][random.usize(..5)];
+            let zeros = random.f32();
+            let levels = &mut decisions.levels_mut(plane, row, col, side)[..end];
+            for level in &mut *levels {
+                *level = if random.f32() < zeros { 0 } else { random.i16(-greatest..=greatest) };
+            }
+            if let Some(last) = levels.last_mut() {
+                *last = if random.bool() { greatest } else { -1 };
+            }
+            decisions.ends[cell][plane] = end as u16;
+        }
+    }
+
+    /// Calls `visit` for every block of a tile in coding order, and before each row of superblocks with `None`.
+    fn walk(decisions: &Decisions, tile: &Rect, visit: &mut impl FnMut(Option<(usize, usize)>)) {
+        fn node(decisions: &Decisions, at: (usize, usize), size: BlockSize, visit: &mut impl FnMut((usize, usize))) {
+            let (row, col) = at;
+            if row >= decisions.layout().rows || col >= decisions.layout().cols {
+                return;
+            }
+            match size.quarter() {
+                Some(quarter) if decisions.block(row, col).size < size => {
+                    let half = quarter.cells();
+                    for (down, right) in [(0, 0), (0, half), (half, 0), (half, half)] {
+                        node(decisions, (row + down, col + right), quarter, visit);
+                    }
+                }
+                _ => visit(at),
+            }
+        }
+        for row in (tile.top..tile.bottom).step_by(SUPERBLOCK) {
+            visit(None);
+            for col in (tile.left..tile.right).step_by(SUPERBLOCK) {
+                node(decisions, (row, col), BlockSize::B64, &mut |at| visit(Some(at)));
+            }
+        }
+    }
+
+    #[test]
+    fn levels_of_every_kind_read_back_by_the_specification() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut coder = RangeCoder::new();
+        for size in [(16, 16), (24, 40), (64, 64), (66, 50), (130, 98), (322, 182)] {
+            let tiles = Tiles { cols_log2: random.u8(..2), rows_log2: random.u8(..2) };
+            let layout = Layout::new(Size::new(size.0, size.1), tiles);
+            let mut contexts = LevelContexts::new(&layout);
+            for quantizer in [1, 40, 100, 200] {
+                let decisions = random_decisions(&mut random, &layout);
+                let start = Cdfs::default_for(quantizer);
+                for tile in layout.all_tiles() {
+                    let mut cdfs = start;
+                    contexts.clear_tile();
+                    walk(&decisions, &tile, &mut |at| match at {
+                        None => contexts.clear_left(),
+                        Some((row, col)) => {
+                            write_block(&mut coder, &mut cdfs, &mut contexts, &decisions, &tile, row, col)
+                        }
+                    });
+                    let mut bytes = Vec::new();
+                    coder.finish(&mut bytes);
+
+                    let mut model = Model::new(&bytes, &start, &layout);
+                    walk(&decisions, &tile, &mut |at| {
+                        let Some((row, col)) = at else { return model.clear_left() };
+                        let block = decisions.block(row, col);
+                        if block.skip {
+                            return model.reset_block_context(row, col, block.size.cells());
+                        }
+                        for plane in 0..3 {
+                            let (levels, transform) = model.coeffs(plane, block, row, col);
+                            let end = decisions.ends[layout.cell(row, col)][plane].into();
+                            let coded = &decisions.levels(plane, row, col, block.transform_side(plane))[..end];
+                            assert!(coded.iter().map(|level| i32::from(*level)).eq(levels), "{size:?} {row} {col}");
+                            if let Some(transform) = transform {
+                                assert_eq!(transform == 1, block.transform == Transform::Dct);
+                            }
+                        }
+                    });
+                    model.decoder.exit();
+                    assert_eq!(model.cdfs, cdfs);
+                }
+            }
+        }
+    }
+}
