@@ -64,7 +64,9 @@ impl RangeCoder {
     #[inline]
     pub fn fixed(&mut self, symbol: usize, cdf: &[u16]) {
         let after = cdf.len() - 2 - symbol;
-        let upper = if symbol == 0 { self.range } else { self.bound(cdf[symbol - 1], after + 1) };
+        // Computed for the first symbol too, so that the choice is a move and no branch that is often mispredicted.
+        let upper = self.bound(cdf[symbol.saturating_sub(1)], after + 1);
+        let upper = if symbol == 0 { self.range } else { upper };
         let lower = self.bound(cdf[symbol], after);
         self.narrow(upper, lower);
     }
@@ -74,7 +76,8 @@ impl RangeCoder {
     pub fn literal(&mut self, value: u32, bits: u32) {
         for bit in (0..bits).rev() {
             let half = self.bound(1 << 14, 1);
-            if value >> bit & 1 == 1 { self.narrow(half, 0) } else { self.narrow(self.range, half) }
+            let (upper, lower) = if value >> bit & 1 == 1 { (half, 0) } else { (self.range, half) };
+            self.narrow(upper, lower);
         }
     }
 

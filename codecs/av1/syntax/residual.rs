@@ -309,8 +309,8 @@ mod tests {
         fn reset_block_context(&mut self, row: usize, col: usize, side: usize) {
             for plane in 0..3 {
                 let shift = usize::from(plane > 0);
-                self.above[plane][2 * col >> shift..2 * (col + side) >> shift].fill((0, 0));
-                self.left[plane][2 * row >> shift..2 * (row + side) >> shift].fill((0, 0));
+                self.above[plane][(2 * col) >> shift..(2 * (col + side)) >> shift].fill((0, 0));
+                self.left[plane][(2 * row) >> shift..(2 * (row + side)) >> shift].fill((0, 0));
             }
         }
 
@@ -319,8 +319,8 @@ mod tests {
             let shift = usize::from(plane > 0);
             let side = block.transform_side(plane);
             let (size, kind, cells) = (side.ilog2() as usize - 2, shift, side / 4);
-            let (x4, y4) = (2 * col >> shift, 2 * row >> shift);
-            let (max_x4, max_y4) = (2 * self.layout.cols >> shift, 2 * self.layout.rows >> shift);
+            let (x4, y4) = ((2 * col) >> shift, (2 * row) >> shift);
+            let (max_x4, max_y4) = ((2 * self.layout.cols) >> shift, (2 * self.layout.rows) >> shift);
             let above: Vec<_> = (x4..(x4 + cells).min(max_x4)).map(|x| self.above[plane][x]).collect();
             let left: Vec<_> = (y4..(y4 + cells).min(max_y4)).map(|y| self.left[plane][y]).collect();
 
