@@ -48,7 +48,10 @@ impl Chain {
         let odd = Size::new(random.u32(16..=260), random.u32(16..=200));
         let ceiling = if random.u8(..3) == 0 { odd } else { SIZES[random.usize(..SIZES.len())] };
         let longest = (samples / ceiling.area()).clamp(3, 300);
-        Self { seed, ceiling, frames: random.usize(3..=longest), tools: Tools::ALL }
+        let frames = random.usize(3..=longest);
+        // Each tool is left out now and then: some paths open only where another is closed all along.
+        let absent = Tool::ALL.into_iter().filter(|_| random.u8(..12) == 0);
+        Self { seed, ceiling, frames, tools: absent.fold(Tools::ALL, Tools::without) }
     }
 
     /// Makes the chain and asks every judge.
