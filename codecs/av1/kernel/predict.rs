@@ -1,6 +1,8 @@
 //! Prediction, exactly as a decoder does it: from the samples around a block (specification §7.11.2), from another frame
 //! (§7.11.3), and chroma from luma (§7.11.5).
 
+use std::ops::{Add, Mul};
+
 use crate::av1::decisions::{IntraMode, Vector};
 use crate::av1::frame::Samples;
 
@@ -219,6 +221,7 @@ fn add_luma_sized<const N: usize>(luma: &LumaChanges, alpha: i8, out: &mut [u8],
 const BEFORE: usize = 2;
 const AFTER: usize = 3;
 const REACH: usize = BEFORE + AFTER;
+const TAPS: usize = REACH + 1;
 
 /// Greatest side of an inter block, with what the filters reach.
 const PATCH: usize = 64 + REACH;
@@ -275,7 +278,7 @@ fn fill(reference: &Samples, left: i32, top: i32, columns: usize, patch: &mut [u
 
 /// The taps for a position between samples, halved: all of them are even. None where the position is a sample.
 #[derive(Clone, Copy)]
-struct Filter(Option<&'static [i16; REACH + 1]>);
+struct Filter(Option<&'static [i16; TAPS]>);
 
 impl Filter {
     #[inline(always)]
@@ -342,9 +345,10 @@ fn filter_sized<const W: usize>(
             for (line, from) in lines[..height + REACH].iter_mut().zip(from) {
                 line.iter_mut().zip(&from[..W]).for_each(|(to, from)| *to = i16::from(*from));
             }
-            for (row, lines) in rows.zip(lines.windows(REACH + 1)) {
+            for (row, lines) in rows.zip(lines.windows(TAPS)) {
+                let [a, b, c, d, e, f] = lines else { continue };
                 for (i, sample) in row.iter_mut().enumerate() {
-                    let sum = (0..=REACH).map(|tap| lines[tap][i] * down[tap]).sum::<i16>();
+                    let sum = weighed([a[i], b[i], c[i], d[i], e[i], f[i]], down);
                     *sample = ((sum + 32) >> 6).clamp(0, 255) as u8;
                 }
             }
@@ -354,30 +358,39 @@ fn filter_sized<const W: usize>(
             for (line, from) in lines[..height + REACH].iter_mut().zip(from) {
                 *line = convolved(from, across);
             }
-            for (row, lines) in rows.zip(lines.windows(REACH + 1)) {
+            let down = down.map(i32::from);
+            for (row, lines) in rows.zip(lines.windows(TAPS)) {
+                let [a, b, c, d, e, f] = lines else { continue };
                 for (i, sample) in row.iter_mut().enumerate() {
-                    let sum = (0..=REACH).map(|tap| i32::from(lines[tap][i]) * i32::from(down[tap])).sum::<i32>();
-                    *sample = ((sum + 512) >> 10).clamp(0, 255) as u8;
+                    let values = [a[i], b[i], c[i], d[i], e[i], f[i]].map(i32::from);
+                    *sample = ((weighed(values, &down) + 512) >> 10).clamp(0, 255) as u8;
                 }
             }
         }
     }
 }
 
+#[inline(always)]
+fn weighed<T: Copy + Add<Output = T> + Mul<Output = T>>(values: [T; TAPS], taps: &[T; TAPS]) -> T {
+    let [a, b, c, d, e, f] = values;
+    a * taps[0] + b * taps[1] + c * taps[2] + d * taps[3] + e * taps[4] + f * taps[5]
+}
+
 /// One row filtered across, with 4 bits more than samples have. Halved taps keep every sum within 16 bits.
 #[inline(always)]
-fn convolved<const W: usize>(from: &[u8], taps: &[i16; REACH + 1]) -> [i16; W] {
+fn convolved<const W: usize>(from: &[u8], taps: &[i16; TAPS]) -> [i16; W] {
     let from = &from[..W + REACH];
     let mut line = [0; W];
     for (i, value) in line.iter_mut().enumerate() {
-        let sum = (0..=REACH).map(|tap| i16::from(from[i + tap]) * taps[tap]).sum::<i16>();
+        let near = |tap: usize| i16::from(from[i + tap]);
+        let sum = weighed([near(0), near(1), near(2), near(3), near(4), near(5)], taps);
         *value = (sum + 2) >> 2;
     }
     line
 }
 
 /// Half of `Subpel_Filters[0]` without its outer taps, which are 0: by sixteenths of a sample.
-static REGULAR: [[i16; REACH + 1]; 16] = [
+static REGULAR: [[i16; TAPS]; 16] = [
     [0, 0, 64, 0, 0, 0],
     [1, -3, 63, 4, -1, 0],
     [1, -5, 61, 9, -2, 0],
@@ -397,7 +410,7 @@ static REGULAR: [[i16; REACH + 1]; 16] = [
 ];
 
 /// Half of `Subpel_Filters[4]`, for blocks of at most 4 samples in that direction.
-static SHORT: [[i16; REACH + 1]; 16] = [
+static SHORT: [[i16; TAPS]; 16] = [
     [0, 0, 64, 0, 0, 0],
     [0, -2, 63, 4, -1, 0],
     [0, -4, 61, 9, -2, 0],
