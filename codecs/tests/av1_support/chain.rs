@@ -14,7 +14,7 @@ use conclave_codecs::av1::obu;
 use conclave_codecs::av1::plan::{Plan, References, SLOTS};
 use conclave_codecs::av1::sequence::{MAX_TEMPORAL_LAYERS, Sequence};
 use conclave_codecs::av1::words::Words;
-use conclave_codecs::{Color, Picture, Size};
+use conclave_codecs::{Color, Matrix, Picture, Range, Size};
 
 use super::draw::{Draw, Tool, Tools};
 use super::judge::{self, Failure, InProcess, Stream};
@@ -139,13 +139,15 @@ impl Making {
         let mut random = fastrand::Rng::with_seed(chain.seed ^ 0x5eed);
         let layout = Layout::new(chain.ceiling, Tiles::default());
         let layers = random.u8(1..=MAX_TEMPORAL_LAYERS);
+        let matrix = [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020][random.usize(..3)];
+        let color = Color { matrix, range: if random.bool() { Range::Full } else { Range::Limited } };
         let temporal_layers = if chain.tools.has(Tool::Layers) { layers } else { 1 };
         let slot = Slot { frame: Rc::new(Frame::new(&layout)), cdfs: Rc::new(Cdfs::default_for(1)) };
         Self {
             draw: Draw::new(random.fork(), chain.tools),
             random,
             tools: chain.tools,
-            sequence: Sequence { ceiling: chain.ceiling, color: Color::default(), fps: (30, 1), temporal_layers },
+            sequence: Sequence { ceiling: chain.ceiling, color, fps: (30, 1), temporal_layers },
             words: Words::new(),
             slots: [const { None }; SLOTS].map(|_: Option<Slot>| slot.clone()),
             sizes: [chain.ceiling; SLOTS],

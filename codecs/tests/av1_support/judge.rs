@@ -101,7 +101,10 @@ pub fn programs(stream: &Stream) -> Result<usize, Failure> {
             argument => argument.as_ref(),
         });
         let Ok(output) = Command::new(name).args(arguments).output() else {
-            println!("skipped: {name} is not installed");
+            static SAID: AtomicU32 = AtomicU32::new(0);
+            if SAID.fetch_add(1, Ordering::Relaxed) < PROGRAMS.len() as u32 {
+                println!("skipped: {name} is not installed");
+            }
             continue;
         };
         asked += 1;
