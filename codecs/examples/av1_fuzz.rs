@@ -43,11 +43,13 @@ impl Options {
             match name.as_str() {
                 "--minutes" => options.minutes = Some(value.parse().ok()?),
                 "--seed" => options.seed = value.parse().ok()?,
-                "--frames" => options.frames = Some(value.parse().ok()?),
+                "--frames" => options.frames = Some(value.parse().ok().filter(|frames| *frames > 0)?),
                 "--save" => options.save = Some(value.into()),
                 "--size" => {
                     let (width, height) = value.split_once('x')?;
-                    options.size = Some(Size::new(width.parse().ok()?, height.parse().ok()?));
+                    let size = Size::new(width.parse().ok()?, height.parse().ok()?);
+                    options.size = (size.width.min(size.height) >= 16).then_some(size);
+                    options.size?;
                 }
                 "--without" => {
                     for name in value.split(',') {
@@ -132,8 +134,10 @@ fn shrink(whole: Chain, mut failure: Failure, options: &Options) {
     }
     println!("smaller: {failure}\n  {chain}");
     let frame = failure.frame().unwrap_or(chain.frames - 1);
-    let (stream, decisions) = chain.until(frame);
-    println!("  quantizer {}, {:?}, {:?}", decisions.quantizer, decisions.deblock, decisions.cdef);
+    let Ok((stream, decisions)) = std::panic::catch_unwind(|| chain.until(frame)) else { return };
+    let cdef = &decisions.cdef;
+    println!("  quantizer {}, {:?}, CDEF damping {}", decisions.quantizer, decisions.deblock, cdef.damping);
+    cdef.strengths[..1 << cdef.bits].iter().for_each(|strength| println!("  {strength:?}"));
     if let Failure::Differs { plane, x, y, .. } = failure {
         let shift = if plane == conclave_codecs::Plane::Y { 3 } else { 2 };
         let (row, col) = (y >> shift, x >> shift);

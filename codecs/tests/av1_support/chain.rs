@@ -1,6 +1,7 @@
 //! Chains of frames of random decisions: put into words by the encoder, reconstructed by its kernels, judged.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use conclave_codecs::av1::bits::BitWriter;
@@ -54,12 +55,12 @@ impl Chain {
         Self { seed, ceiling, frames, tools: absent.fold(Tools::ALL, Tools::without) }
     }
 
-    /// Makes the chain and asks every judge.
+    /// Makes the chain and asks every judge. A panic is a failure like any other.
     pub fn run(&self) -> Result<Report, Failure> {
         let mut making = Making::new(self);
         let mut judge = InProcess::new();
-        for _ in 0..self.frames {
-            making.frame();
+        for frame in 0..self.frames {
+            catch_unwind(AssertUnwindSafe(|| making.frame())).map_err(|_| Failure::Panicked { frame })?;
             let stream = &making.stream;
             let (unit, ours) = stream.units.last().zip(stream.pictures.last()).expect("one was made");
             judge.check(unit, ours)?;
