@@ -24,6 +24,7 @@ use super::plan::{self, Plan};
 use super::rate::{Kind, LIMITS, Rate};
 use super::sequence::Sequence;
 use super::slots::Slots;
+use super::syntax::tile::MOST_BYTES;
 use super::words::Words;
 use crate::candidates::{Config, Target, check_bitrate, check_framerate};
 use crate::{CodecError, EncodedInfo, EncoderInfo, FrameInput, MAX_DEPENDENCIES, Picture, Size, VideoEncoder};
@@ -105,10 +106,15 @@ impl Encoder {
             last_key: None,
             dropped: 0,
             ready: None,
-            unit: Vec::with_capacity(config.size.area() / 2),
+            unit: Vec::with_capacity(config.size.area() * MOST_BYTES),
             flushed: false,
             config,
         })
+    }
+
+    /// `base_q_idx` of the frame made last.
+    pub fn quantizer(&self) -> u8 {
+        self.work.decisions.quantizer
     }
 
     fn plan(&self, number: u64, size: Size, key: bool) -> Plan {
@@ -233,8 +239,8 @@ impl VideoEncoder for Encoder {
         }
         let number = input.frame;
         let resized = self.slots.get(LAST).is_some_and(|last| last.frame.size != picture.size());
-        // A frame further back than 16 bits can say is out of reach.
-        let far = self.slots.get(LAST).is_some_and(|last| number - last.number > u64::from(u16::MAX));
+        // A frame further back than 16 bits can say is out of reach; the long-term reference is never the later one.
+        let far = self.slots.get(GOLDEN).is_some_and(|golden| number - golden.number > u64::from(u16::MAX));
         let interval = u64::from(self.config.keyframe_interval);
         let due = interval > 0 && self.last_key.is_some_and(|key| number - key >= interval);
         let key = input.keyframe || self.key_wanted || resized || far || due;
