@@ -92,8 +92,8 @@ pub struct Report {
     pub levels: usize,
     /// Luma samples.
     pub samples: usize,
-    /// Luma samples that are neither black nor white: only they show what went wrong.
-    pub grey: usize,
+    /// Luma samples that are neither black nor white and differ from the one before: these show what went wrong.
+    pub telling: usize,
     /// Decoders run as programs.
     pub programs: usize,
 }
@@ -105,7 +105,7 @@ impl Report {
         self.blocks += other.blocks;
         self.levels += other.levels;
         self.samples += other.samples;
-        self.grey += other.grey;
+        self.telling += other.telling;
         self.programs = self.programs.max(other.programs);
     }
 }
@@ -169,7 +169,8 @@ impl Making {
         slot.frame.store(&mut picture);
         let luma = &picture.data()[..plan.size.area()];
         self.report.samples += luma.len();
-        self.report.grey += luma.iter().filter(|sample| (1..255).contains(*sample)).count();
+        let telling = |pair: &&[u8]| pair[0] != pair[1] && (1..255).contains(&pair[1]);
+        self.report.telling += luma.windows(2).filter(telling).count();
         self.stream.pictures.push(picture);
         for n in (0..SLOTS).filter(|n| plan.refresh >> n & 1 == 1) {
             self.slots[n] = slot.clone();
