@@ -25,6 +25,7 @@ use super::rate::{Kind, LIMITS, Rate};
 use super::sequence::Sequence;
 use super::slots::Slots;
 use super::syntax::tile::MOST_BYTES;
+use super::threads::Threads;
 use super::words::Words;
 use crate::candidates::{Config, Target, check_bitrate, check_framerate};
 use crate::{CodecError, EncodedInfo, EncoderInfo, FrameInput, MAX_DEPENDENCIES, Picture, Size, VideoEncoder};
@@ -43,6 +44,7 @@ pub struct Encoder {
     slots: Slots,
     rate: Option<Rate>,
     work: Work,
+    threads: Threads,
     key_wanted: bool,
     last_in: Option<u64>,
     last_key: Option<u64>,
@@ -101,6 +103,7 @@ impl Encoder {
                 Target::Quantizer(_) => None,
             },
             work: Work::new(&layout),
+            threads: Threads::new(config.threads),
             key_wanted: true,
             last_in: None,
             last_key: None,
@@ -145,6 +148,7 @@ impl Encoder {
         let Work { source, pyramid, motion, fine, decide, decisions, coder, deblocked, words, header, defaults } =
             &mut self.work;
 
+        let threads = &self.threads;
         source.load(picture);
         let (kind, cells) = (if plan.is_key() { Kind::Key } else { Kind::Inter }, layout.cells());
         let quantizer = match (self.config.target, &mut self.rate) {
@@ -159,13 +163,13 @@ impl Encoder {
 
         if let Some(last) = last {
             pyramid.load(&source.planes[0]);
-            motion.search(&layout, pyramid, &last.pyramid, costs.vector_bit);
-            fine.refine(&layout, &pyramid.full, &last.pyramid.full, motion, costs.vector_bit);
+            motion.search(threads, &layout, pyramid, &last.pyramid, costs.vector_bit);
+            fine.refine(threads, &layout, &pyramid.full, &last.pyramid.full, motion, costs.vector_bit);
         }
         let far = golden.filter(|golden| last.is_some_and(|last| last.number != golden.number));
         let view =
             View { source, last: last.map(|last| (&last.frame, &*fine)), golden: far.map(|golden| &golden.frame) };
-        decide.run(view, &costs, decisions);
+        decide.run(threads, view, &costs, decisions);
         let references = last.zip(golden).map(|(last, golden)| References { last: &last.frame, golden: &golden.frame });
         let quantizer_steps = Quantizer::new(quantizer, DC_ZONE, AC_ZONE);
         coder.frame(&Input { source, references, quantizer: &quantizer_steps }, decisions, deblocked);
