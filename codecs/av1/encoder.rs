@@ -153,7 +153,12 @@ impl Encoder {
         let (kind, cells) = (if plan.is_key() { Kind::Key } else { Kind::Inter }, layout.cells());
         let quantizer = match (self.config.target, &mut self.rate) {
             (Target::Quantizer(index), _) => index.max(1),
-            (_, Some(rate)) => rate.quantizer(kind, cells, plan.quantizer),
+            (_, Some(rate)) => {
+                if plan.is_key() {
+                    rate.look(&source.planes[0]);
+                }
+                rate.quantizer(kind, cells, plan.quantizer)
+            }
             (_, None) => plan.quantizer.1,
         };
         decisions.quantizer = quantizer;
