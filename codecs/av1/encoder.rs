@@ -24,6 +24,7 @@ use super::plan::{self, Plan};
 use super::rate::{Kind, LIMITS, Rate};
 use super::sequence::Sequence;
 use super::slots::Slots;
+use super::syntax::tile::MOST_BYTES;
 use super::threads::Threads;
 use super::words::Words;
 use crate::candidates::{Config, Target, check_bitrate, check_framerate};
@@ -108,10 +109,15 @@ impl Encoder {
             last_key: None,
             dropped: 0,
             ready: None,
-            unit: Vec::with_capacity(config.size.area() / 2),
+            unit: Vec::with_capacity(config.size.area() * MOST_BYTES),
             flushed: false,
             config,
         })
+    }
+
+    /// `base_q_idx` of the frame made last.
+    pub fn quantizer(&self) -> u8 {
+        self.work.decisions.quantizer
     }
 
     fn plan(&self, number: u64, size: Size, key: bool) -> Plan {
@@ -147,7 +153,12 @@ impl Encoder {
         let (kind, cells) = (if plan.is_key() { Kind::Key } else { Kind::Inter }, layout.cells());
         let quantizer = match (self.config.target, &mut self.rate) {
             (Target::Quantizer(index), _) => index.max(1),
-            (_, Some(rate)) => rate.quantizer(kind, cells, plan.quantizer),
+            (_, Some(rate)) => {
+                if plan.is_key() {
+                    rate.look(&source.planes[0]);
+                }
+                rate.quantizer(kind, cells, plan.quantizer)
+            }
             (_, None) => plan.quantizer.1,
         };
         decisions.quantizer = quantizer;
@@ -237,8 +248,8 @@ impl VideoEncoder for Encoder {
         }
         let number = input.frame;
         let resized = self.slots.get(LAST).is_some_and(|last| last.frame.size != picture.size());
-        // A frame further back than 16 bits can say is out of reach.
-        let far = self.slots.get(LAST).is_some_and(|last| number - last.number > u64::from(u16::MAX));
+        // A frame further back than 16 bits can say is out of reach; the long-term reference is never the later one.
+        let far = self.slots.get(GOLDEN).is_some_and(|golden| number - golden.number > u64::from(u16::MAX));
         let interval = u64::from(self.config.keyframe_interval);
         let due = interval > 0 && self.last_key.is_some_and(|key| number - key >= interval);
         let key = input.keyframe || self.key_wanted || resized || far || due;

@@ -9,7 +9,8 @@ pub struct Threads(Option<rayon::ThreadPool>);
 impl Threads {
     /// So many threads; where the system gives none, the caller's own does the work.
     pub fn new(count: usize) -> Self {
-        let build = || rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(|i| format!("av1 {i}")).build().ok();
+        let build =
+            || rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(|i| format!("av1 {i}")).build().ok();
         Self(if count > 1 { build() } else { None })
     }
 

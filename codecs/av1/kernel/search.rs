@@ -73,14 +73,7 @@ impl Grid {
 
 impl Motion {
     /// Searches the whole frame. `penalty` is what one bit of vector costs in absolute differences, in sixteenths.
-    pub fn search(
-        &mut self,
-        threads: &Threads,
-        layout: &Layout,
-        source: &Pyramid,
-        reference: &Pyramid,
-        penalty: u32,
-    ) {
+    pub fn search(&mut self, threads: &Threads, layout: &Layout, source: &Pyramid, reference: &Pyramid, penalty: u32) {
         let [g64, g32, g16, g8] = [64, 32, 16, 8].map(|side| Grid::of(layout, side));
         // Last frame's vectors are candidates; they are gone where the size has changed.
         if self.by16.len() != g16.len() {
