@@ -24,6 +24,8 @@ use super::plan::{self, Plan};
 use super::rate::{Kind, LIMITS, Rate};
 use super::sequence::Sequence;
 use super::slots::Slots;
+use super::syntax::tile::MOST_BYTES;
+use super::threads::Threads;
 use super::words::Words;
 use crate::candidates::{Config, Target, check_bitrate, check_framerate};
 use crate::{CodecError, EncodedInfo, EncoderInfo, FrameInput, MAX_DEPENDENCIES, Picture, Size, VideoEncoder};
@@ -42,6 +44,7 @@ pub struct Encoder {
     slots: Slots,
     rate: Option<Rate>,
     work: Work,
+    threads: Threads,
     key_wanted: bool,
     last_in: Option<u64>,
     last_key: Option<u64>,
@@ -100,15 +103,21 @@ impl Encoder {
                 Target::Quantizer(_) => None,
             },
             work: Work::new(&layout),
+            threads: Threads::new(config.threads),
             key_wanted: true,
             last_in: None,
             last_key: None,
             dropped: 0,
             ready: None,
-            unit: Vec::with_capacity(config.size.area() / 2),
+            unit: Vec::with_capacity(config.size.area() * MOST_BYTES),
             flushed: false,
             config,
         })
+    }
+
+    /// `base_q_idx` of the frame made last.
+    pub fn quantizer(&self) -> u8 {
+        self.work.decisions.quantizer
     }
 
     fn plan(&self, number: u64, size: Size, key: bool) -> Plan {
@@ -139,11 +148,17 @@ impl Encoder {
         let Work { source, pyramid, motion, fine, decide, decisions, coder, deblocked, words, header, defaults } =
             &mut self.work;
 
+        let threads = &self.threads;
         source.load(picture);
         let (kind, cells) = (if plan.is_key() { Kind::Key } else { Kind::Inter }, layout.cells());
         let quantizer = match (self.config.target, &mut self.rate) {
             (Target::Quantizer(index), _) => index.max(1),
-            (_, Some(rate)) => rate.quantizer(kind, cells, plan.quantizer),
+            (_, Some(rate)) => {
+                if plan.is_key() {
+                    rate.look(&source.planes[0]);
+                }
+                rate.quantizer(kind, cells, plan.quantizer)
+            }
             (_, None) => plan.quantizer.1,
         };
         decisions.quantizer = quantizer;
@@ -153,13 +168,13 @@ impl Encoder {
 
         if let Some(last) = last {
             pyramid.load(&source.planes[0]);
-            motion.search(&layout, pyramid, &last.pyramid, costs.vector_bit);
-            fine.refine(&layout, &pyramid.full, &last.pyramid.full, motion, costs.vector_bit);
+            motion.search(threads, &layout, pyramid, &last.pyramid, costs.vector_bit);
+            fine.refine(threads, &layout, &pyramid.full, &last.pyramid.full, motion, costs.vector_bit);
         }
         let far = golden.filter(|golden| last.is_some_and(|last| last.number != golden.number));
         let view =
             View { source, last: last.map(|last| (&last.frame, &*fine)), golden: far.map(|golden| &golden.frame) };
-        decide.run(view, &costs, decisions);
+        decide.run(threads, view, &costs, decisions);
         let references = last.zip(golden).map(|(last, golden)| References { last: &last.frame, golden: &golden.frame });
         let quantizer_steps = Quantizer::new(quantizer, DC_ZONE, AC_ZONE);
         coder.frame(&Input { source, references, quantizer: &quantizer_steps }, decisions, deblocked);
@@ -233,8 +248,8 @@ impl VideoEncoder for Encoder {
         }
         let number = input.frame;
         let resized = self.slots.get(LAST).is_some_and(|last| last.frame.size != picture.size());
-        // A frame further back than 16 bits can say is out of reach.
-        let far = self.slots.get(LAST).is_some_and(|last| number - last.number > u64::from(u16::MAX));
+        // A frame further back than 16 bits can say is out of reach; the long-term reference is never the later one.
+        let far = self.slots.get(GOLDEN).is_some_and(|golden| number - golden.number > u64::from(u16::MAX));
         let interval = u64::from(self.config.keyframe_interval);
         let due = interval > 0 && self.last_key.is_some_and(|key| number - key >= interval);
         let key = input.keyframe || self.key_wanted || resized || far || due;

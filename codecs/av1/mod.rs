@@ -22,4 +22,5 @@ pub mod scan;
 pub mod sequence;
 pub mod slots;
 pub mod syntax;
+pub mod threads;
 pub mod words;

@@ -3,11 +3,20 @@
 //! After libaom's real-time mode. The host alone runs it, so that it may use fractions; it uses no function whose last
 //! bit differs between machines.
 
+use super::frame::Samples;
 use super::kernel::quantize::ac_q;
 
 /// Size of the bucket, in milliseconds of the bitrate: it starts and is best at 600, and never holds more than 1000.
 const BEST_MS: f64 = 600.0;
 const MOST_MS: f64 = 1000.0;
+
+/// Measured over modelled bits stay within these.
+const LEAST_FACTOR: f64 = 0.005;
+const MOST_FACTOR: f64 = 50.0;
+
+/// Mean difference of a sample from its right and lower neighbours together, where the model of key frames needs no
+/// correction.
+const USUAL_ROUGHNESS: f64 = 8.0;
 
 /// A key frame may cost so many times a frame's share of the bitrate.
 const KEY_SHARE: f64 = 6.0;
@@ -39,6 +48,8 @@ pub struct Rate {
     ambient: f64,
     /// The target of the frame being made.
     target: f64,
+    /// How rough the last key frame's picture was, over what the model takes for granted.
+    rough: f64,
     dropped: u32,
 }
 
@@ -54,15 +65,17 @@ impl Rate {
             last: [(0, 0); 2],
             ambient: f64::from(LIMITS.1),
             target: 0.0,
+            rough: 1.0,
             dropped: 0,
         }
     }
 
-    /// Takes a new target; the bucket keeps its fill in proportion.
+    /// Takes a new target; the bucket keeps its fill in proportion, but none above the best.
     pub fn reconfigure(&mut self, bitrate: u32, fps: f64) {
         let bitrate = f64::from(bitrate);
         let change = bitrate / self.bitrate * (self.fps / fps);
-        self.level *= bitrate / self.bitrate;
+        // What was saved at a higher bitrate is not for the lower one to spend.
+        self.level = (self.level * (bitrate / self.bitrate)).min(bitrate * BEST_MS / 1000.0);
         (self.bitrate, self.fps) = (bitrate, fps);
         // A large step: what the last frames did says nothing of the next.
         if !(0.9..=1.1).contains(&change) {
@@ -80,6 +93,16 @@ impl Rate {
         self.dropped += 1;
         self.level = (self.level + self.share()).min(self.bitrate * MOST_MS / 1000.0);
         true
+    }
+
+    /// Looks at the picture of a key frame: its size goes with the roughness, so that neither the first nor one after a
+    /// change of scene is a guess.
+    pub fn look(&mut self, luma: &Samples) {
+        let rough = (roughness(luma) / USUAL_ROUGHNESS).clamp(0.05, 20.0);
+        // The factor was learned at the roughness of the last key frame.
+        let factor = &mut self.factor[Kind::Key as usize];
+        *factor = (*factor * rough / self.rough).clamp(LEAST_FACTOR, MOST_FACTOR);
+        self.rough = rough;
     }
 
     /// The quantizer for the next frame of `cells` cells of 8×8, within `limits`.
@@ -107,7 +130,7 @@ impl Rate {
         // The further off, the bolder the correction.
         let boldness = if (0.8..1.25).contains(&correction) { 0.3 } else { 0.6 };
         let factor = &mut self.factor[kind as usize];
-        *factor = (*factor * (1.0 + (correction - 1.0) * boldness)).clamp(0.005, 50.0);
+        *factor = (*factor * (1.0 + (correction - 1.0) * boldness)).clamp(LEAST_FACTOR, MOST_FACTOR);
         if kind == Kind::Key {
             self.ambient = self.ambient.min(f64::from(q) * 1.25 + 20.0);
             self.last = [(0, 0); 2];
@@ -140,8 +163,8 @@ impl Rate {
             return (share * KEY_SHARE).min(self.level.max(share) * 0.75 + share);
         }
         let off = (self.level - best) / best;
-        // At most half more or half less.
-        (share * (1.0 + off.clamp(-1.0, 1.0) / 2.0)).max(share / 16.0)
+        // At most half less; hardly more, for what was saved is there for a harder picture, not to be got rid of.
+        (share * (1.0 + off.clamp(-1.0, 0.15) / 2.0)).max(share / 16.0)
     }
 
     /// Finest and coarsest quantizer now.
@@ -172,6 +195,15 @@ impl Rate {
         let up = if first == 1 && self.level < self.bitrate * BEST_MS / 2000.0 { 120 } else { 20 };
         q.clamp(one.saturating_sub(down), one.saturating_add(up))
     }
+}
+
+/// Mean absolute difference of a sample from its right neighbour, plus that from the lower one.
+fn roughness(luma: &Samples) -> f64 {
+    let (width, height) = (luma.width, luma.height);
+    let row = |y: usize| &luma.data[y * luma.stride..][..width];
+    let apart = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+    let sum: u64 = (1..height).map(|y| u64::from(apart(row(y), row(y - 1)) + apart(row(y), &row(y)[1..]))).sum();
+    sum as f64 / (width * height) as f64
 }
 
 /// Modelled bits of a macroblock of 16×16 at quantizer `q`, before correction.

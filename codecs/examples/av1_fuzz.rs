@@ -43,11 +43,13 @@ impl Options {
             match name.as_str() {
                 "--minutes" => options.minutes = Some(value.parse().ok()?),
                 "--seed" => options.seed = value.parse().ok()?,
-                "--frames" => options.frames = Some(value.parse().ok()?),
+                "--frames" => options.frames = Some(value.parse().ok().filter(|frames| *frames > 0)?),
                 "--save" => options.save = Some(value.into()),
                 "--size" => {
                     let (width, height) = value.split_once('x')?;
-                    options.size = Some(Size::new(width.parse().ok()?, height.parse().ok()?));
+                    let size = Size::new(width.parse().ok()?, height.parse().ok()?);
+                    options.size = (size.width.min(size.height) >= 16).then_some(size);
+                    options.size?;
                 }
                 "--without" => {
                     for name in value.split(',') {
@@ -91,13 +93,13 @@ fn main() -> ExitCode {
         if start.elapsed() >= length || minute > told {
             told = minute;
             println!(
-                "{minute} min: {chains} chains, {} frames, {} blocks, {} levels, {} bytes, {} % grey, {} programs, \
+                "{minute} min: {chains} chains, {} frames, {} blocks, {} levels, {} bytes, {} % telling, {} programs, \
                  0 mismatches; last seed {}",
                 all.frames,
                 all.blocks,
                 all.levels,
                 all.bytes,
-                100 * all.grey / all.samples,
+                100 * all.telling / all.samples,
                 all.programs,
                 chain.seed
             );
@@ -110,33 +112,32 @@ fn main() -> ExitCode {
 }
 
 /// Takes away frames, tools and area as long as the chain goes on failing.
-fn shrink(mut chain: Chain, mut failure: Failure, options: &Options) {
-    let attempt = |chain: &mut Chain, failure: &mut Failure, smaller: Chain| {
+fn shrink(whole: Chain, mut failure: Failure, options: &Options) {
+    let mut chain = whole;
+    let mut attempt = |smaller: Chain| {
         if let Err(found) = smaller.run() {
-            (*chain, *failure) = (smaller, found);
+            let frames = found.frame().map_or(smaller.frames, |frame| frame + 1);
+            (chain, failure) = (Chain { frames, ..smaller }, found);
         }
+        chain
     };
-    let cut = |chain: Chain, failure: &Failure| match failure.frame() {
-        Some(frame) => Chain { frames: frame + 1, ..chain },
-        None => chain,
-    };
-    chain = cut(chain, &failure);
+    let mut smallest = attempt(whole);
     for tool in Tool::ALL {
-        if chain.tools.has(tool) {
-            attempt(&mut chain, &mut failure, Chain { tools: chain.tools.without(tool), ..chain });
-            chain = cut(chain, &failure);
+        if smallest.tools.has(tool) {
+            smallest = attempt(Chain { tools: smallest.tools.without(tool), ..smallest });
         }
     }
-    for area in [Size::new(16, 16), Size::new(24, 40), Size::new(64, 64), Size::new(72, 72), Size::new(130, 98)] {
-        if area.area() < chain.ceiling.area() {
-            attempt(&mut chain, &mut failure, Chain { ceiling: area, ..chain });
-            chain = cut(chain, &failure);
+    for ceiling in [Size::new(16, 16), Size::new(24, 40), Size::new(64, 64), Size::new(72, 72), Size::new(130, 98)] {
+        if ceiling.area() < smallest.ceiling.area() {
+            smallest = attempt(Chain { ceiling, ..smallest });
         }
     }
     println!("smaller: {failure}\n  {chain}");
     let frame = failure.frame().unwrap_or(chain.frames - 1);
-    let (stream, decisions) = chain.until(frame);
-    println!("  quantizer {}, {:?}, {:?}", decisions.quantizer, decisions.deblock, decisions.cdef);
+    let Ok((stream, decisions)) = std::panic::catch_unwind(|| chain.until(frame)) else { return };
+    let cdef = &decisions.cdef;
+    println!("  quantizer {}, {:?}, CDEF damping {}", decisions.quantizer, decisions.deblock, cdef.damping);
+    cdef.strengths[..1 << cdef.bits].iter().for_each(|strength| println!("  {strength:?}"));
     if let Failure::Differs { plane, x, y, .. } = failure {
         let shift = if plane == conclave_codecs::Plane::Y { 3 } else { 2 };
         let (row, col) = (y >> shift, x >> shift);

@@ -33,6 +33,11 @@ impl RangeCoder {
         Self::default()
     }
 
+    /// The same with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Back to the start of a tile, with the memory kept.
     pub fn clear(&mut self) {
         self.bytes.clear();

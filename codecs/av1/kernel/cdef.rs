@@ -32,9 +32,9 @@ pub fn frame(decisions: &Decisions, source: &Frame, out: &mut Frame) {
             filter.primary = adjusted(filter.primary, variance);
             let [y, u, v] = &source.planes;
             let [out_y, out_u, out_v] = &mut out.planes;
-            filter.run::<CELL, { CELL * CELL }, 1>([y], [out_y], &place);
+            filter.run::<CELL, LUMA, 1>([y], [out_y], &place, add_luma);
             let filter = Filter::new(chroma, cdef.damping - 1, direction);
-            filter.run::<{ CELL / 2 }, { CELL * CELL / 2 }, 2>([u, v], [out_u, out_v], &place);
+            filter.run::<{ CELL / 2 }, CHROMA, 2>([u, v], [out_u, out_v], &place, add_chroma);
         }
     }
 }
@@ -77,12 +77,13 @@ impl Filter {
         Self { primary: primary.into(), secondary, damping, direction: if primary == 0 { 0 } else { direction } }
     }
 
-    /// Filters `W`×`W` samples of each of the planes, `N` in all.
+    /// Filters `W`×`W` samples of each of the planes, `N` in all; `add` is what adds taps inside the frame.
     fn run<const W: usize, const N: usize, const P: usize>(
         &self,
         from: [&Samples; P],
         to: [&mut Samples; P],
         place: &Place,
+        add: Add<u8, N>,
     ) {
         if self.primary == 0 && self.secondary == 0 {
             return;
@@ -91,33 +92,30 @@ impl Filter {
         let mut filtered = [0; N];
         if place.is_inside() {
             let (planes, stride) = (from.map(|plane| &plane.data[..]), from[0].stride);
-            self.block::<W, N, P, false, _>(&Around { planes, stride, at: y * stride + x }, &mut filtered);
+            self.block::<W, N, P, u8>(&Around { planes, stride, at: y * stride + x }, add, &mut filtered);
         } else {
             let windows = from.map(|plane| window::<W>(plane, place));
             let (planes, stride) = (windows.each_ref().map(|window| &window[..]), W + 2 * REACH);
-            self.block::<W, N, P, true, _>(&Around { planes, stride, at: (stride + 1) * REACH }, &mut filtered);
+            let around = Around { planes, stride, at: (stride + 1) * REACH };
+            self.block::<W, N, P, i16>(&around, add_any::<true, _, N>, &mut filtered);
         }
-        for (to, block) in to.into_iter().zip(filtered.chunks_exact(W * W)) {
-            let stride = to.stride;
-            let rows = to.at_mut(x, y).chunks_mut(stride);
-            rows.zip(block.chunks_exact(W)).for_each(|(to, row)| to[..W].copy_from_slice(row));
+        for (n, row) in filtered.chunks_exact(W).enumerate() {
+            to[n / W].at_mut(x, y + n % W)[..W].copy_from_slice(row);
         }
     }
 
-    fn block<const W: usize, const N: usize, const P: usize, const EDGE: bool, T: Copy + Default + Into<i16>>(
+    fn block<const W: usize, const N: usize, const P: usize, T: Copy + Default + Into<i16>>(
         &self,
         around: &Around<T, P>,
+        add: Add<T, N>,
         out: &mut [u8; N],
     ) {
         let (mut center, mut taps) = ([T::default(); N], [[T::default(); N]; 4]);
         around.cut::<W, N>((0, 0), &mut center);
         let center = widened(&center);
-        // One kind of taps alone cannot leave the range of its neighbours, for its weights sum to 12 of 16: only both
-        // together are clipped.
-        let clip = self.primary > 0 && self.secondary > 0;
-        let (low, high) = if clip { (center, center) } else { ([0; N], [255; N]) };
-        let mut sums = Sums { share: [0; N], low, high };
-        let add = if clip { Sums::add::<true, EDGE, T> } else { Sums::add::<false, EDGE, T> };
+        // The specification clips to the range of all taps. Those without strength add nothing and need not be looked at:
+        // the others' weights sum to 12 of 16, so they alone do not leave their own range.
+        let mut sums = Sums { share: [0; N], low: center, high: center };
         let odd = self.primary & 1 == 1;
         let kinds = [
             (self.primary, self.direction, if odd { [3, 3] } else { [4, 2] }),
@@ -128,7 +126,9 @@ impl Filter {
             if strength > 0 {
                 let [(down, right), (down_far, right_far)] = DIRECTIONS[direction % 8];
                 let places = [(down, right), (-down, -right), (down_far, right_far), (-down_far, -right_far)];
-                taps.iter_mut().zip(places).for_each(|(tap, place)| around.cut::<W, N>(place, tap));
+                for (tap, place) in taps.iter_mut().zip(places) {
+                    around.cut::<W, N>(place, tap);
+                }
                 let shift = u32::from(self.damping).saturating_sub(strength.ilog2());
                 add(&mut sums, &center, &taps, weights, (strength, shift));
             }
@@ -154,10 +154,9 @@ impl<T: Copy, const P: usize> Around<'_, T, P> {
     /// Copies the blocks that lie so far down and to the right.
     fn cut<const W: usize, const N: usize>(&self, (down, right): (isize, isize), out: &mut [T; N]) {
         let first = (self.at as isize + down * self.stride as isize + right) as usize;
-        for (plane, block) in self.planes.iter().zip(out.chunks_exact_mut(W * W)) {
-            for (i, to) in block.chunks_exact_mut(W).enumerate() {
-                to.copy_from_slice(&plane[first + i * self.stride..][..W]);
-            }
+        for (n, to) in out.chunks_exact_mut(W).enumerate() {
+            let from = first + n % W * self.stride;
+            to.copy_from_slice(&self.planes[n / W][from..from + W]);
         }
     }
 }
@@ -169,30 +168,47 @@ struct Sums<const N: usize> {
     high: [i16; N],
 }
 
-impl<const N: usize> Sums<N> {
-    /// Adds two near and two far taps. Out of line, and one loop over arrays that do not overlap: so it is vectorised.
-    #[inline(never)]
-    fn add<const CLIP: bool, const EDGE: bool, T: Copy + Into<i16>>(
-        &mut self,
-        center: &[i16; N],
-        taps: &[[T; N]; 4],
-        weights: [i16; 2],
-        (strength, shift): (i16, u32),
-    ) {
-        for i in 0..N {
-            for (tap, weight) in [(0, weights[0]), (1, weights[0]), (2, weights[1]), (3, weights[1])] {
-                let tap: i16 = taps[tap][i].into();
-                let difference = tap - center[i];
-                let (size, sign) = (difference.abs(), difference >> 15);
-                self.share[i] += weight * ((size.min((strength - (size >> shift)).max(0)) ^ sign) - sign);
-                if CLIP {
-                    self.low[i] = self.low[i].min(tap);
-                    self.high[i] = self.high[i].max(if EDGE && tap == OUTSIDE { 0 } else { tap });
-                }
-            }
+/// Adds two near and two far taps with their weights, a strength and its shift.
+type Add<T, const N: usize> = fn(&mut Sums<N>, &[i16; N], &[[T; N]; 4], [i16; 2], (i16, u32));
+
+/// Luma samples of a cell.
+const LUMA: usize = CELL * CELL;
+/// Chroma samples of a cell, both planes.
+const CHROMA: usize = CELL * CELL / 2;
+
+wide! {
+    fn add_luma(
+        sums: &mut Sums<LUMA>, center: &[i16; LUMA], taps: &[[u8; LUMA]; 4], weights: [i16; 2], limits: (i16, u32),
+    ) = add_any::<false, u8, LUMA>;
+
+    fn add_chroma(
+        sums: &mut Sums<CHROMA>, center: &[i16; CHROMA], taps: &[[u8; CHROMA]; 4], weights: [i16; 2],
+        limits: (i16, u32),
+    ) = add_any::<false, u8, CHROMA>;
+}
+
+/// One loop over arrays that do not overlap: so it is vectorised. At the edge of the frame a tap may be missing.
+#[inline(always)]
+fn add_any<const EDGE: bool, T: Copy + Into<i16>, const N: usize>(
+    sums: &mut Sums<N>,
+    center: &[i16; N],
+    taps: &[[T; N]; 4],
+    weights: [i16; 2],
+    (strength, shift): (i16, u32),
+) {
+    for i in 0..N {
+        for (tap, weight) in [(0, weights[0]), (1, weights[0]), (2, weights[1]), (3, weights[1])] {
+            let tap: i16 = taps[tap][i].into();
+            let difference = tap - center[i];
+            let (size, sign) = (difference.abs(), difference >> 15);
+            sums.share[i] += weight * ((size.min((strength - (size >> shift)).max(0)) ^ sign) - sign);
+            sums.low[i] = sums.low[i].min(tap);
+            sums.high[i] = sums.high[i].max(if EDGE && tap == OUTSIDE { 0 } else { tap });
         }
     }
+}
 
+impl<const N: usize> Sums<N> {
     #[inline(never)]
     fn finish(&self, center: &[i16; N], out: &mut [u8; N]) {
         for i in 0..N {
@@ -233,20 +249,26 @@ const DIRECTIONS: [[(isize, isize); 2]; 8] = [
     [(1, 0), (2, -1)],
 ];
 
-/// Direction and variance of an 8×8 block (§7.15.2): along the direction whose lines have the greatest energy. Lines are
-/// sums of rows laid out askew; where the specification counts them from the other end, the weights are the same.
-#[inline(never)]
-fn direction(samples: &[u8], stride: usize) -> (usize, i32) {
+wide! {
+    /// Direction and variance of an 8×8 block (§7.15.2): along the direction whose lines have the greatest energy.
+    fn direction(samples: &[u8], stride: usize) -> (usize, i32) = direction_plain;
+}
+
+/// Lines are sums of rows laid out askew; where the specification counts them from the other end, the weights are the
+/// same.
+#[inline(always)]
+fn direction_plain(samples: &[u8], stride: usize) -> (usize, i32) {
     let (mut rows, mut across) = ([[0; 8]; 8], [[0; 8]; 8]);
     let (mut pairs_down, mut pairs_across) = ([[0; 8]; 4], [[0; 4]; 8]);
     for i in 0..8 {
         let row = &samples[i * stride..][..8];
-        (0..8).for_each(|j| rows[i][j] = i16::from(row[j]) - 128);
-    }
-    for i in 0..8 {
-        (0..8).for_each(|j| across[j][i] = rows[i][j]);
-        (0..4).for_each(|j| pairs_across[i][j] = rows[i][2 * j] + rows[i][2 * j + 1]);
-        (0..8).for_each(|j| pairs_down[i / 2][j] += rows[i][j]);
+        for j in 0..8 {
+            let sample = i16::from(row[j]) - 128;
+            rows[i][j] = sample;
+            across[j][i] = sample;
+            pairs_across[i][j / 2] += sample;
+            pairs_down[i / 2][j] += sample;
+        }
     }
     let costs = [
         energy(&askew::<8, 8, 1>(&rows, false), &DIAGONAL),
@@ -258,12 +280,15 @@ fn direction(samples: &[u8], stride: usize) -> (usize, i32) {
         energy(&askew::<8, 8, 0>(&rows, false), &STRAIGHT),
         energy(&askew::<4, 8, 1>(&pairs_down, false), &STEEP),
     ];
-    let best = (0..8).fold(0, |best, i| if costs[i] > costs[best] { i } else { best });
+    let mut best = 0;
+    for i in 1..8 {
+        best = if costs[i] > costs[best] { i } else { best };
+    }
     (best, (costs[best] - costs[(best + 4) % 8]) >> 10)
 }
 
 /// Sums over columns of rows, each one `STEP` columns further right than the one before it, or than the one after it.
-#[inline(never)]
+#[inline(always)]
 fn askew<const R: usize, const C: usize, const STEP: usize>(rows: &[[i16; C]; R], upwards: bool) -> [i16; 16] {
     let mut grid = [[0; 16]; R];
     for (i, row) in rows.iter().enumerate() {
@@ -272,14 +297,19 @@ fn askew<const R: usize, const C: usize, const STEP: usize>(rows: &[[i16; C]; R]
     }
     let mut sums = [0; 16];
     for (j, sum) in sums.iter_mut().enumerate() {
-        (0..R).for_each(|i| *sum += grid[i][j]);
+        for row in &grid {
+            *sum += row[j];
+        }
     }
     sums
 }
 
+#[inline(always)]
 fn energy(lines: &[i16; 16], weights: &[i32; 16]) -> i32 {
     let mut sum = 0;
-    (0..16).for_each(|i| sum += i32::from(lines[i]) * i32::from(lines[i]) * weights[i]);
+    for i in 0..16 {
+        sum += i32::from(lines[i]) * i32::from(lines[i]) * weights[i];
+    }
     sum
 }
 

@@ -60,7 +60,7 @@ pub fn frame(decisions: &Decisions, frame: &mut Frame) {
 
 /// A block begins at this row or column: blocks lie on multiples of their side.
 fn starts(block: &Block, at: usize) -> bool {
-    at % block.size.cells() == 0
+    at.is_multiple_of(block.size.cells())
 }
 
 /// The smaller side of the blocks on both sides of an edge.

@@ -8,11 +8,12 @@ use super::cost::Costs;
 use super::distance::satd;
 use super::predict::{self, Edges, Place};
 use super::search::Grid;
-use super::subpel::{Candidate, Fine};
+use super::subpel::Fine;
 use super::transform::Coefficients;
 use crate::av1::decisions::{Block, BlockSize, Decisions, IntraMode, Reference, Vector};
 use crate::av1::frame::{Frame, Samples};
 use crate::av1::layout::{CELL, Layout};
+use crate::av1::threads::Threads;
 
 /// The cheapest way to code a block as one, or its quarters if they are cheaper.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,7 +28,6 @@ pub struct Decide {
     by8: Vec<Choice>,
     by16: Vec<Choice>,
     by32: Vec<Choice>,
-    room: Room,
 }
 
 /// Room for one block's prediction, residual and coefficients.
@@ -57,19 +57,22 @@ pub struct View<'a> {
 
 impl Decide {
     /// Fills `decisions.blocks`. Skip flags are those expected; coding sets them for good.
-    pub fn run(&mut self, view: View<'_>, costs: &Costs, decisions: &mut Decisions) {
-        let (layout, room) = (*decisions.layout(), &mut self.room);
+    pub fn run(&mut self, threads: &Threads, view: View<'_>, costs: &Costs, decisions: &mut Decisions) {
+        let layout = *decisions.layout();
         for (side, choices) in [(8, &mut self.by8), (16, &mut self.by16), (32, &mut self.by32)] {
             let grid = Grid::of(&layout, side);
             choices.resize(grid.len(), Choice::default());
-            for (i, choice) in choices.iter_mut().enumerate() {
-                let at = (i / grid.cols * side / 8, i % grid.cols * side / 8);
-                *choice = match side {
-                    8 => choose8(view, costs, &layout, at, room),
-                    16 => choose16(view, costs, &layout, at, room),
-                    _ => choose32(view, costs, &layout, at, room),
-                };
-            }
+            threads.rows(choices, grid.cols, |row, choices| {
+                let mut room = Room::default();
+                for (col, choice) in choices.iter_mut().enumerate() {
+                    let at = (row * side / 8, col * side / 8);
+                    *choice = match side {
+                        8 => choose8(view, costs, &layout, at, &mut room),
+                        16 => choose16(view, costs, &layout, at, &mut room),
+                        _ => choose32(view, costs, &layout, at, &mut room),
+                    };
+                }
+            });
         }
         self.join(&layout, costs, BlockSize::B16);
         self.join(&layout, costs, BlockSize::B32);
@@ -159,11 +162,11 @@ fn choose<const SIDE: usize>(
             16 => (Grid::of(layout, 16), &fine.by16),
             _ => (Grid::of(layout, 32), &fine.by32),
         };
-        let mine = candidates[site.y / SIDE * grid.cols + site.x / SIDE].vector;
+        let mine = candidates[site.y / SIDE * grid.cols + site.x / SIDE];
         let near = neighbours(fine, layout, site.x, site.y);
         let mut tried = [None; 4];
         let mut first = (u32::MAX, Vector::ZERO);
-        for (i, vector) in [mine, Vector::ZERO, near[0].vector, near[1].vector].into_iter().enumerate() {
+        for (i, vector) in [mine, Vector::ZERO, near[0], near[1]].into_iter().enumerate() {
             if !tried.contains(&Some(vector)) {
                 tried[i] = Some(vector);
                 let bits = vector_bits(vector, &near);
@@ -290,7 +293,7 @@ const INTRA_BITS: u32 = 16;
 const GOLDEN_BITS: u32 = 14;
 
 /// Vectors of the 16×16 to the left and above: what the true predictors are likely to be.
-fn neighbours(fine: &Fine, layout: &Layout, x: usize, y: usize) -> [Candidate; 2] {
+fn neighbours(fine: &Fine, layout: &Layout, x: usize, y: usize) -> [Vector; 2] {
     let grid = Grid::of(layout, 16);
     let (col, row) = (x / 16, y / 16);
     let at = |row: usize, col: usize| fine.by16[row * grid.cols + col];
@@ -298,8 +301,8 @@ fn neighbours(fine: &Fine, layout: &Layout, x: usize, y: usize) -> [Candidate; 2
 }
 
 /// About the quarter bits of a vector, mode included.
-fn vector_bits(vector: Vector, near: &[Candidate; 2]) -> u32 {
-    if near.iter().any(|n| n.vector == vector) {
+fn vector_bits(vector: Vector, near: &[Vector; 2]) -> u32 {
+    if near.contains(&vector) {
         return 6;
     }
     if vector == Vector::ZERO {
@@ -309,5 +312,5 @@ fn vector_bits(vector: Vector, near: &[Candidate; 2]) -> u32 {
         let magnitude = u32::from((a - b).unsigned_abs()) / 2;
         2 * (u32::BITS - magnitude.leading_zeros()) + 1
     };
-    near.iter().map(|n| 14 + 4 * (bits(vector.row, n.vector.row) + bits(vector.col, n.vector.col))).min().unwrap_or(0)
+    near.iter().map(|n| 14 + 4 * (bits(vector.row, n.row) + bits(vector.col, n.col))).min().unwrap_or(0)
 }

@@ -1,6 +1,8 @@
 //! Prediction, exactly as a decoder does it: from the samples around a block (specification §7.11.2), from another frame
 //! (§7.11.3), and chroma from luma (§7.11.5).
 
+use std::ops::{Add, Mul};
+
 use crate::av1::decisions::{IntraMode, Vector};
 use crate::av1::frame::Samples;
 
@@ -74,6 +76,7 @@ wide! {
 
     /// Predicts a block of `width`×`height` samples (4 to 64) at (`x`, `y`) from another frame. Beyond the true size of
     /// the reference its last samples go on for ever. The vector counts luma samples; `subsampled` planes have half.
+    #[expect(clippy::too_many_arguments, reason = "place, shape and vector of one block")]
     pub fn inter(
         reference: &Samples, x: i32, y: i32, width: usize, height: usize, vector: Vector, subsampled: bool,
         out: &mut [u8], stride: usize,
@@ -95,9 +98,9 @@ fn intra_plain(mode: IntraMode, edges: &Edges, side: usize, out: &mut [u8], stri
 
 #[inline(always)]
 fn intra_sized<const N: usize>(mode: IntraMode, edges: &Edges, weights: &[i32; N], out: &mut [u8], stride: usize) {
-    let above: &[u8; N] = edges.above[..N].as_array().expect("at most 32");
-    let left: &[u8; N] = edges.left[..N].as_array().expect("at most 32");
-    let rows = out.chunks_mut(stride).map(|row| row[..N].as_mut_array::<N>().expect("N samples")).zip(left);
+    let above: &[u8; N] = edges.above.first_chunk().expect("N is at most 32");
+    let left: &[u8; N] = edges.left.first_chunk().expect("N is at most 32");
+    let rows = out.chunks_mut(stride).map(|row| row.first_chunk_mut::<N>().expect("N samples")).zip(left);
     let (bottom, right) = (i32::from(left[N - 1]), i32::from(above[N - 1]));
     match mode {
         IntraMode::Dc => {
@@ -219,6 +222,7 @@ fn add_luma_sized<const N: usize>(luma: &LumaChanges, alpha: i8, out: &mut [u8],
 const BEFORE: usize = 2;
 const AFTER: usize = 3;
 const REACH: usize = BEFORE + AFTER;
+const TAPS: usize = REACH + 1;
 
 /// Greatest side of an inter block, with what the filters reach.
 const PATCH: usize = 64 + REACH;
@@ -275,7 +279,7 @@ fn fill(reference: &Samples, left: i32, top: i32, columns: usize, patch: &mut [u
 
 /// The taps for a position between samples, halved: all of them are even. None where the position is a sample.
 #[derive(Clone, Copy)]
-struct Filter(Option<&'static [i16; REACH + 1]>);
+struct Filter(Option<&'static [i16; TAPS]>);
 
 impl Filter {
     #[inline(always)]
@@ -327,7 +331,7 @@ fn filter_sized<const W: usize>(
     stride: usize,
 ) {
     let from = from.chunks(from_stride);
-    let rows = out.chunks_mut(stride).map(|row| row[..W].as_mut_array::<W>().expect("W samples")).take(height);
+    let rows = out.chunks_mut(stride).map(|row| row.first_chunk_mut::<W>().expect("W samples")).take(height);
     match (across.0, down.0) {
         (None, None) => rows.zip(from).for_each(|(row, from)| row.copy_from_slice(&from[..W])),
         (Some(across), None) => {
@@ -342,13 +346,11 @@ fn filter_sized<const W: usize>(
             for (line, from) in lines[..height + REACH].iter_mut().zip(from) {
                 line.iter_mut().zip(&from[..W]).for_each(|(to, from)| *to = i16::from(*from));
             }
-            for (row, lines) in rows.zip(lines.windows(REACH + 1)) {
+            for (row, lines) in rows.zip(lines.windows(TAPS)) {
+                let [a, b, c, d, e, f] = lines else { continue };
                 for (i, sample) in row.iter_mut().enumerate() {
-                    let mut sum = 32;
-                    for tap in 0..=REACH {
-                        sum += lines[tap][i] * down[tap];
-                    }
-                    *sample = (sum >> 6).clamp(0, 255) as u8;
+                    let sum = weighed([a[i], b[i], c[i], d[i], e[i], f[i]], down);
+                    *sample = ((sum + 32) >> 6).clamp(0, 255) as u8;
                 }
             }
         }
@@ -357,36 +359,39 @@ fn filter_sized<const W: usize>(
             for (line, from) in lines[..height + REACH].iter_mut().zip(from) {
                 *line = convolved(from, across);
             }
-            for (row, lines) in rows.zip(lines.windows(REACH + 1)) {
+            let down = down.map(i32::from);
+            for (row, lines) in rows.zip(lines.windows(TAPS)) {
+                let [a, b, c, d, e, f] = lines else { continue };
                 for (i, sample) in row.iter_mut().enumerate() {
-                    let mut sum = 512;
-                    for tap in 0..=REACH {
-                        sum += i32::from(lines[tap][i]) * i32::from(down[tap]);
-                    }
-                    *sample = (sum >> 10).clamp(0, 255) as u8;
+                    let values = [a[i], b[i], c[i], d[i], e[i], f[i]].map(i32::from);
+                    *sample = ((weighed(values, &down) + 512) >> 10).clamp(0, 255) as u8;
                 }
             }
         }
     }
 }
 
+#[inline(always)]
+fn weighed<T: Copy + Add<Output = T> + Mul<Output = T>>(values: [T; TAPS], taps: &[T; TAPS]) -> T {
+    let [a, b, c, d, e, f] = values;
+    a * taps[0] + b * taps[1] + c * taps[2] + d * taps[3] + e * taps[4] + f * taps[5]
+}
+
 /// One row filtered across, with 4 bits more than samples have. Halved taps keep every sum within 16 bits.
 #[inline(always)]
-fn convolved<const W: usize>(from: &[u8], taps: &[i16; REACH + 1]) -> [i16; W] {
+fn convolved<const W: usize>(from: &[u8], taps: &[i16; TAPS]) -> [i16; W] {
     let from = &from[..W + REACH];
     let mut line = [0; W];
     for (i, value) in line.iter_mut().enumerate() {
-        let mut sum = 2;
-        for tap in 0..=REACH {
-            sum += i16::from(from[i + tap]) * taps[tap];
-        }
-        *value = sum >> 2;
+        let near = |tap: usize| i16::from(from[i + tap]);
+        let sum = weighed([near(0), near(1), near(2), near(3), near(4), near(5)], taps);
+        *value = (sum + 2) >> 2;
     }
     line
 }
 
 /// Half of `Subpel_Filters[0]` without its outer taps, which are 0: by sixteenths of a sample.
-static REGULAR: [[i16; REACH + 1]; 16] = [
+static REGULAR: [[i16; TAPS]; 16] = [
     [0, 0, 64, 0, 0, 0],
     [1, -3, 63, 4, -1, 0],
     [1, -5, 61, 9, -2, 0],
@@ -406,7 +411,7 @@ static REGULAR: [[i16; REACH + 1]; 16] = [
 ];
 
 /// Half of `Subpel_Filters[4]`, for blocks of at most 4 samples in that direction.
-static SHORT: [[i16; REACH + 1]; 16] = [
+static SHORT: [[i16; TAPS]; 16] = [
     [0, 0, 64, 0, 0, 0],
     [0, -2, 63, 4, -1, 0],
     [0, -4, 61, 9, -2, 0],

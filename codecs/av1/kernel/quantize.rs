@@ -88,24 +88,21 @@ impl Default for Levels {
 pub fn quantize(coefficients: &Coefficients, quantizer: &Quantizer, room: &mut Levels, levels: &mut [i16]) -> u16 {
     let side = coefficients.side();
     raster(coefficients, quantizer, room);
-    let room = &room.0[..side * side];
     // The scan goes by anti-diagonals: the last that holds a level bounds it.
     let mut last = None;
-    for (col, column) in room.chunks_exact(side).enumerate() {
+    for (col, column) in room.0[..side * side].chunks_exact(side).enumerate() {
         if any(column) {
             last = last.max(column.iter().rposition(|level| *level != 0).map(|row| row + col));
         }
     }
     let Some(last) = last else { return 0 };
     let bound = if last < side { (last + 1) * (last + 2) / 2 } else { side * side };
-    let mut end = 0;
-    for ((n, level), position) in levels.iter_mut().enumerate().take(bound).zip(scan(side)) {
-        *level = room[transposed(*position, side)];
-        if *level != 0 {
-            end = n + 1;
-        }
+    let levels = &mut levels[..bound];
+    for (level, position) in levels.iter_mut().zip(scan(side)) {
+        // The mask changes nothing but that no check is needed.
+        *level = room.0[transposed(*position, side) % AREA];
     }
-    end as u16
+    levels.iter().rposition(|level| *level != 0).map_or(0, |last| last as u16 + 1)
 }
 
 fn any(column: &[i16]) -> bool {
@@ -137,7 +134,7 @@ pub fn dequantize(levels: &[i16], side: usize, quantizer: &Quantizer, coefficien
     for (n, (level, position)) in levels.iter().zip(scan).enumerate() {
         if *level != 0 {
             let step = if n == 0 { quantizer.dc.size } else { quantizer.ac.size };
-            let magnitude = (i32::from(*level).abs() * step & 0xff_ffff) >> u32::from(halved);
+            let magnitude = ((i32::from(*level).abs() * step) & 0xff_ffff) >> u32::from(halved);
             let value = (if *level < 0 { -magnitude } else { magnitude }).clamp(-32768, 32767);
             coefficients.set(transposed(*position, side), value);
         }
@@ -153,7 +150,8 @@ const fn unit(side: usize) -> i32 {
 #[inline(always)]
 fn transposed(position: u16, side: usize) -> usize {
     let position = usize::from(position);
-    (position & (side - 1)) * side + position / side
+    let log2 = side.ilog2();
+    (position & (side - 1)) << log2 | position >> log2
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 use super::distance::{sad, sad_square};
 use super::pyramid::{Padded, Pyramid};
 use crate::av1::layout::Layout;
+use crate::av1::threads::Threads;
 
 /// A displacement in whole luma samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Grid {
 
 impl Motion {
     /// Searches the whole frame. `penalty` is what one bit of vector costs in absolute differences, in sixteenths.
-    pub fn search(&mut self, layout: &Layout, source: &Pyramid, reference: &Pyramid, penalty: u32) {
+    pub fn search(&mut self, threads: &Threads, layout: &Layout, source: &Pyramid, reference: &Pyramid, penalty: u32) {
         let [g64, g32, g16, g8] = [64, 32, 16, 8].map(|side| Grid::of(layout, side));
         // Last frame's vectors are candidates; they are gone where the size has changed.
         if self.by16.len() != g16.len() {
@@ -82,22 +83,28 @@ impl Motion {
         self.quarter.resize(g32.len(), Step::default());
         self.by32.resize(g32.len(), Step::default());
         self.by8.resize(g8.len(), Step::default());
-        for i in 0..g64.len() {
-            self.eighth[i] = wide(source, reference, i % g64.cols, i / g64.cols);
-        }
-        for i in 0..g32.len() {
-            self.quarter[i] = narrow(&self.eighth, g64, source, reference, i % g32.cols, i / g32.cols);
-        }
-        let fit = Fit { source: &source.full, reference: &reference.full, penalty };
-        for i in 0..g16.len() {
-            self.by16[i] = by16(&fit, &self.quarter, g32, self.by16[i], i % g16.cols, i / g16.cols);
-        }
-        for i in 0..g32.len() {
-            self.by32[i] = by32(&fit, &self.by16, g16, self.quarter[i], i % g32.cols, i / g32.cols);
-        }
-        for i in 0..g8.len() {
-            self.by8[i] = by8(&fit, &self.by16, g16, i % g8.cols, i / g8.cols);
-        }
+        threads.rows(&mut self.eighth, g64.cols, |row, steps| {
+            steps.iter_mut().enumerate().for_each(|(col, step)| *step = wide(source, reference, col, row));
+        });
+        let eighth = &self.eighth;
+        threads.rows(&mut self.quarter, g32.cols, |row, steps| {
+            for (col, step) in steps.iter_mut().enumerate() {
+                *step = narrow(eighth, g64, source, reference, col, row);
+            }
+        });
+        let (fit, quarter) = (Fit { source: &source.full, reference: &reference.full, penalty }, &self.quarter);
+        threads.rows(&mut self.by16, g16.cols, |row, steps| {
+            steps.iter_mut().enumerate().for_each(|(col, step)| *step = by16(&fit, quarter, g32, *step, col, row));
+        });
+        let whole = &self.by16;
+        threads.rows(&mut self.by32, g32.cols, |row, steps| {
+            for (col, step) in steps.iter_mut().enumerate() {
+                *step = by32(&fit, whole, g16, quarter[row * g32.cols + col], col, row);
+            }
+        });
+        threads.rows(&mut self.by8, g8.cols, |row, steps| {
+            steps.iter_mut().enumerate().for_each(|(col, step)| *step = by8(&fit, whole, g16, col, row));
+        });
     }
 }
 
@@ -327,7 +334,7 @@ mod tests {
         for (x, y) in [(0, 0), (3, -2), (-17, 9), (40, 24), (-70, -33)] {
             let (source, reference) = (pyramid(&layout, (0, 0)), pyramid(&layout, (-x, -y)));
             let mut motion = Motion::default();
-            motion.search(&layout, &source, &reference, 16);
+            motion.search(&Threads::new(2), &layout, &source, &reference, 16);
             let found = |steps: &[Step]| steps.iter().filter(|s| **s == Step::new(x, y)).count() * 100 / steps.len();
             for steps in [&motion.by8, &motion.by16, &motion.by32] {
                 assert!(found(steps) > 55, "{x} {y}: {} %", found(steps));

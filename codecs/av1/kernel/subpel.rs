@@ -1,7 +1,7 @@
 //! Quarter-sample motion: a half step, then a quarter step, around each whole-sample vector.
 //!
-//! Input: source and reference at full scale, the whole-sample vectors. Output: [`Fine`], a vector and its difference for
-//! every block of 8, 16 and 32. Candidates are blended from four samples; the filters of the standard, which cost four
+//! Input: source and reference at full scale, the whole-sample vectors. Output: [`Fine`], a vector for every block of 8,
+//! 16 and 32. Candidates are blended from four samples; the filters of the standard, which cost four
 //! times as much, come in where modes are decided. Every block is independent of every other.
 
 use super::distance::sad_square;
@@ -9,44 +9,46 @@ use super::pyramid::Padded;
 use super::search::{Grid, Motion, REACH, Step, inside};
 use crate::av1::decisions::Vector;
 use crate::av1::layout::Layout;
-
-/// A vector and how far the block is from what it points at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Candidate {
-    /// In eighths, even.
-    pub vector: Vector,
-    /// Transformed difference, without the cost of the vector.
-    pub difference: u32,
-}
+use crate::av1::threads::Threads;
 
 /// Quarter-sample vectors of one frame into one reference.
 #[derive(Clone, Debug, Default)]
 pub struct Fine {
     /// By 8×8.
-    pub by8: Vec<Candidate>,
+    pub by8: Vec<Vector>,
     /// By 16×16.
-    pub by16: Vec<Candidate>,
+    pub by16: Vec<Vector>,
     /// By 32×32.
-    pub by32: Vec<Candidate>,
+    pub by32: Vec<Vector>,
 }
 
 impl Fine {
     /// Refines every vector of `motion`. `penalty` is the cost of a vector bit in sixteenths of a difference.
-    pub fn refine(&mut self, layout: &Layout, source: &Padded, reference: &Padded, motion: &Motion, penalty: u32) {
+    pub fn refine(
+        &mut self,
+        threads: &Threads,
+        layout: &Layout,
+        source: &Padded,
+        reference: &Padded,
+        motion: &Motion,
+        penalty: u32,
+    ) {
         let pairs =
             [(8, &motion.by8, &mut self.by8), (16, &motion.by16, &mut self.by16), (32, &motion.by32, &mut self.by32)];
         for (side, whole, fine) in pairs {
             let grid = Grid::of(layout, side);
-            fine.resize(grid.len(), Candidate::default());
-            for (i, (whole, fine)) in whole.iter().zip(fine).enumerate() {
-                let (x, y) = (i % grid.cols * side, i / grid.cols * side);
-                let site = Site { source, reference, x: x as i32, y: y as i32, penalty };
-                *fine = match side {
-                    8 => refine8(site, *whole),
-                    16 => refine16(site, *whole),
-                    _ => refine32(site, *whole),
-                };
-            }
+            fine.resize(grid.len(), Vector::ZERO);
+            threads.rows(fine, grid.cols, |row, fine| {
+                let whole = &whole[row * grid.cols..];
+                for (col, (fine, whole)) in fine.iter_mut().zip(whole).enumerate() {
+                    let site = Site { source, reference, x: (col * side) as i32, y: (row * side) as i32, penalty };
+                    *fine = match side {
+                        8 => refine8(site, *whole),
+                        16 => refine16(site, *whole),
+                        _ => refine32(site, *whole),
+                    };
+                }
+            });
         }
     }
 }
@@ -63,26 +65,26 @@ struct Site<'a> {
 
 wide! {
     /// The best vector near a whole-sample one, for an 8×8.
-    fn refine8(site: Site<'_>, whole: Step) -> Candidate = refine::<8>;
+    fn refine8(site: Site<'_>, whole: Step) -> Vector = refine::<8>;
     /// The same for a 16×16.
-    fn refine16(site: Site<'_>, whole: Step) -> Candidate = refine::<16>;
+    fn refine16(site: Site<'_>, whole: Step) -> Vector = refine::<16>;
     /// The same for a 32×32.
-    fn refine32(site: Site<'_>, whole: Step) -> Candidate = refine::<32>;
+    fn refine32(site: Site<'_>, whole: Step) -> Vector = refine::<32>;
 }
 
 #[inline(always)]
-fn refine<const SIDE: usize>(site: Site<'_>, whole: Step) -> Candidate {
+fn refine<const SIDE: usize>(site: Site<'_>, whole: Step) -> Vector {
     let vector = Vector { row: whole.y * 8, col: whole.x * 8 };
-    let mut search = Search::<SIDE> { site, cost: u32::MAX, best: Candidate { vector, difference: 0 } };
+    let mut search = Search::<SIDE> { site, cost: u32::MAX, best: vector };
     search.consider(vector);
     for distance in [4, 2] {
-        let centre = search.best.vector;
+        let centre = search.best;
         let near = |dx: i16, dy: i16| Vector { row: centre.row + dy * distance, col: centre.col + dx * distance };
         for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
             search.consider(near(dx, dy));
         }
         // Where a side helped, so may the diagonals next to it.
-        let now = search.best.vector;
+        let now = search.best;
         let diagonals = match ((now.col - centre.col).signum(), (now.row - centre.row).signum()) {
             (0, 0) => continue,
             (dx, 0) => [(dx, -1), (dx, 1)],
@@ -99,7 +101,7 @@ fn refine<const SIDE: usize>(site: Site<'_>, whole: Step) -> Candidate {
 struct Search<'a, const SIDE: usize> {
     site: Site<'a>,
     cost: u32,
-    best: Candidate,
+    best: Vector,
 }
 
 impl<const SIDE: usize> Search<'_, SIDE> {
@@ -122,7 +124,7 @@ impl<const SIDE: usize> Search<'_, SIDE> {
         let bits = u32::from(fx != 0) * 2 + u32::from(fy != 0) * 2;
         let cost = difference + (bits * penalty >> 4);
         if cost < self.cost {
-            (self.cost, self.best) = (cost, Candidate { vector, difference });
+            (self.cost, self.best) = (cost, vector);
         }
     }
 }

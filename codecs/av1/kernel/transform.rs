@@ -54,41 +54,10 @@ impl Coefficients {
 
     /// No intermediate value of the inverse transform leaves 16 bits: the condition of §7.13.2.1, without which decoders
     /// need not agree. Where it does not hold, fewer or smaller levels have to be coded.
-    pub fn in_range(&self, transform: Transform) -> bool {
+    pub fn in_range(&mut self, transform: Transform) -> bool {
         // Every intermediate value is a sum of coefficients with factors of at most 1, and some rounding.
         const SURELY: u32 = 32_000;
-        if transform == Transform::Identity || self.magnitude <= SURELY {
-            return true;
-        }
-        match self.side {
-            4 => self.watch::<4>(),
-            8 => self.watch::<8>(),
-            16 => self.watch::<16>(),
-            _ => self.watch::<32>(),
-        }
-    }
-
-    fn watch<const N: usize>(&self) -> bool
-    where
-        [i32; N]: Dct,
-    {
-        let mut range = Range { broken: false };
-        let mut rows = [[0; N]; N];
-        for (row, line) in rows.iter_mut().enumerate().take(self.reach) {
-            let mut values = [0; N];
-            for (col, value) in values.iter_mut().enumerate().take(self.reach) {
-                *value = self.values[col * N + row];
-            }
-            *line = values.inverse(&mut range).map(|v| clamp16(round(v, row_shift(N))));
-        }
-        for col in 0..N {
-            let mut values = [0; N];
-            for (value, line) in values.iter_mut().zip(&rows) {
-                *value = line[col];
-            }
-            values.inverse(&mut range);
-        }
-        !range.broken
+        transform == Transform::Identity || self.magnitude <= SURELY || watched(self)
     }
 }
 
@@ -101,6 +70,9 @@ wide! {
     /// `Coefficients::in_range` must hold for the result to be what every decoder has.
     pub fn inverse_add(transform: Transform, coefficients: &mut Coefficients, out: &mut [u8], stride: usize)
         = inverse_add_plain;
+
+    /// No rotation of the inverse DCT leaves 16 bits.
+    fn watched(coefficients: &mut Coefficients) -> bool = watched_plain;
 }
 
 #[inline(always)]
@@ -122,7 +94,7 @@ fn forward_plain(transform: Transform, side: usize, residual: &[i16], out: &mut 
 #[inline(always)]
 fn forward_dct<const N: usize, const L: usize>(residual: &[i16], out: &mut Coefficients)
 where
-    [i32; N]: Dct,
+    [i32; N]: Dct<N>,
 {
     // Gain √(N/2) a pass. 32×32 drops bits between the passes too, so that 32 bits hold the second one.
     let (between, after) = match N {
@@ -134,9 +106,9 @@ where
     for (value, residual) in out.values[..N * N].iter_mut().zip(&residual[..N * N]) {
         *value = i32::from(*residual) << 2;
     }
-    pass::<N, L>(&out.values, &mut out.down, N, Forward(between));
+    pass::<N, N, L, FORWARD>(&out.values, &mut out.down, N, between, &mut ());
     transpose::<N, L>(&out.down, &mut out.across, N);
-    pass::<N, L>(&out.across, &mut out.values, N, Forward(after));
+    pass::<N, N, L, FORWARD>(&out.across, &mut out.values, N, after, &mut ());
 }
 
 #[inline(always)]
@@ -177,75 +149,38 @@ fn inverse_add_plain(transform: Transform, coefficients: &mut Coefficients, out:
     }
 }
 
+#[inline(always)]
+fn watched_plain(c: &mut Coefficients) -> bool {
+    let range: Range = match (c.side, c.reach) {
+        (4, _) => inverse_passes::<4, 4, 4, _>(c),
+        (8, _) => inverse_passes::<8, 8, 8, _>(c),
+        (16, _) => inverse_passes::<16, 16, 8, _>(c),
+        _ => inverse_passes::<32, 32, 8, _>(c),
+    };
+    range.beyond == 0
+}
+
 /// The inverse DCT of N×N whose coefficients beyond the first K rows and columns are 0.
 #[inline(always)]
 fn inverse_dct<const N: usize, const K: usize, const L: usize>(c: &mut Coefficients, out: &mut [u8], stride: usize)
 where
-    [i32; N]: Dct,
+    [i32; N]: Dct<N>,
 {
-    pass::<N, L>(&c.values, &mut c.across, K, Across::<K>);
-    transpose::<N, L>(&c.across, &mut c.down, K);
-    pass::<N, L>(&c.down, &mut c.across, N, Down::<K>);
+    inverse_passes::<N, K, L, ()>(c);
     add::<N>(&c.across, out, stride);
 }
 
-/// What a pass does to each line. A closure would not do: it does not take over the processor features of its caller.
-trait Line<const N: usize> {
-    fn run(&self, values: [i32; N]) -> [i32; N];
-}
-
-/// To frequencies, then so many bits fewer.
-struct Forward(u32);
-
-impl<const N: usize> Line<N> for Forward
-where
-    [i32; N]: Dct,
-{
-    #[inline(always)]
-    fn run(&self, values: [i32; N]) -> [i32; N] {
-        let mut values = values.forward();
-        for value in &mut values {
-            *value = round(*value, self.0);
-        }
-        values
-    }
-}
-
-/// From the first K frequencies of a row, as it goes into the columns.
-struct Across<const K: usize>;
-
-impl<const N: usize, const K: usize> Line<N> for Across<K>
-where
-    [i32; N]: Dct,
-{
-    #[inline(always)]
-    fn run(&self, values: [i32; N]) -> [i32; N] {
-        let mut values = first::<N, K>(values).inverse(&mut ());
-        for value in &mut values {
-            *value = clamp16(round(*value, row_shift(N)));
-        }
-        values
-    }
-}
-
-/// From the first K frequencies of a column.
-struct Down<const K: usize>;
-
-impl<const N: usize, const K: usize> Line<N> for Down<K>
-where
-    [i32; N]: Dct,
-{
-    #[inline(always)]
-    fn run(&self, values: [i32; N]) -> [i32; N] {
-        first::<N, K>(values).inverse(&mut ())
-    }
-}
-
-/// Says again that what lies beyond the reach is 0, so that the compiler leaves out what it multiplies.
+/// Leaves the residual in `across`.
 #[inline(always)]
-fn first<const N: usize, const K: usize>(mut values: [i32; N]) -> [i32; N] {
-    values[K..].fill(0);
-    values
+fn inverse_passes<const N: usize, const K: usize, const L: usize, W: Witness>(c: &mut Coefficients) -> W
+where
+    [i32; N]: Dct<N>,
+{
+    let mut witness = W::default();
+    pass::<N, K, L, INVERSE>(&c.values, &mut c.across, K, row_shift(N), &mut witness);
+    transpose::<N, L>(&c.across, &mut c.down, K);
+    pass::<N, K, L, INVERSE>(&c.down, &mut c.across, N, 4, &mut witness);
+    witness
 }
 
 #[inline(always)]
@@ -258,7 +193,7 @@ fn inverse_identity<const N: usize, const L: usize>(c: &mut Coefficients, out: &
     };
     let reach = c.reach;
     for value in &mut c.values[..N * reach] {
-        *value = scale(clamp16(round(scale(*value), row_shift(N))));
+        *value = round(scale(clamp16(round(scale(*value), row_shift(N)))), 4);
     }
     c.across[..N * reach].copy_from_slice(&c.values[..N * reach]);
     c.across[N * reach..N * N].fill(0);
@@ -266,27 +201,38 @@ fn inverse_identity<const N: usize, const L: usize>(c: &mut Coefficients, out: &
     add::<N>(&c.down, out, stride);
 }
 
-/// One-dimensional transforms down the first `lanes` columns of an N×N array, L at a time.
+const FORWARD: bool = true;
+const INVERSE: bool = false;
+
+/// One-dimensional transforms down the first `lanes` columns of an N×N array, L at a time, whose rows from K on are 0;
+/// the results lose `shift` bits.
 #[inline(always)]
-fn pass<const N: usize, const L: usize>(
+fn pass<const N: usize, const K: usize, const L: usize, const DIRECTION: bool>(
     from: &[i32; AREA],
     to: &mut [i32; AREA],
     lanes: usize,
-    transform: impl Line<N>,
-) {
-    let groups = const { N / L };
-    let from = &from.as_chunks::<L>().0[..N * groups];
-    let to = &mut to.as_chunks_mut::<L>().0[..N * groups];
-    for group in 0..(lanes / L).min(groups) {
+    shift: u32,
+    witness: &mut impl Witness,
+) where
+    [i32; N]: Dct<N>,
+{
+    // Through arrays of this function's own, so that nothing hinders the compiler from taking all lanes at once.
+    let (mut before, mut after) = ([[0; L]; N], [[0; L]; N]);
+    let from = from.as_chunks::<L>().0.chunks_exact(const { N / L });
+    let to = to.as_chunks_mut::<L>().0;
+    for group in 0..lanes / L {
+        for (lanes, row) in before.iter_mut().zip(from.clone()).take(K) {
+            *lanes = row[group];
+        }
+        let mut seen = *witness;
         for lane in 0..L {
-            let mut values = [0; N];
-            for k in 0..N {
-                values[k] = from[k * groups + group][lane];
-            }
-            let values = transform.run(values);
-            for k in 0..N {
-                to[k * groups + group][lane] = values[k];
-            }
+            let values = <[i32; N]>::load::<K, L>(&before, lane);
+            let values = if DIRECTION == FORWARD { values.forward() } else { values.inverse(&mut seen) };
+            values.store(&mut after, lane, shift);
+        }
+        *witness = seen;
+        for (lanes, row) in after.iter().zip(to.chunks_exact_mut(const { N / L })) {
+            row[group] = *lanes;
         }
     }
 }
@@ -312,7 +258,7 @@ fn transpose<const N: usize, const L: usize>(from: &[i32; AREA], to: &mut [i32; 
 fn add<const N: usize>(residual: &[i32; AREA], out: &mut [u8], stride: usize) {
     for (samples, residual) in out.chunks_mut(stride).zip(residual[..N * N].as_chunks::<N>().0) {
         for (sample, residual) in samples[..N].iter_mut().zip(residual) {
-            *sample = (i32::from(*sample) + round(*residual, 4)).clamp(0, 255) as u8;
+            *sample = (i32::from(*sample) + residual).clamp(0, 255) as u8;
         }
     }
 }
@@ -346,7 +292,7 @@ fn clamp16(value: i32) -> i32 {
 }
 
 /// Sees what the rotations of an inverse transform store.
-trait Witness {
+trait Witness: Copy + Default {
     fn see(&mut self, value: i32);
 }
 
@@ -355,14 +301,17 @@ impl Witness for () {
     fn see(&mut self, _: i32) {}
 }
 
-/// Says whether some value left 16 bits.
+/// Remembers whether some value left 16 bits.
+#[derive(Clone, Copy, Default)]
 struct Range {
-    broken: bool,
+    /// What was beyond bit 15 of any.
+    beyond: i32,
 }
 
 impl Witness for Range {
+    #[inline(always)]
     fn see(&mut self, value: i32) {
-        self.broken |= value != clamp16(value);
+        self.beyond |= (value + 32768) >> 16;
     }
 }
 
@@ -420,7 +369,16 @@ macro_rules! steps {
 }
 
 /// A one-dimensional DCT over the whole array, gain √(N/2) either way.
-trait Dct {
+///
+/// All of it is written out and has no loops: beyond some length the compiler leaves loops as they are, and then it
+/// cannot take many lanes at once.
+trait Dct<const N: usize> {
+    /// One lane of the first K rows; the others are 0.
+    fn load<const K: usize, const L: usize>(rows: &[[i32; L]; N], lane: usize) -> Self;
+
+    /// Sets one lane, less `shift` bits, rounded and within 16.
+    fn store<const L: usize>(self, rows: &mut [[i32; L]; N], lane: usize, shift: u32);
+
     /// Frequencies to samples (§7.13.2.3), with 16 bits between the steps.
     fn inverse(self, witness: &mut impl Witness) -> Self;
 
@@ -428,7 +386,26 @@ trait Dct {
     fn forward(self) -> Self;
 }
 
-impl Dct for [i32; 4] {
+/// The first two methods, for elements $k and those `$half` after them.
+macro_rules! lanes {
+    ($n:literal, $half:literal: $($k:literal),+) => {
+        #[inline(always)]
+        fn load<const K: usize, const L: usize>(rows: &[[i32; L]; $n], lane: usize) -> Self {
+            let element = |k: usize| if k < K { rows[k][lane] } else { 0 };
+            [$(element($k),)+ $(element($half + $k)),+]
+        }
+
+        #[inline(always)]
+        fn store<const L: usize>(self, rows: &mut [[i32; L]; $n], lane: usize, shift: u32) {
+            $(rows[$k][lane] = clamp16(round(self[$k], shift));
+            rows[$half + $k][lane] = clamp16(round(self[$half + $k], shift));)+
+        }
+    };
+}
+
+impl Dct<4> for [i32; 4] {
+    lanes!(4, 2: 0, 1);
+
     #[inline(always)]
     fn inverse(self, witness: &mut impl Witness) -> Self {
         let mut t = [self[0], self[2], self[1], self[3]];
@@ -448,49 +425,39 @@ impl Dct for [i32; 4] {
     }
 }
 
-/// The greater DCTs: the even frequencies are the next smaller DCT, the odd ones have steps of their own; every last
-/// step sums the first half with the second one backwards.
+/// The greater DCTs: the even frequencies are the next smaller DCT, the odd ones, in the order given, have steps of their
+/// own; every last step sums the first half with the second one backwards.
 macro_rules! dct {
-    ($n:literal, $half:literal, $inverse:ident, $forward:ident, $odd:expr) => {
-        impl Dct for [i32; $n] {
+    ($n:literal, $half:literal, $inverse:ident, $forward:ident: $($k:literal $odd:literal),+) => {
+        impl Dct<$n> for [i32; $n] {
+            lanes!($n, $half: $($k),+);
+
             #[inline(always)]
             fn inverse(self, witness: &mut impl Witness) -> Self {
-                let (mut even, mut odd) = ([0; $half], [0; $half]);
-                for k in 0..$half {
-                    even[k] = self[2 * k];
-                    odd[k] = self[$odd[k]];
-                }
-                let (even, odd) = (even.inverse(witness), $inverse(odd, witness));
+                let even = [$(self[2 * $k]),+].inverse(witness);
+                let odd = $inverse([$(self[$odd]),+], witness);
                 let mut out = [0; $n];
-                for k in 0..$half {
-                    out[k] = clamp16(even[k] + odd[$half - 1 - k]);
-                    out[$n - 1 - k] = clamp16(even[k] - odd[$half - 1 - k]);
-                }
+                $(out[$k] = clamp16(even[$k] + odd[$half - 1 - $k]);
+                out[$n - 1 - $k] = clamp16(even[$k] - odd[$half - 1 - $k]);)+
                 out
             }
 
             #[inline(always)]
             fn forward(self) -> Self {
-                let (mut even, mut odd) = ([0; $half], [0; $half]);
-                for k in 0..$half {
-                    even[k] = self[k] + self[$n - 1 - k];
-                    odd[$half - 1 - k] = self[k] - self[$n - 1 - k];
-                }
-                let (even, odd) = (even.forward(), $forward(odd));
+                let even = [$(self[$k] + self[$n - 1 - $k]),+].forward();
+                let odd = $forward([$(self[$half - 1 - $k] - self[$half + $k]),+]);
                 let mut out = [0; $n];
-                for k in 0..$half {
-                    out[2 * k] = even[k];
-                    out[$odd[k]] = odd[k];
-                }
+                $(out[2 * $k] = even[$k];
+                out[$odd] = odd[$k];)+
                 out
             }
         }
     };
 }
 
-dct!(8, 4, inverse_odd4, forward_odd4, [1, 5, 3, 7]);
-dct!(16, 8, inverse_odd8, forward_odd8, [1, 9, 5, 13, 3, 11, 7, 15]);
-dct!(32, 16, inverse_odd16, forward_odd16, [1, 17, 9, 25, 5, 21, 13, 29, 3, 19, 11, 27, 7, 23, 15, 31]);
+dct!(8, 4, inverse_odd4, forward_odd4: 0 1, 1 5, 2 3, 3 7);
+dct!(16, 8, inverse_odd8, forward_odd8: 0 1, 1 9, 2 5, 3 13, 4 3, 5 11, 6 7, 7 15);
+dct!(32, 16, inverse_odd16, forward_odd16: 0 1, 1 17, 2 9, 3 25, 4 5, 5 21, 6 13, 7 29, 8 3, 9 19, 10 11, 11 27, 12 7, 13 23, 14 15, 15 31);
 
 #[inline(always)]
 fn inverse_odd4(mut t: [i32; 4], witness: &mut impl Witness) -> [i32; 4] {

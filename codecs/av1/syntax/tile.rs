@@ -6,7 +6,11 @@ use super::residual::{self, LevelContexts};
 use crate::av1::decisions::{Block, BlockSize, Decisions};
 use crate::av1::entropy::cdf::Cdfs;
 use crate::av1::entropy::range_coder::RangeCoder;
-use crate::av1::layout::{Layout, Rect, SUPERBLOCK};
+use crate::av1::layout::{CELL, Layout, Rect, SUPERBLOCK};
+
+/// Bytes of a luma sample with its chroma that are set aside: noise at the finest quantizer has two. A system gives
+/// memory when it is written to, so that what no frame needs costs nothing.
+pub const MOST_BYTES: usize = 3;
 
 /// What coding a tile needs: a range coder, CDFs and contexts of its own, so that tiles are coded in any order. Made
 /// once for a layout and reused.
@@ -60,14 +64,17 @@ impl<'a> Site<'a> {
 impl TileCoder {
     /// State for tiles of frames of `layout`.
     pub fn new(layout: &Layout) -> Self {
+        // The first tile is the largest.
+        let first = layout.tile(0, 0);
+        let room = first.bottom * first.right * CELL * CELL * MOST_BYTES;
         Self {
-            coder: RangeCoder::new(),
+            coder: RangeCoder::with_capacity(room),
             cdfs: Cdfs::default_for(0),
             levels: LevelContexts::new(layout),
             above_new: vec![false; layout.cols],
             left_new: [false; SUPERBLOCK],
             cdef: None,
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(room),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Chains of frames of random decisions: put into words by the encoder, reconstructed by its kernels, judged.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use conclave_codecs::av1::bits::BitWriter;
@@ -14,7 +15,7 @@ use conclave_codecs::av1::obu;
 use conclave_codecs::av1::plan::{Plan, References, SLOTS};
 use conclave_codecs::av1::sequence::{MAX_TEMPORAL_LAYERS, Sequence};
 use conclave_codecs::av1::words::Words;
-use conclave_codecs::{Color, Picture, Size};
+use conclave_codecs::{Color, Matrix, Picture, Range, Size};
 
 use super::draw::{Draw, Tool, Tools};
 use super::judge::{self, Failure, InProcess, Stream};
@@ -48,15 +49,18 @@ impl Chain {
         let odd = Size::new(random.u32(16..=260), random.u32(16..=200));
         let ceiling = if random.u8(..3) == 0 { odd } else { SIZES[random.usize(..SIZES.len())] };
         let longest = (samples / ceiling.area()).clamp(3, 300);
-        Self { seed, ceiling, frames: random.usize(3..=longest), tools: Tools::ALL }
+        let frames = random.usize(3..=longest);
+        // Each tool is left out now and then: some paths open only where another is closed all along.
+        let absent = Tool::ALL.into_iter().filter(|_| random.u8(..12) == 0);
+        Self { seed, ceiling, frames, tools: absent.fold(Tools::ALL, Tools::without) }
     }
 
-    /// Makes the chain and asks every judge.
+    /// Makes the chain and asks every judge. A panic is a failure like any other.
     pub fn run(&self) -> Result<Report, Failure> {
         let mut making = Making::new(self);
         let mut judge = InProcess::new();
-        for _ in 0..self.frames {
-            making.frame();
+        for frame in 0..self.frames {
+            catch_unwind(AssertUnwindSafe(|| making.frame())).map_err(|_| Failure::Panicked { frame })?;
             let stream = &making.stream;
             let (unit, ours) = stream.units.last().zip(stream.pictures.last()).expect("one was made");
             judge.check(unit, ours)?;
@@ -92,8 +96,8 @@ pub struct Report {
     pub levels: usize,
     /// Luma samples.
     pub samples: usize,
-    /// Luma samples that are neither black nor white: only they show what went wrong.
-    pub grey: usize,
+    /// Luma samples that are neither black nor white and differ from the one before: these show what went wrong.
+    pub telling: usize,
     /// Decoders run as programs.
     pub programs: usize,
 }
@@ -105,7 +109,7 @@ impl Report {
         self.blocks += other.blocks;
         self.levels += other.levels;
         self.samples += other.samples;
-        self.grey += other.grey;
+        self.telling += other.telling;
         self.programs = self.programs.max(other.programs);
     }
 }
@@ -136,13 +140,15 @@ impl Making {
         let mut random = fastrand::Rng::with_seed(chain.seed ^ 0x5eed);
         let layout = Layout::new(chain.ceiling, Tiles::default());
         let layers = random.u8(1..=MAX_TEMPORAL_LAYERS);
+        let matrix = [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020][random.usize(..3)];
+        let color = Color { matrix, range: if random.bool() { Range::Full } else { Range::Limited } };
         let temporal_layers = if chain.tools.has(Tool::Layers) { layers } else { 1 };
         let slot = Slot { frame: Rc::new(Frame::new(&layout)), cdfs: Rc::new(Cdfs::default_for(1)) };
         Self {
             draw: Draw::new(random.fork(), chain.tools),
             random,
             tools: chain.tools,
-            sequence: Sequence { ceiling: chain.ceiling, color: Color::default(), fps: (30, 1), temporal_layers },
+            sequence: Sequence { ceiling: chain.ceiling, color, fps: (30, 1), temporal_layers },
             words: Words::new(),
             slots: [const { None }; SLOTS].map(|_: Option<Slot>| slot.clone()),
             sizes: [chain.ceiling; SLOTS],
@@ -169,7 +175,8 @@ impl Making {
         slot.frame.store(&mut picture);
         let luma = &picture.data()[..plan.size.area()];
         self.report.samples += luma.len();
-        self.report.grey += luma.iter().filter(|sample| (1..255).contains(*sample)).count();
+        let telling = |pair: &&[u8]| pair[0] != pair[1] && (1..255).contains(&pair[1]);
+        self.report.telling += luma.windows(2).filter(telling).count();
         self.stream.pictures.push(picture);
         for n in (0..SLOTS).filter(|n| plan.refresh >> n & 1 == 1) {
             self.slots[n] = slot.clone();

@@ -319,7 +319,7 @@ impl Draw {
         let golomb = self.tools.has(Tool::Golomb);
         let random = &mut self.random;
         let weights = self.temper.levels;
-        let mut pick = random.u32(..weights.iter().sum());
+        let mut pick = random.u32(..weights.iter().sum::<u32>());
         let kind = weights.iter().position(|weight| {
             let here = pick < *weight;
             pick = pick.wrapping_sub(*weight);

@@ -22,6 +22,8 @@ pub struct Stream {
 /// Why a judge does not agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
+    /// The encoder gave up.
+    Panicked { frame: usize },
     /// It gave up.
     Refused { judge: &'static str, frame: Option<usize>, said: String },
     /// It shows something else, first at this sample of this frame.
@@ -33,7 +35,7 @@ impl Failure {
     pub fn frame(&self) -> Option<usize> {
         match self {
             Failure::Refused { frame, .. } => *frame,
-            Failure::Differs { frame, .. } => Some(*frame),
+            Failure::Differs { frame, .. } | Failure::Panicked { frame } => Some(*frame),
         }
     }
 }
@@ -41,6 +43,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Failure::Panicked { frame } => write!(f, "the encoder panics at frame {frame}"),
             Failure::Refused { judge, frame: Some(frame), said } => write!(f, "{judge} refuses frame {frame}: {said}"),
             Failure::Refused { judge, frame: None, said } => write!(f, "{judge} refuses the stream: {said}"),
             Failure::Differs { judge, frame, plane, x, y, ours, theirs } => {
@@ -101,7 +104,10 @@ pub fn programs(stream: &Stream) -> Result<usize, Failure> {
             argument => argument.as_ref(),
         });
         let Ok(output) = Command::new(name).args(arguments).output() else {
-            println!("skipped: {name} is not installed");
+            static SAID: AtomicU32 = AtomicU32::new(0);
+            if SAID.fetch_add(1, Ordering::Relaxed) < PROGRAMS.len() as u32 {
+                println!("skipped: {name} is not installed");
+            }
             continue;
         };
         asked += 1;
