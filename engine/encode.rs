@@ -90,6 +90,8 @@ pub struct Video {
     /// Size of the pictures from the next one on, and of the last one.
     size: Size,
     last_size: Size,
+    /// The size that the session asks for, of which the pace makes less.
+    wanted: Size,
     /// The size that the stage was opened with.
     ceiling: Size,
     color: Color,
@@ -134,6 +136,7 @@ impl Video {
             converter,
             encoder,
             size: config.size,
+            wanted: config.size,
             last_size: config.size,
             ceiling: config.size,
             pace: (config.session == Session::Live).then(|| Pace::new(config.size, resizable)),
@@ -182,10 +185,8 @@ impl Video {
             let (codec, hint) = (self.encoder.info().name, "take a smaller one, or open a new stage");
             return Err(CodecError::Config { codec, what, hint }.into());
         }
-        self.size = size;
-        if self.pace.is_some() {
-            self.pace = Some(Pace::new(size, self.encoder.check_size(size).is_ok()));
-        }
+        self.wanted = size;
+        self.set_adaptive(self.pace.is_some());
         Ok(())
     }
 
@@ -194,10 +195,12 @@ impl Video {
         self.size
     }
 
-    /// Whether [`Self::paced`] may change the size. A live session begins with `true`, an offline one with `false`.
+    /// Whether [`Self::paced`] may change the size, which is the wanted one again now. A live session begins with `true`,
+    /// an offline one with `false`.
     pub fn set_adaptive(&mut self, adaptive: bool) {
-        let new = || Pace::new(self.size, self.encoder.check_size(self.size).is_ok());
-        self.pace = adaptive.then(new);
+        let size = self.wanted;
+        self.pace = adaptive.then(|| Pace::new(size, self.encoder.check_size(size).is_ok()));
+        self.size = size;
     }
 
     /// For those who encode in real time: the picture submitted last was done at `now`, after `spent_us` of work. They
