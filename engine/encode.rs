@@ -35,7 +35,7 @@ pub enum EncodeError {
 const IN_FLIGHT: usize = 64;
 
 /// What the stage remembers of a frame while the encoder has it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Pending {
     frame: u64,
     size: Size,
@@ -130,6 +130,7 @@ impl Video {
         encoder: Box<dyn VideoEncoder>,
     ) -> Result<Self, EncodeError> {
         conclave_codecs::candidates::admit(&*encoder, config.session)?;
+        let empty = Pending { frame: 0, size: config.size, captured: Time(0), ledger: Ledger::default() };
         let resizable = encoder.check_size(config.size).is_ok();
         Ok(Self {
             framing: Framing::video(config.stream, config.kind, config.size),
@@ -144,7 +145,7 @@ impl Video {
             color: config.color,
             picture: Picture::new(config.size, config.color),
             frame: 0,
-            pending: [Pending::default(); IN_FLIGHT],
+            pending: [empty; IN_FLIGHT],
             pool: Pool::new(8, move || Buffer::with_capacity(config.size.area() / 4)),
             watch: config.watch,
         })
