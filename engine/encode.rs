@@ -35,7 +35,7 @@ pub enum EncodeError {
 const IN_FLIGHT: usize = 64;
 
 /// What the stage remembers of a frame while the encoder has it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Pending {
     frame: u64,
     size: Size,
@@ -90,6 +90,8 @@ pub struct Video {
     /// Size of the pictures from the next one on, and of the last one.
     size: Size,
     last_size: Size,
+    /// The size that the session asks for, of which the pace makes less.
+    wanted: Size,
     /// The size that the stage was opened with.
     ceiling: Size,
     color: Color,
@@ -128,12 +130,14 @@ impl Video {
         encoder: Box<dyn VideoEncoder>,
     ) -> Result<Self, EncodeError> {
         conclave_codecs::candidates::admit(&*encoder, config.session)?;
+        let empty = Pending { frame: 0, size: config.size, captured: Time(0), ledger: Ledger::default() };
         let resizable = encoder.check_size(config.size).is_ok();
         Ok(Self {
             framing: Framing::video(config.stream, config.kind, config.size),
             converter,
             encoder,
             size: config.size,
+            wanted: config.size,
             last_size: config.size,
             ceiling: config.size,
             pace: (config.session == Session::Live).then(|| Pace::new(config.size, resizable)),
@@ -141,7 +145,7 @@ impl Video {
             color: config.color,
             picture: Picture::new(config.size, config.color),
             frame: 0,
-            pending: [Pending::default(); IN_FLIGHT],
+            pending: [empty; IN_FLIGHT],
             pool: Pool::new(8, move || Buffer::with_capacity(config.size.area() / 4)),
             watch: config.watch,
         })
@@ -182,10 +186,8 @@ impl Video {
             let (codec, hint) = (self.encoder.info().name, "take a smaller one, or open a new stage");
             return Err(CodecError::Config { codec, what, hint }.into());
         }
-        self.size = size;
-        if self.pace.is_some() {
-            self.pace = Some(Pace::new(size, self.encoder.check_size(size).is_ok()));
-        }
+        self.wanted = size;
+        self.set_adaptive(self.pace.is_some());
         Ok(())
     }
 
@@ -194,17 +196,23 @@ impl Video {
         self.size
     }
 
-    /// Whether [`Self::paced`] may change the size. A live session begins with `true`, an offline one with `false`.
+    /// Whether [`Self::paced`] may change the size, which is the wanted one again now. A live session begins with `true`,
+    /// an offline one with `false`.
     pub fn set_adaptive(&mut self, adaptive: bool) {
-        let new = || Pace::new(self.size, self.encoder.check_size(self.size).is_ok());
-        self.pace = adaptive.then(new);
+        let size = self.wanted;
+        self.pace = adaptive.then(|| Pace::new(size, self.encoder.check_size(size).is_ok()));
+        self.size = size;
     }
 
     /// For those who encode in real time: the picture submitted last was done at `now`, after `spent_us` of work. They
     /// come `interval_us` apart, and `displaced` of them were lost since the call before. Where the stage does not hold
     /// its rate, or could do more, the size changes from the next picture on.
     pub fn paced(&mut self, now: Time, spent_us: u64, interval_us: u64, displaced: u64) -> Option<pace::Change> {
-        let interval_us = self.beat.map_or(interval_us, |beat| beat.interval_us.max(interval_us));
+        let (interval_us, displaced) = match self.beat {
+            // Most of those displaced would have been left out anyway.
+            Some(beat) if beat.interval_us > interval_us => (beat.interval_us, 0),
+            _ => (interval_us, displaced),
+        };
         let change = self.pace.as_mut()?.picture(now, spent_us, interval_us, displaced)?;
         self.size = change.to;
         Some(change)
@@ -372,5 +380,92 @@ impl Audio {
     /// A buffer comes back from the sender.
     pub fn recycle(&mut self, buffer: Buffer) {
         self.pool.give(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Format;
+    use conclave_codecs::{Config, open_encoder};
+
+    const SIZE: Size = Size::new(640, 360);
+
+    fn stage(session: Session) -> Video {
+        let (color, watch) = (Color::default(), Stopwatch::still());
+        let encoder = open_encoder("raw", Config { size: SIZE, ..Config::default() }, session).expect("opens");
+        let config = VideoConfig { stream: 1, kind: Kind::Camera, size: SIZE, color, session, watch };
+        Video::open(config, Converter::cpu(), encoder).expect("lag 0")
+    }
+
+    fn encode(stage: &mut Video, edge: &Edge) -> Result<(Size, bool), EncodeError> {
+        let picture = Picture::new(SIZE, Color::default());
+        let source = Source { format: Format::I420, size: SIZE, color: picture.color, data: picture.data() };
+        stage.submit(source, edge, Time(0))?;
+        let frame = stage.poll()?.expect("lag 0");
+        let structure = descriptor::single_layer_structure(stage.picture().size());
+        assert!(!frame.info.keyframe || frame.structure.as_slice() == structure.as_slice());
+        Ok((stage.picture().size(), frame.info.keyframe))
+    }
+
+    #[test]
+    fn a_session_that_is_behind_scales_down_and_says_so() {
+        let (mut stage, edge) = (stage(Session::Live), Edge::new());
+        assert_eq!(encode(&mut stage, &edge).expect("encodes"), (SIZE, true));
+        let mut changes = (1..=59).filter_map(|n| stage.paced(Time(n * 50_000), 50_000, 33_333, 0)).collect::<Vec<_>>();
+        let Some(change) = changes.pop() else { panic!("150 % of the time is too much") };
+        let to = Size::new(320, 180);
+        assert!(changes.is_empty() && change.from == SIZE && change.to == to && change.why == pace::Why::Behind);
+        assert_eq!(encode(&mut stage, &edge).expect("encodes"), (to, true));
+        assert_eq!(encode(&mut stage, &edge).expect("encodes"), (to, false));
+        // A wish of the app's begins anew.
+        edge.set_size((640, 360));
+        assert_eq!(encode(&mut stage, &edge).expect("encodes"), (SIZE, true));
+    }
+
+    #[test]
+    fn offline_or_told_not_to_it_keeps_its_size() {
+        let mut fixed = stage(Session::Live);
+        fixed.set_adaptive(false);
+        for mut stage in [stage(Session::Offline), fixed] {
+            assert!((1..=600).all(|n| stage.paced(Time(n * 90_000), 90_000, 33_333, 1).is_none()));
+            assert_eq!(stage.size(), SIZE);
+        }
+    }
+
+    #[test]
+    fn a_lower_frame_rate_gives_more_time_to_each_picture() {
+        let mut stage = stage(Session::Live);
+        stage.set_framerate((10, 1)).expect("in range");
+        assert!((1..=600).all(|n| stage.paced(Time(n * 100_000), 60_000, 33_333, 2).is_none()));
+    }
+
+    #[test]
+    fn wishes_that_cannot_be_met_hinder_no_other() {
+        let (mut stage, edge) = (stage(Session::Live), Edge::new());
+        edge.set_bitrate(0);
+        edge.set_framerate((1, 0));
+        edge.set_size((320, 180));
+        assert!(encode(&mut stage, &edge).is_err());
+        assert_eq!(encode(&mut stage, &edge).expect("encodes"), (Size::new(320, 180), true));
+        for above in [Size::new(641, 360), Size::new(640, 361)] {
+            assert!(stage.set_size(above).is_err());
+        }
+        assert_eq!(stage.size(), Size::new(320, 180));
+    }
+
+    #[test]
+    fn a_frame_rate_is_kept_by_leaving_pictures_out() {
+        let count = |camera_us: u64, fps| {
+            let mut stage = stage(Session::Live);
+            stage.set_framerate(fps).expect("in range");
+            (0..10_000_000 / camera_us).filter(|n| stage.wants(Time(n * camera_us + n % 3 * 500))).count()
+        };
+        assert_eq!(count(33_333, (15, 1)), 150);
+        assert_eq!(count(33_333, (10, 1)), 100);
+        assert!((195..=205).contains(&count(33_333, (20, 1))));
+        assert!((299..=301).contains(&count(33_333, (30, 1))));
+        assert!((299..=301).contains(&count(33_333, (60, 1))));
+        assert_eq!(count(16_667, (1, 1)), 10);
     }
 }
