@@ -76,6 +76,7 @@ wide! {
 
     /// Predicts a block of `width`×`height` samples (4 to 64) at (`x`, `y`) from another frame. Beyond the true size of
     /// the reference its last samples go on for ever. The vector counts luma samples; `subsampled` planes have half.
+    #[expect(clippy::too_many_arguments, reason = "place, shape and vector of one block")]
     pub fn inter(
         reference: &Samples, x: i32, y: i32, width: usize, height: usize, vector: Vector, subsampled: bool,
         out: &mut [u8], stride: usize,
@@ -97,9 +98,9 @@ fn intra_plain(mode: IntraMode, edges: &Edges, side: usize, out: &mut [u8], stri
 
 #[inline(always)]
 fn intra_sized<const N: usize>(mode: IntraMode, edges: &Edges, weights: &[i32; N], out: &mut [u8], stride: usize) {
-    let above: &[u8; N] = edges.above[..N].as_array().expect("at most 32");
-    let left: &[u8; N] = edges.left[..N].as_array().expect("at most 32");
-    let rows = out.chunks_mut(stride).map(|row| row[..N].as_mut_array::<N>().expect("N samples")).zip(left);
+    let above: &[u8; N] = edges.above.first_chunk().expect("N is at most 32");
+    let left: &[u8; N] = edges.left.first_chunk().expect("N is at most 32");
+    let rows = out.chunks_mut(stride).map(|row| row.first_chunk_mut::<N>().expect("N samples")).zip(left);
     let (bottom, right) = (i32::from(left[N - 1]), i32::from(above[N - 1]));
     match mode {
         IntraMode::Dc => {
@@ -330,7 +331,7 @@ fn filter_sized<const W: usize>(
     stride: usize,
 ) {
     let from = from.chunks(from_stride);
-    let rows = out.chunks_mut(stride).map(|row| row[..W].as_mut_array::<W>().expect("W samples")).take(height);
+    let rows = out.chunks_mut(stride).map(|row| row.first_chunk_mut::<W>().expect("W samples")).take(height);
     match (across.0, down.0) {
         (None, None) => rows.zip(from).for_each(|(row, from)| row.copy_from_slice(&from[..W])),
         (Some(across), None) => {

@@ -134,7 +134,7 @@ pub fn dequantize(levels: &[i16], side: usize, quantizer: &Quantizer, coefficien
     for (n, (level, position)) in levels.iter().zip(scan).enumerate() {
         if *level != 0 {
             let step = if n == 0 { quantizer.dc.size } else { quantizer.ac.size };
-            let magnitude = (i32::from(*level).abs() * step & 0xff_ffff) >> u32::from(halved);
+            let magnitude = ((i32::from(*level).abs() * step) & 0xff_ffff) >> u32::from(halved);
             let value = (if *level < 0 { -magnitude } else { magnitude }).clamp(-32768, 32767);
             coefficients.set(transposed(*position, side), value);
         }

@@ -39,6 +39,14 @@ pub struct Cell {
     pub col: usize,
 }
 
+impl Cell {
+    /// Column and row of its first sample in `plane`.
+    fn origin(self, plane: usize) -> (usize, usize) {
+        let side = if plane == 0 { CELL } else { CELL / 2 };
+        (self.col * side, self.row * side)
+    }
+}
+
 /// Predicts every block and adds its residual: the frame before its filters.
 ///
 /// Inter blocks without references stay as `out` was.
@@ -74,7 +82,7 @@ pub fn blocks(decisions: &Decisions) -> impl Iterator<Item = (Cell, &Block)> {
 }
 
 fn from_z_order(z: usize) -> (usize, usize) {
-    let gather = |v: usize| v & 1 | v >> 1 & 2 | v >> 2 & 4;
+    let gather = |v: usize| (v & 1) | ((v >> 1) & 2) | ((v >> 2) & 4);
     (gather(z >> 1), gather(z))
 }
 
@@ -111,7 +119,7 @@ pub fn predict(
     out: &mut Frame,
 ) {
     let shift = usize::from(plane > 0);
-    let (x, y, side) = (cell.col * CELL >> shift, cell.row * CELL >> shift, block.size.side() >> shift);
+    let ((x, y), side) = (cell.origin(plane), block.size.side() >> shift);
     if block.is_inter() {
         let Some(reference) = references.and_then(|references| references.frame(block.reference)) else { return };
         let Samples { data, stride, .. } = &mut out.planes[plane];
@@ -127,8 +135,8 @@ pub fn predict(
         side,
         has_above: cell.row > tile.top,
         has_left: cell.col > tile.left,
-        right: layout.cols * CELL >> shift,
-        bottom: layout.rows * CELL >> shift,
+        right: (layout.cols * CELL) >> shift,
+        bottom: (layout.rows * CELL) >> shift,
     };
     let (mode, alpha) = match (plane, block.chroma) {
         (0, _) => (block.mode, 0),
@@ -161,9 +169,9 @@ fn add_residual(
     }
     let side = block.transform_side(plane);
     dequantize(&decisions.levels(plane, cell.row, cell.col, side)[..end], side, quantizer, room);
-    let shift = usize::from(plane > 0);
+    let (x, y) = cell.origin(plane);
     let stride = out.planes[plane].stride;
-    let target = out.planes[plane].at_mut(cell.col * CELL >> shift, cell.row * CELL >> shift);
+    let target = out.planes[plane].at_mut(x, y);
     inverse_add(transform_of(block, plane, ends[0]), room, target, stride);
 }
 
@@ -237,8 +245,7 @@ impl Coder {
         out: &mut Frame,
     ) -> u16 {
         let side = levels.len().isqrt();
-        let shift = usize::from(plane > 0);
-        let (x, y) = (cell.col * CELL >> shift, cell.row * CELL >> shift);
+        let (x, y) = cell.origin(plane);
         let (source, target) = (&input.source.planes[plane], &mut out.planes[plane]);
         let stride = target.stride;
         subtract(source.at(x, y), target.at(x, y), stride, side, &mut self.residual);

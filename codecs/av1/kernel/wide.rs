@@ -9,6 +9,7 @@ macro_rules! wide {
         $vis fn $name($($arg: $type),*) $(-> $out)? {
             #[cfg(target_arch = "x86_64")]
             {
+                $(#[$meta])*
                 #[target_feature(enable = "avx2")]
                 fn avx2($($arg: $type),*) $(-> $out)? {
                     $body($($arg),*)
