@@ -3,7 +3,7 @@
 mod av1_support;
 mod encoder_support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use conclave_codecs::{Color, Config, Picture, Size, Target};
@@ -26,7 +26,7 @@ fn media(name: &str) -> Option<PathBuf> {
 }
 
 /// The first pictures of a clip in `size`; none where ffmpeg is not installed.
-fn pictures(path: &PathBuf, size: Size) -> Vec<Picture> {
+fn pictures(path: &Path, size: Size) -> Vec<Picture> {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-i"]).arg(path);
     command.args(["-frames:v", &FRAMES.to_string(), "-vf", &format!("scale={}:{}", size.width, size.height)]);
