@@ -315,11 +315,14 @@ struct Beat {
     interval_us: u64,
 }
 
+/// A picture may come so much before its turn.
+const MAX_EARLY_US: u64 = 8_000;
+
 impl Beat {
     fn wants(&mut self, captured: Time) -> bool {
         // Cameras do not keep their beat to the microsecond.
         let early = self.next.since(captured);
-        if early > self.interval_us / 8 {
+        if early > (self.interval_us / 8).min(MAX_EARLY_US) {
             return false;
         }
         // A source that was late begins a new beat.

@@ -2,7 +2,7 @@
 //! than let them pile up.
 //!
 //! [`Pace`] is told how long each picture took, how far apart they come and how many were displaced before their turn.
-//! It judges by windows of half a second. Three in a row in which the work needs more than 90 % of the time, or in which
+//! It judges by windows of half a second. Four in a row in which the work needs more than 90 % of the time, or in which
 //! pictures are displaced while it needs more than half, lower the size to the first step that should need less than 75 %.
 //! Ten seconds in which the next larger size should need less than 65 % raise it by one step. Where a raise does not last
 //! ten seconds the next one waits twice as long, so that the size does not swing.
@@ -173,7 +173,7 @@ impl Pace {
 /// Length of a window.
 const WINDOW_US: u64 = 500_000;
 /// Windows in a row that must be too slow.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 4;
 /// Loads in percent: too slow; too slow where pictures are displaced; what a lower size is chosen for; what a larger size
 /// may be expected to take.
 const BUSY: u32 = 90;
