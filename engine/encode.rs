@@ -232,8 +232,11 @@ impl Video {
         let mut ledger = Ledger::default();
         ledger.stamp(Stage::Capture, captured);
         let size = self.size;
-        self.converter.convert(source, size, self.color, None, &mut self.picture)?;
+        let converted = self.converter.convert(source, size, self.color, None, &mut self.picture)?;
         ledger.stamp(Stage::Convert, self.watch.read());
+        if let Some(us) = converted.gpu_us {
+            ledger.stamp_gpu(us);
+        }
         let frame = self.frame;
         self.pending[frame as usize % IN_FLIGHT] = Pending { frame, size, captured, ledger };
         self.encoder.submit(&self.picture, FrameInput { frame, keyframe: wish.keyframe || size != self.last_size })?;

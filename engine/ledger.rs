@@ -71,6 +71,7 @@ impl Stage {
 #[derive(Clone, Copy, Debug)]
 pub struct Ledger {
     stamps: [u64; STAGES],
+    gpu_us: Option<u32>,
 }
 
 /// No stamp yet: a value no session reaches.
@@ -78,7 +79,7 @@ const UNSET: u64 = u64::MAX;
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { stamps: [UNSET; STAGES] }
+        Self { stamps: [UNSET; STAGES], gpu_us: None }
     }
 }
 
@@ -86,6 +87,16 @@ impl Ledger {
     /// Stamps `stage` at `now`; a later stamp of the same stage replaces the earlier one.
     pub fn stamp(&mut self, stage: Stage, now: Time) {
         self.stamps[stage as usize] = now.0;
+    }
+
+    /// Notes the microseconds that the GPU's own clock counted for its share of [`Stage::Convert`].
+    pub fn stamp_gpu(&mut self, us: u64) {
+        self.gpu_us = Some(us.min(u32::MAX.into()) as u32);
+    }
+
+    /// What the GPU's own clock counted; `None` on the CPU and on adapters without timestamps.
+    pub fn gpu_us(&self) -> Option<u64> {
+        self.gpu_us.map(u64::from)
     }
 
     /// When `stage` finished; `None` where it has not.

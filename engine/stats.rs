@@ -9,7 +9,7 @@ use crate::time::Time;
 /// Collects how long each stage took. Recording never allocates.
 pub struct StageStats {
     /// One per stage, and the whole way last.
-    histograms: [Histogram<u32>; STAGES + 1],
+    histograms: [Histogram<u32>; STAGES + 2],
 }
 
 impl Default for StageStats {
@@ -31,6 +31,9 @@ impl StageStats {
                 self.record_stage(stage, us);
             }
         }
+        if let Some(us) = ledger.gpu_us() {
+            self.histograms[GPU].saturating_record(us);
+        }
         if let (Some(start), Some(end)) = (ledger.at(Stage::Capture), ledger.at(Stage::Render)) {
             self.record_total(end.since(start));
         }
@@ -43,7 +46,7 @@ impl StageStats {
 
     /// Records `us` microseconds for the whole way from capture to render.
     pub fn record_total(&mut self, us: u64) {
-        self.histograms[STAGES].saturating_record(us);
+        self.histograms[TOTAL].saturating_record(us);
     }
 
     /// Adds what `other` recorded, for example the other half of the path.
@@ -59,10 +62,15 @@ impl StageStats {
         let read = |histogram: &Histogram<u32>| (!histogram.is_empty()).then(|| Percentiles::of(histogram));
         Latency {
             stages: std::array::from_fn(|stage| read(&self.histograms[stage])),
-            total: read(&self.histograms[STAGES]),
+            convert_gpu: read(&self.histograms[GPU]),
+            total: read(&self.histograms[TOTAL]),
         }
     }
 }
+
+/// Places of the histograms behind those of the stages.
+const TOTAL: usize = STAGES;
+const GPU: usize = STAGES + 1;
 
 /// Percentiles of a set of durations, in microseconds, to three digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -97,6 +105,8 @@ impl Percentiles {
 pub struct Latency {
     /// Indexed by [`Stage`]; `None` where nothing was recorded.
     pub stages: [Option<Percentiles>; STAGES],
+    /// The GPU's share of converting, by its own clock; it lies within the stage.
+    pub convert_gpu: Option<Percentiles>,
     /// From capture to render.
     pub total: Option<Percentiles>,
 }
@@ -110,7 +120,8 @@ impl Latency {
     /// Names and percentiles of what was recorded, in the order of the path, `total` last.
     pub fn rows(&self) -> impl Iterator<Item = (&'static str, Percentiles)> + '_ {
         let stages = Stage::ALL.into_iter().filter_map(|stage| Some((stage.name(), self.stage(stage)?)));
-        stages.chain(self.total.map(|total| ("total", total)))
+        let behind = [("convert_gpu", self.convert_gpu), ("total", self.total)];
+        stages.chain(behind.into_iter().filter_map(|(name, percentiles)| Some((name, percentiles?))))
     }
 }
 
@@ -383,6 +394,20 @@ fn histogram() -> Histogram<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_clock_of_the_gpu_has_a_row_of_its_own() {
+        let mut stats = StageStats::new();
+        let mut ledger = Ledger::default();
+        ledger.stamp(Stage::Capture, Time(0));
+        ledger.stamp(Stage::Convert, Time(900));
+        stats.record(&ledger);
+        assert_eq!(stats.latency().convert_gpu, None);
+        ledger.stamp_gpu(700);
+        stats.record(&ledger);
+        let rows: Vec<_> = stats.latency().rows().map(|(name, p)| (name, p.p50, p.count)).collect();
+        assert_eq!(rows, [("convert", 900, 2), ("convert_gpu", 700, 1)]);
+    }
 
     #[test]
     fn percentiles_come_out_per_stage_and_for_the_whole_way() {
