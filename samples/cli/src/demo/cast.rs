@@ -37,6 +37,8 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
         fps,
         target: Target::Bitrate(args.bitrate),
         speed: args.speed,
+        // The bytes do not depend on it.
+        threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
         ..codecs::Config::default()
     };
     let (encoder, session) = open(&args.encoder, config)?;
