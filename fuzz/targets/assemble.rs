@@ -3,7 +3,7 @@
 #![no_main]
 
 use conclave::codecs::Size;
-use conclave::frame::Kind;
+use conclave::frame::{Kind, Packets};
 use conclave::rtp::depacketize::Assembler;
 use conclave::rtp::descriptor::{Outgoing, single_layer_structure};
 use conclave::rtp::extensions::write_one;
@@ -21,6 +21,7 @@ fuzz_target!(|data: &[u8]| {
     if !kind.is_audio() {
         // The stream's structure comes first, so that what follows can refer to it.
         assert!(assembler.push(&key_frame(), Time(0)).1.is_some());
+        assembler.adopt(&single_layer_structure(Size::new(64, 48)));
     }
     // Each packet: length, sequence number, RTP time, flags; then extension and payload as they come.
     while let Some(([len, sequence, time, flags], after)) = rest.split_first_chunk::<4>() {
@@ -36,12 +37,12 @@ fuzz_target!(|data: &[u8]| {
         let (_, mut frame) = assembler.push(&packet, Time(packets));
         while let Some(whole) = frame {
             frames += 1;
-            assert!(whole.first <= whole.last && usize::from(whole.dependency_count) <= whole.dependencies.len());
-            assert!(whole.arrived.payload.len() <= data.len());
+            let Packets { first, last, .. } = whole.packets;
+            assert!(first <= last && whole.payload.len() <= data.len());
             if flags & 0x20 != 0 {
-                assembler.forget(whole.first, whole.last);
+                assembler.forget(first, last);
             }
-            assembler.recycle(whole.arrived.payload);
+            assembler.recycle(whole.payload);
             frame = assembler.released();
         }
     }
@@ -53,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// A key frame in one packet of stream 7, number 0.
 fn key_frame() -> Vec<u8> {
-    let (mut element, mut body, mut packet) = ([0; 64], [0; 64], vec![0; 64]);
+    let (mut element, mut body, mut packet) = ([0; 160], [0; 164], vec![0; 200]);
     let structure = single_layer_structure(Size::new(64, 48));
     let descriptor = Outgoing {
         start: true,
@@ -61,7 +62,7 @@ fn key_frame() -> Vec<u8> {
         template_id: 0,
         frame_number: 0,
         structure: structure.as_slice(),
-        diffs: &[],
+        diffs: None,
     };
     let len = descriptor.write(&mut element).expect("fits");
     let (profile, len) = write_one(DESCRIPTOR_ID, &element[..len], &mut body).expect("fits");
