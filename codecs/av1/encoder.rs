@@ -90,7 +90,8 @@ impl Work {
 }
 
 impl Encoder {
-    /// Opens an encoder whose pictures are at most of the size configured. Errors name what is wrong.
+    /// Opens an encoder whose pictures are at most of the size configured. Errors name what is wrong. There is one speed,
+    /// and the number of tiles follows from the size.
     pub fn open(config: Config) -> Result<Self, CodecError> {
         config.check(NAME)?;
         check_size(config.size, None)?;
