@@ -213,7 +213,7 @@ impl Gpu {
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: available.max_storage_buffer_binding_size,
             max_buffer_size: available.max_buffer_size,
-            ..wgpu::Limits::downlevel_defaults().or_worse_values_from(&available)
+            ..wgpu::Limits::default().or_worse_values_from(&available)
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("conclave"),
@@ -282,8 +282,9 @@ fn missing(adapter: &wgpu::Adapter) -> Option<String> {
     if !adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
         return Some("it has no compute shaders; use the CPU or another adapter".into());
     }
-    let needs: [(&str, u64, u64); 4] = [
-        ("storage buffers a stage", limits.max_storage_buffers_per_shader_stage.into(), 4),
+    let needs: [(&str, u64, u64); 5] = [
+        ("storage buffers a stage", limits.max_storage_buffers_per_shader_stage.into(), 8),
+        ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size.into(), 16 << 10),
         ("invocations a workgroup", limits.max_compute_invocations_per_workgroup.into(), crate::kernel::GROUP.into()),
         ("workgroups a dimension", limits.max_compute_workgroups_per_dimension.into(), 32_768),
         ("bytes a storage buffer", limits.max_storage_buffer_binding_size, 32 << 20),

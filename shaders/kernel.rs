@@ -37,16 +37,27 @@ impl Kernel {
         }
     }
 
-    /// Binds whole buffers by binding number.
+    /// Binds whole buffers by binding number, in group 0.
     pub fn bind(&self, gpu: &Gpu, buffers: &[(u32, &wgpu::Buffer)]) -> wgpu::BindGroup {
         let entries: Vec<_> = buffers
             .iter()
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding: *binding, resource: buffer.as_entire_binding() })
             .collect();
+        self.group(gpu, 0, &entries)
+    }
+
+    /// Binds `size` bytes of a buffer from `offset` on as the one uniform of group 1: what differs between dispatches of
+    /// one frame.
+    pub fn bind_part(&self, gpu: &Gpu, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindGroup {
+        let part = wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) };
+        self.group(gpu, 1, &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(part) }])
+    }
+
+    fn group(&self, gpu: &Gpu, index: u32, entries: &[wgpu::BindGroupEntry<'_>]) -> wgpu::BindGroup {
         gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(self.entry),
-            layout: &self.pipeline.get_bind_group_layout(0),
-            entries: &entries,
+            layout: &self.pipeline.get_bind_group_layout(index),
+            entries,
         })
     }
 
@@ -57,11 +68,32 @@ impl Kernel {
         pass.set_bind_group(0, bindings, &[]);
         pass.dispatch_workgroups(x, y, 1);
     }
+
+    /// Records workgroups, with the bindings of group 0 and, where the shader has one, of group 1.
+    pub fn dispatch(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        bindings: &wgpu::BindGroup,
+        part: Option<&wgpu::BindGroup>,
+        [x, y, z]: [u32; 3],
+    ) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, bindings, &[]);
+        if let Some(part) = part {
+            pass.set_bind_group(1, part, &[]);
+        }
+        pass.dispatch_workgroups(x, y, z);
+    }
 }
 
 /// Workgroups in each dimension for `invocations`.
 fn groups(invocations: u32) -> [u32; 2] {
-    let groups = invocations.div_ceil(GROUP).max(1);
+    spread(invocations.div_ceil(GROUP))
+}
+
+/// At least `groups` workgroups over two dimensions.
+pub fn spread(groups: u32) -> [u32; 2] {
+    let groups = groups.max(1);
     [groups.min(ROW), groups.div_ceil(ROW)]
 }
 

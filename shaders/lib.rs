@@ -3,6 +3,7 @@
 //! [`STAGES`] is the table of shaders, [`Gpu`] an opened adapter, [`Kernel`] one compiled entry point, [`Ring`] the way
 //! back to the CPU and [`Timer`] the GPU's own clock.
 
+pub mod av1;
 pub mod device;
 pub mod kernel;
 pub mod staging;
@@ -39,7 +40,7 @@ pub const SCALE: Stage = Stage {
     entries: &["vertical", "horizontal"],
 };
 
-/// Every stage there is.
+/// Every stage there is, those of the encoder apart ([`av1::STAGES`]).
 pub const STAGES: &[Stage] = &[CONVERT, SCALE];
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ mod tests {
 
     #[test]
     fn every_stage_parses_validates_and_has_its_entries() {
-        for stage in STAGES {
+        for stage in STAGES.iter().chain(av1::STAGES) {
             let module = naga::front::wgsl::parse_str(stage.source)
                 .unwrap_or_else(|e| panic!("{}", e.emit_to_string(stage.source)));
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())

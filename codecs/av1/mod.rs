@@ -13,6 +13,7 @@ pub mod entropy;
 pub mod filters;
 pub mod frame;
 pub mod frame_header;
+pub mod gpu;
 pub mod kernel;
 pub mod layout;
 pub mod obu;

@@ -45,6 +45,11 @@ impl Costs {
         }
     }
 
+    /// Size, reciprocal and rounding of the step for transforms to 16×16, and for 32×32.
+    pub fn steps(&self) -> [[u32; 3]; 2] {
+        self.steps.map(|step| [step.size, step.reciprocal, step.rounding])
+    }
+
     /// Error and bits together.
     #[inline(always)]
     pub fn sum(&self, error: u32, quarter_bits: u32) -> u32 {

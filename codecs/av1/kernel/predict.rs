@@ -391,7 +391,7 @@ fn convolved<const W: usize>(from: &[u8], taps: &[i16; TAPS]) -> [i16; W] {
 }
 
 /// Half of `Subpel_Filters[0]` without its outer taps, which are 0: by sixteenths of a sample.
-static REGULAR: [[i16; TAPS]; 16] = [
+pub(crate) static REGULAR: [[i16; TAPS]; 16] = [
     [0, 0, 64, 0, 0, 0],
     [1, -3, 63, 4, -1, 0],
     [1, -5, 61, 9, -2, 0],
@@ -411,7 +411,7 @@ static REGULAR: [[i16; TAPS]; 16] = [
 ];
 
 /// Half of `Subpel_Filters[4]`, for blocks of at most 4 samples in that direction.
-static SHORT: [[i16; TAPS]; 16] = [
+pub(crate) static SHORT: [[i16; TAPS]; 16] = [
     [0, 0, 64, 0, 0, 0],
     [0, -2, 63, 4, -1, 0],
     [0, -4, 61, 9, -2, 0],
@@ -430,13 +430,13 @@ static SHORT: [[i16; TAPS]; 16] = [
     [0, -1, 4, 63, -2, 0],
 ];
 
-static SMOOTH_4: [i32; 4] = [255, 149, 85, 64];
+pub(crate) static SMOOTH_4: [i32; 4] = [255, 149, 85, 64];
 
-static SMOOTH_8: [i32; 8] = [255, 197, 146, 105, 73, 50, 37, 32];
+pub(crate) static SMOOTH_8: [i32; 8] = [255, 197, 146, 105, 73, 50, 37, 32];
 
-static SMOOTH_16: [i32; 16] = [255, 225, 196, 170, 145, 123, 102, 84, 68, 54, 43, 33, 26, 20, 17, 16];
+pub(crate) static SMOOTH_16: [i32; 16] = [255, 225, 196, 170, 145, 123, 102, 84, 68, 54, 43, 33, 26, 20, 17, 16];
 
-static SMOOTH_32: [i32; 32] = [
+pub(crate) static SMOOTH_32: [i32; 32] = [
     255, 240, 225, 210, 196, 182, 169, 157, 145, 133, 122, 111, 101, 92, 83, 74, 66, 59, 52, 45, 39, 34, 29, 25, 21,
     17, 14, 12, 10, 9, 8, 8,
 ];

@@ -41,6 +41,12 @@ impl Quantizer {
     pub fn new(base_q_idx: u8, dc: DeadZone, ac: DeadZone) -> Self {
         Self { dc: Step::new(dc_q(base_q_idx), dc), ac: Step::new(ac_q(base_q_idx), ac) }
     }
+
+    /// Step, zero bin, rounding, reciprocal and shift of the first coefficient, and of all others.
+    pub fn steps(&self) -> [[u32; 5]; 2] {
+        [self.dc, self.ac]
+            .map(|step| [step.size as u32, step.zero_bin as u32, step.rounding as u32, step.reciprocal, step.shift])
+    }
 }
 
 /// One step; division by it is a multiplication and a shift.

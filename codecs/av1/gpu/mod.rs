@@ -1,0 +1,8 @@
+//! The encoder's kernels on the GPU.
+
+mod buffers;
+mod params;
+mod passes;
+mod tables;
+#[cfg(test)]
+mod testing;

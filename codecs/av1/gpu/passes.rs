@@ -1,0 +1,190 @@
+//! Every pass of a frame: its shader, what it binds, how many workgroups it takes.
+
+use conclave_shaders::av1::{
+    CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, SUBPEL,
+};
+use conclave_shaders::kernel::{GROUP, spread};
+use conclave_shaders::{DeviceError, Gpu, Kernel, Stage, wgpu};
+
+use super::buffers::{Buffers, FRAME_WORDS};
+use crate::av1::kernel::search::Grid;
+use crate::av1::layout::Layout;
+
+/// One entry point, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    Load,
+    QuarterSource,
+    EighthSource,
+    Wide,
+    Narrow,
+    By16,
+    By32,
+    By8,
+    Refine8,
+    Refine16,
+    Refine32,
+    Choose8,
+    Choose16,
+    Choose32,
+    Join16,
+    Join32,
+    Record,
+    Inter,
+    Intra,
+    Merge,
+    Vertical,
+    VerticalOdd,
+    Horizontal,
+    Direction,
+    Filter,
+    QuarterFresh,
+    EighthFresh,
+    Count,
+    Total,
+    Pack,
+}
+
+// Binding numbers, the same in every shader.
+pub(super) const PARAMS: u32 = 0;
+pub(super) const FRAMES: u32 = 1;
+pub(super) const PYRAMIDS: u32 = 2;
+pub(super) const VECTORS: u32 = 3;
+pub(super) const CHOICES: u32 = 4;
+pub(super) const BLOCKS: u32 = 5;
+pub(super) const ENDS: u32 = 6;
+pub(super) const LEVELS: u32 = 7;
+pub(super) const TABLES: u32 = 8;
+pub(super) const PACKED: u32 = 9;
+pub(super) const TOTALS: u32 = 10;
+pub(super) const PICTURE: u32 = 11;
+
+/// Number of bindings.
+pub(super) const BINDINGS: usize = 12;
+
+/// A line of the table.
+struct Line {
+    pass: Pass,
+    stage: Stage,
+    entry: &'static str,
+    bindings: &'static [u32],
+}
+
+const fn line(pass: Pass, stage: Stage, entry: &'static str, bindings: &'static [u32]) -> Line {
+    Line { pass, stage, entry, bindings }
+}
+
+const CHOOSE: &[u32] = &[PARAMS, FRAMES, VECTORS, CHOICES, TABLES];
+const CODE: &[u32] = &[PARAMS, FRAMES, BLOCKS, ENDS, LEVELS, TABLES];
+
+const TABLE: [Line; 30] = [
+    line(Pass::Load, PYRAMID, "load", &[PARAMS, FRAMES, PICTURE]),
+    line(Pass::QuarterSource, PYRAMID, "quarter_source", &[PARAMS, FRAMES, PYRAMIDS]),
+    line(Pass::EighthSource, PYRAMID, "eighth_source", &[PARAMS, PYRAMIDS]),
+    line(Pass::Wide, SEARCH, "wide", &[PARAMS, PYRAMIDS, VECTORS]),
+    line(Pass::Narrow, SEARCH, "narrow", &[PARAMS, PYRAMIDS, VECTORS]),
+    line(Pass::By16, SEARCH, "by16", &[PARAMS, FRAMES, VECTORS]),
+    line(Pass::By32, SEARCH, "by32", &[PARAMS, FRAMES, VECTORS]),
+    line(Pass::By8, SEARCH, "by8", &[PARAMS, FRAMES, VECTORS]),
+    line(Pass::Refine8, SUBPEL, "refine8", &[PARAMS, FRAMES, VECTORS]),
+    line(Pass::Refine16, SUBPEL, "refine16", &[PARAMS, FRAMES, VECTORS]),
+    line(Pass::Refine32, SUBPEL, "refine32", &[PARAMS, FRAMES, VECTORS]),
+    line(Pass::Choose8, DECIDE, "choose8", CHOOSE),
+    line(Pass::Choose16, DECIDE, "choose16", CHOOSE),
+    line(Pass::Choose32, DECIDE, "choose32", CHOOSE),
+    line(Pass::Join16, PARTITION, "join16", &[PARAMS, CHOICES]),
+    line(Pass::Join32, PARTITION, "join32", &[PARAMS, CHOICES]),
+    line(Pass::Record, PARTITION, "record", &[PARAMS, CHOICES, BLOCKS]),
+    line(Pass::Inter, RECONSTRUCT, "inter", CODE),
+    line(Pass::Intra, RECONSTRUCT, "intra", CODE),
+    line(Pass::Merge, MERGE, "merge", &[PARAMS, BLOCKS, ENDS]),
+    line(Pass::Vertical, DEBLOCK, "vertical", &[PARAMS, FRAMES, BLOCKS]),
+    line(Pass::VerticalOdd, DEBLOCK, "vertical_odd", &[PARAMS, FRAMES, BLOCKS]),
+    line(Pass::Horizontal, DEBLOCK, "horizontal", &[PARAMS, FRAMES, BLOCKS]),
+    line(Pass::Direction, CDEF, "direction", &[PARAMS, FRAMES, BLOCKS, CHOICES]),
+    line(Pass::Filter, CDEF, "filter", &[PARAMS, FRAMES, BLOCKS, CHOICES]),
+    line(Pass::QuarterFresh, PYRAMID, "quarter_fresh", &[PARAMS, FRAMES, PYRAMIDS]),
+    line(Pass::EighthFresh, PYRAMID, "eighth_fresh", &[PARAMS, PYRAMIDS]),
+    line(Pass::Count, COMPACT, "count", &[PARAMS, BLOCKS, ENDS, TOTALS]),
+    line(Pass::Total, COMPACT, "total", &[PARAMS, TOTALS, PACKED]),
+    line(Pass::Pack, COMPACT, "pack", &[PARAMS, BLOCKS, ENDS, LEVELS, PACKED, TOTALS]),
+];
+
+/// All pipelines, compiled once for any number of encoders on one adapter.
+pub(super) struct Kernels(Vec<(Pass, Kernel)>);
+
+impl Kernels {
+    /// Compiles every entry point.
+    pub fn new(gpu: &Gpu) -> Result<Self, DeviceError> {
+        Self::only(gpu, |_| true)
+    }
+
+    /// Compiles those that are wanted.
+    pub fn only(gpu: &Gpu, wanted: impl Fn(Pass) -> bool) -> Result<Self, DeviceError> {
+        let compile = |line: &Line| Ok((line.pass, Kernel::new(gpu, &line.stage, line.entry)?));
+        TABLE.iter().filter(|line| wanted(line.pass)).map(compile).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The bindings of every pass to the buffers of one encoder, in the order of the kernels.
+    pub fn bind(&self, gpu: &Gpu, buffers: &Buffers) -> Vec<wgpu::BindGroup> {
+        let bind = |(pass, kernel): &(Pass, Kernel)| {
+            let bindings = TABLE[*pass as usize].bindings.iter();
+            let bound: Vec<_> = bindings.map(|number| (*number, buffers.binding(*number))).collect();
+            kernel.bind(gpu, &bound)
+        };
+        self.0.iter().map(bind).collect()
+    }
+
+    /// The kernels with their passes.
+    pub fn all(&self) -> &[(Pass, Kernel)] {
+        &self.0
+    }
+}
+
+impl Pass {
+    /// Workgroups of the pass over a frame of `layout`; of one step of [`Pass::Intra`].
+    pub fn groups(self, layout: &Layout) -> [u32; 3] {
+        let superblocks = (layout.superblock_cols() * layout.superblock_rows()) as u32;
+        let invocations = |count: u32| flat(count.div_ceil(GROUP));
+        let blocks = |side: usize| Grid::of(layout, side).len() as u32;
+        match self {
+            Pass::Load | Pass::Filter => invocations(FRAME_WORDS * superblocks),
+            Pass::QuarterSource | Pass::QuarterFresh => invocations(64 * superblocks),
+            Pass::EighthSource | Pass::EighthFresh => invocations(16 * superblocks),
+            Pass::Wide => flat(blocks(64)),
+            Pass::Narrow | Pass::By32 | Pass::Refine32 | Pass::Choose32 => flat(blocks(32)),
+            Pass::By16 | Pass::Refine16 | Pass::Choose16 => flat(blocks(16)),
+            Pass::By8 | Pass::Refine8 | Pass::Choose8 => flat(blocks(8)),
+            Pass::Join16 => invocations(blocks(16)),
+            Pass::Join32 => invocations(blocks(32)),
+            Pass::Record | Pass::Direction => invocations(64 * superblocks),
+            Pass::Inter => {
+                let [x, y, _] = flat(64 * superblocks);
+                [x, y, 3]
+            }
+            Pass::Intra => [(Grid::of(layout, 16).rows.min(Grid::of(layout, 16).cols)) as u32, 1, 3],
+            Pass::Merge | Pass::Count | Pass::Pack => flat(superblocks),
+            Pass::Vertical | Pass::VerticalOdd | Pass::Horizontal => invocations(0),
+            Pass::Total => [1; 3],
+        }
+    }
+}
+
+fn flat(groups: u32) -> [u32; 3] {
+    let [x, y] = spread(groups);
+    [x, y, 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pass_stands_in_its_line() {
+        for (i, line) in TABLE.iter().enumerate() {
+            assert_eq!(line.pass as usize, i, "{}", line.entry);
+            assert!(line.stage.entries.contains(&line.entry), "{}", line.entry);
+            assert!(line.bindings.len() <= 9, "{}: more than eight storage buffers and a uniform", line.entry);
+        }
+    }
+}

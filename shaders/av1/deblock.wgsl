@@ -1,0 +1,14 @@
+
+@group(0) @binding(1) var<storage, read_write> frames: array<u32>;
+
+@compute @workgroup_size(64)
+fn vertical() {
+}
+
+@compute @workgroup_size(64)
+fn vertical_odd() {
+}
+
+@compute @workgroup_size(64)
+fn horizontal() {
+}
