@@ -6,5 +6,5 @@ fn direction() {
 }
 
 @compute @workgroup_size(64)
-fn filter() {
+fn apply() {
 }

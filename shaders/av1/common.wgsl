@@ -131,3 +131,15 @@ fn pack_pair(pair: vec2<i32>) -> u32 {
 fn unpack_pair(word: u32) -> vec2<i32> {
     return vec2<i32>((i32(word) << 16u) >> 16u, i32(word) >> 16u);
 }
+
+// Position of a cell in the Z order of its superblock: the bits of row and column interleaved.
+fn z_order(row: u32, col: u32) -> u32 {
+    let both = vec2<u32>(row, col);
+    let spread = (both & vec2<u32>(1u)) | ((both & vec2<u32>(2u)) << vec2<u32>(1u)) | ((both & vec2<u32>(4u)) << vec2<u32>(2u));
+    return (spread.x << 1u) | spread.y;
+}
+
+fn from_z_order(z: u32) -> vec2<u32> {
+    let both = vec2<u32>(z >> 1u, z);
+    return (both & vec2<u32>(1u)) | ((both >> vec2<u32>(1u)) & vec2<u32>(2u)) | ((both >> vec2<u32>(2u)) & vec2<u32>(4u));
+}

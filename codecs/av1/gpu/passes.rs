@@ -37,7 +37,7 @@ pub(super) enum Pass {
     VerticalOdd,
     Horizontal,
     Direction,
-    Filter,
+    Apply,
     QuarterFresh,
     EighthFresh,
     Count,
@@ -102,7 +102,7 @@ const TABLE: [Line; 30] = [
     line(Pass::VerticalOdd, DEBLOCK, "vertical_odd", &[PARAMS, FRAMES, BLOCKS]),
     line(Pass::Horizontal, DEBLOCK, "horizontal", &[PARAMS, FRAMES, BLOCKS]),
     line(Pass::Direction, CDEF, "direction", &[PARAMS, FRAMES, BLOCKS, CHOICES]),
-    line(Pass::Filter, CDEF, "filter", &[PARAMS, FRAMES, BLOCKS, CHOICES]),
+    line(Pass::Apply, CDEF, "apply", &[PARAMS, FRAMES, BLOCKS, CHOICES]),
     line(Pass::QuarterFresh, PYRAMID, "quarter_fresh", &[PARAMS, FRAMES, PYRAMIDS]),
     line(Pass::EighthFresh, PYRAMID, "eighth_fresh", &[PARAMS, PYRAMIDS]),
     line(Pass::Count, COMPACT, "count", &[PARAMS, BLOCKS, ENDS, TOTALS]),
@@ -148,7 +148,7 @@ impl Pass {
         let invocations = |count: u32| flat(count.div_ceil(GROUP));
         let blocks = |side: usize| Grid::of(layout, side).len() as u32;
         match self {
-            Pass::Load | Pass::Filter => invocations(FRAME_WORDS * superblocks),
+            Pass::Load | Pass::Apply => invocations(FRAME_WORDS * superblocks),
             Pass::QuarterSource | Pass::QuarterFresh => invocations(64 * superblocks),
             Pass::EighthSource | Pass::EighthFresh => invocations(16 * superblocks),
             Pass::Wide => flat(blocks(64)),
