@@ -11,7 +11,7 @@ pub mod timer;
 
 pub use device::{AdapterReport, DeviceError, Gpu, adapters};
 pub use kernel::Kernel;
-pub use staging::{Ring, Ticket};
+pub use staging::{Part, Ring, Ticket};
 pub use timer::Timer;
 pub use wgpu;
 

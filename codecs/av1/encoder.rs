@@ -1,34 +1,33 @@
 //! The encoder object: one picture in, one temporal unit out, before the next is looked at.
 //!
-//! A frame is planned, decided, reconstructed, filtered and put into words within `submit`; `poll` hands it out. The frame
-//! before is in slot 0, a long-term reference in slot 1; key frames fill every slot.
+//! A frame is planned in `submit` and handed to an arm, which decides and reconstructs it: the GPU, or its twin on the
+//! CPU. `poll` waits for the decisions, puts them into words and hands these out. The frame before is in slot 0, a
+//! long-term reference in slot 1; key frames fill every slot.
+//!
+//! Where the GPU fails, the twin takes over with the references as they were: the stream goes on without a key frame.
+
+use std::sync::Arc;
+
+use conclave_shaders::DeviceError;
 
 use super::bits::BitWriter;
 use super::decisions::Decisions;
 use super::entropy::cdf::Cdfs;
 use super::filters;
-use super::frame::Frame;
 use super::frame_header::FrameHeader;
-use super::kernel::cost::Costs;
-use super::kernel::decide::{Decide, View};
-use super::kernel::merge;
-use super::kernel::pyramid::Pyramid;
-use super::kernel::quantize::{DeadZone, Quantizer, ac_q};
-use super::kernel::reconstruct::{Coder, Input, References};
-use super::kernel::search::Motion;
-use super::kernel::subpel::Fine;
-use super::kernel::{cdef, deblock};
+use super::gpu::{Context, Session, Traffic};
+use super::kernel::quantize::ac_q;
 use super::layout::{Layout, Tiles};
 use super::obu;
 use super::plan::{self, Plan};
 use super::rate::{Kind, LIMITS, Rate};
 use super::sequence::Sequence;
-use super::slots::Slots;
+use super::slots::{Fresh, Slots};
 use super::syntax::tile::MOST_BYTES;
-use super::threads::Threads;
+use super::twin::{Job, Twin};
 use super::words::Words;
 use crate::candidates::{Config, Target, check_bitrate, check_framerate};
-use crate::{CodecError, EncodedInfo, EncoderInfo, FrameInput, MAX_DEPENDENCIES, Picture, Size, VideoEncoder};
+use crate::{CodecError, EncodedInfo, EncoderInfo, FrameInput, MAX_DEPENDENCIES, Picture, Plane, Size, VideoEncoder};
 
 /// Smallest side of a picture; capture pads below it.
 pub const MIN_SIDE: u32 = 16;
@@ -37,88 +36,110 @@ pub const MAX_WIDTH: u32 = 4096;
 /// Highest picture.
 pub const MAX_HEIGHT: u32 = 2176;
 
-/// The real-time encoder on the CPU.
+/// The real-time encoder, on the GPU or the CPU.
 pub struct Encoder {
+    name: &'static str,
     config: Config,
     sequence: Sequence,
     slots: Slots,
     rate: Option<Rate>,
-    work: Work,
-    threads: Threads,
+    arm: Arm,
+    /// Why the GPU was left, and what it had moved until then.
+    left: Option<(String, Traffic)>,
+    decisions: Decisions,
+    words: Words,
+    header: BitWriter,
+    defaults: Box<Cdfs>,
     key_wanted: bool,
     last_in: Option<u64>,
     last_key: Option<u64>,
     dropped: u64,
     /// The frame that `poll` hands out next.
-    ready: Option<EncodedInfo>,
+    pending: Option<Pending>,
     unit: Vec<u8>,
     flushed: bool,
 }
 
-/// What making a frame needs beside the slots; made anew when the size changes.
-struct Work {
-    source: Frame,
-    pyramid: Pyramid,
-    motion: Motion,
-    fine: Fine,
-    decide: Decide,
-    decisions: Decisions,
-    coder: Coder,
-    /// The frame between deblocking and CDEF.
-    deblocked: Frame,
-    words: Words,
-    header: BitWriter,
-    defaults: Box<Cdfs>,
+/// Who makes decisions and references.
+enum Arm {
+    Twin(Box<Twin>),
+    Gpu(Box<Session>),
 }
 
-impl Work {
-    fn new(layout: &Layout) -> Self {
-        Self {
-            source: Frame::new(layout),
-            pyramid: Pyramid::default(),
-            motion: Motion::default(),
-            fine: Fine::default(),
-            decide: Decide::default(),
-            decisions: Decisions::new(layout),
-            coder: Coder::default(),
-            deblocked: Frame::new(layout),
-            words: Words::new(),
-            header: BitWriter::new(),
-            defaults: Box::new(Cdfs::default_for(1)),
-        }
-    }
+/// A frame on its way through the arm.
+struct Pending {
+    plan: Plan,
+    job: Job,
+    fresh: Fresh,
 }
 
 impl Encoder {
-    /// Opens an encoder whose pictures are at most of the size configured. Errors name what is wrong. There is one speed,
-    /// and the number of tiles follows from the size.
+    /// Opens an encoder on the CPU, whose pictures are at most of the size configured. Errors name what is wrong. There
+    /// is one speed, and the number of tiles follows from the size.
     pub fn open(config: Config) -> Result<Self, CodecError> {
-        config.check(NAME)?;
-        check_size(config.size, None)?;
-        let layout = Layout::new(config.size, tiles(config.size));
-        Ok(Self {
+        check(&config, "cpu")?;
+        let arm = Arm::Twin(Box::new(Twin::new(&ceiling(&config), config.threads)));
+        Ok(Self::with("cpu", config, arm))
+    }
+
+    /// The same on a GPU, which may serve any number of encoders; it writes the same bytes.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or the GPU has not the memory.
+    pub fn open_on(context: &Arc<Context>, config: Config) -> Result<Self, CodecError> {
+        check(&config, "gpu")?;
+        let failed = |error: DeviceError| CodecError::Internal { codec: "gpu", what: error.to_string() };
+        let session = Session::open(context, &ceiling(&config)).map_err(failed)?;
+        Ok(Self::with("gpu", config, Arm::Gpu(Box::new(session))))
+    }
+
+    fn with(name: &'static str, config: Config, arm: Arm) -> Self {
+        Self {
+            name,
             sequence: Sequence { ceiling: config.size, color: config.color, fps: config.fps, temporal_layers: 1 },
             slots: Slots::default(),
             rate: match config.target {
                 Target::Bitrate(bits) => Some(Rate::new(bits, rate(config.fps))),
                 Target::Quantizer(_) => None,
             },
-            work: Work::new(&layout),
-            threads: Threads::new(config.threads),
+            arm,
+            left: None,
+            decisions: Decisions::new(&ceiling(&config)),
+            words: Words::new(),
+            header: BitWriter::new(),
+            defaults: Box::new(Cdfs::default_for(1)),
             key_wanted: true,
             last_in: None,
             last_key: None,
             dropped: 0,
-            ready: None,
+            pending: None,
             unit: Vec::with_capacity(config.size.area() * MOST_BYTES),
             flushed: false,
             config,
-        })
+        }
     }
 
     /// `base_q_idx` of the frame made last.
     pub fn quantizer(&self) -> u8 {
-        self.work.decisions.quantizer
+        self.decisions.quantizer
+    }
+
+    /// What the GPU has moved for this encoder; `None` for one that was opened on the CPU.
+    pub fn traffic(&self) -> Option<Traffic> {
+        match &self.arm {
+            Arm::Gpu(session) => Some(session.traffic()),
+            Arm::Twin(_) => self.left.as_ref().map(|(_, traffic)| *traffic),
+        }
+    }
+
+    /// Everything that the last frame is, before it is words.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// Frames that were left out: by rate control, or with a GPU that was lost.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     fn plan(&self, number: u64, size: Size, key: bool) -> Plan {
@@ -135,76 +156,89 @@ impl Encoder {
         plan
     }
 
-    /// Makes a frame and leaves its temporal unit in `self.unit`.
-    fn encode(&mut self, picture: &Picture, plan: &Plan) -> EncodedInfo {
+    /// Hands a picture to the arm.
+    fn start(&mut self, picture: &Picture, plan: Plan) {
         let layout = Layout::new(plan.size, tiles(plan.size));
-        if *self.work.decisions.layout() != layout {
-            self.work = Work::new(&layout);
+        if *self.decisions.layout() != layout {
+            self.decisions = Decisions::new(&layout);
         }
-        let fresh = self.slots.free(&layout);
+        let fresh = self.slots.free(plan.size);
+        let number = |slot: u8| self.slots.get(slot).map(|slot| slot.number);
+        let job = Job {
+            layout,
+            references: plan
+                .references
+                .and_then(|named| Some([self.slots.buffer(named.last)?, self.slots.buffer(named.golden)?])),
+            apart: plan.references.is_some_and(|named| number(named.last) != number(named.golden)),
+            fresh: fresh.buffer(),
+        };
+        let key = plan.is_key();
+        let quantizer = match (self.config.target, &mut self.rate) {
+            (Target::Quantizer(index), _) => index.max(1),
+            (_, Some(rate)) => {
+                if key {
+                    rate.look(picture.plane(Plane::Y), plan.size.width as usize);
+                }
+                rate.quantizer(kind(&plan), layout.cells(), plan.quantizer)
+            }
+            (_, None) => plan.quantizer.1,
+        };
+        self.decisions.quantizer = quantizer;
+        self.decisions.deblock = filters::deblock(key, ac_q(quantizer));
+        self.decisions.cdef = filters::cdef(key, quantizer, ac_q(quantizer));
+        if let Arm::Gpu(session) = &mut self.arm
+            && let Err(error) = session.start(picture, &job, &self.decisions)
+            && !self.leave(&error)
+            && !key
+        {
+            return self.lose();
+        }
+        if let Arm::Twin(twin) = &mut self.arm {
+            twin.make(picture, &job, &mut self.decisions);
+        }
+        self.pending = Some(Pending { plan, job, fresh });
+    }
+
+    /// Waits for the decisions of a frame and puts them into words. `None` where they were lost with the GPU.
+    fn finish(&mut self, Pending { plan, job, fresh }: Pending) -> Option<EncodedInfo> {
+        if let Arm::Gpu(session) = &mut self.arm
+            && let Err(error) = session.finish(&mut self.decisions)
+        {
+            let source = session.source().clone();
+            let usable = self.leave(&error) || plan.is_key();
+            match &mut self.arm {
+                Arm::Twin(twin) if usable => twin.make(&source, &job, &mut self.decisions),
+                _ => {
+                    self.lose();
+                    return None;
+                }
+            }
+        }
+        self.unit.clear();
+        obu::delimiter(&mut self.unit);
+        if plan.is_key() {
+            self.sequence.write(&mut self.header, &mut self.unit);
+        }
         let sizes = self.slots.sizes();
         let named = plan.references.map_or([LAST, GOLDEN], |references| [references.last, references.golden]);
         let (slot, [last, golden]) = self.slots.split(&fresh, named);
         let (last, golden) = if plan.is_key() { (None, None) } else { (last, golden) };
-        let Work { source, pyramid, motion, fine, decide, decisions, coder, deblocked, words, header, defaults } =
-            &mut self.work;
-
-        let threads = &self.threads;
-        source.load(picture);
-        let (kind, cells) = (if plan.is_key() { Kind::Key } else { Kind::Inter }, layout.cells());
-        let quantizer = match (self.config.target, &mut self.rate) {
-            (Target::Quantizer(index), _) => index.max(1),
-            (_, Some(rate)) => {
-                if plan.is_key() {
-                    rate.look(&source.planes[0]);
-                }
-                rate.quantizer(kind, cells, plan.quantizer)
-            }
-            (_, None) => plan.quantizer.1,
-        };
-        decisions.quantizer = quantizer;
-        decisions.deblock = filters::deblock(plan.is_key(), ac_q(quantizer));
-        decisions.cdef = filters::cdef(plan.is_key(), quantizer, ac_q(quantizer));
-        let costs = Costs::new(quantizer);
-
-        if let Some(last) = last {
-            pyramid.load(&source.planes[0]);
-            motion.search(threads, &layout, pyramid, &last.pyramid, costs.vector_bit);
-            fine.refine(threads, &layout, &pyramid.full, &last.pyramid.full, motion, costs.vector_bit);
-        }
-        let far = golden.filter(|golden| last.is_some_and(|last| last.number != golden.number));
-        let view =
-            View { source, last: last.map(|last| (&last.frame, &*fine)), golden: far.map(|golden| &golden.frame) };
-        decide.run(threads, view, &costs, decisions);
-        let references = last.zip(golden).map(|(last, golden)| References { last: &last.frame, golden: &golden.frame });
-        let quantizer_steps = Quantizer::new(quantizer, DC_ZONE, AC_ZONE);
-        coder.frame(&Input { source, references, quantizer: &quantizer_steps }, decisions, deblocked);
-        merge::frame(decisions);
-        deblock::frame(decisions, deblocked);
-        cdef::frame(decisions, deblocked, &mut slot.frame);
-        slot.pyramid.load(&slot.frame.planes[0]);
-
-        self.unit.clear();
-        obu::delimiter(&mut self.unit);
-        if plan.is_key() {
-            self.sequence.write(header, &mut self.unit);
-        }
         let start =
             match (plan.references, last, golden) {
                 (Some(plan::References { cdfs: Some(from), last: name, .. }), Some(last), Some(golden)) => {
                     if from == name { &last.cdfs } else { &golden.cdfs }
                 }
                 _ => {
-                    **defaults = Cdfs::default_for(quantizer);
-                    defaults
+                    *self.defaults = Cdfs::default_for(self.decisions.quantizer);
+                    &self.defaults
                 }
             };
-        let frame = FrameHeader { sequence: &self.sequence, plan, slots: &sizes };
-        words.write(&frame, decisions, start, &mut slot.cdfs, &mut self.unit);
+        let frame = FrameHeader { sequence: &self.sequence, plan: &plan, slots: &sizes };
+        self.words.write(&frame, &self.decisions, start, &mut slot.cdfs, &mut self.unit);
         if let Some(rate) = &mut self.rate {
-            rate.encoded(kind, cells, quantizer, self.unit.len() as u64 * 8);
+            let bits = self.unit.len() as u64 * 8;
+            rate.encoded(kind(&plan), job.layout.cells(), self.decisions.quantizer, bits);
         }
-
         let mut info = EncodedInfo {
             frame: plan.number,
             keyframe: plan.is_key(),
@@ -213,18 +247,42 @@ impl Encoder {
             dependencies: [0; MAX_DEPENDENCIES],
             dependency_count: 0,
         };
-        for needed in [last, far].into_iter().flatten() {
+        for needed in [last, golden.filter(|_| job.apart)].into_iter().flatten() {
             info.dependencies[info.dependency_count as usize] = (plan.number - needed.number) as u16;
             info.dependency_count += 1;
         }
-        self.slots.commit(fresh, plan);
-        info
+        self.slots.commit(fresh, &plan);
+        if let Arm::Gpu(session) = &mut self.arm {
+            session.commit(plan.number, &job, &self.decisions, self.slots.live());
+        }
+        Some(info)
+    }
+
+    /// Goes over to the twin, with the references that the GPU had; false where these could not be made again.
+    fn leave(&mut self, error: &DeviceError) -> bool {
+        let twin = Box::new(Twin::new(&ceiling(&self.config), self.config.threads));
+        let Arm::Gpu(mut session) = std::mem::replace(&mut self.arm, Arm::Twin(twin)) else { return true };
+        let Arm::Twin(twin) = &mut self.arm else { return true };
+        session.leave(twin);
+        tracing::warn!("encoding on the CPU from here on: {error}");
+        self.left = Some((format!("cpu, as {} failed: {error}", session.device()), session.traffic()));
+        self.slots.live().all(|(buffer, _)| twin.frame(buffer).is_some())
+    }
+
+    /// A frame was lost with the references that it needs: only a key frame can follow.
+    fn lose(&mut self) {
+        self.dropped += 1;
+        self.key_wanted = true;
     }
 }
 
 impl VideoEncoder for Encoder {
     fn info(&self) -> EncoderInfo {
-        EncoderInfo { name: NAME, device: "cpu".to_owned(), max_lag: 0 }
+        let device = match &self.arm {
+            Arm::Gpu(session) => session.device().to_owned(),
+            Arm::Twin(_) => self.left.as_ref().map_or_else(|| "cpu".to_owned(), |(why, _)| why.clone()),
+        };
+        EncoderInfo { name: self.name, device, max_lag: 0 }
     }
 
     fn max_lag(&self) -> u32 {
@@ -232,8 +290,8 @@ impl VideoEncoder for Encoder {
     }
 
     fn submit(&mut self, picture: &Picture, input: FrameInput) -> Result<(), CodecError> {
-        let refuse = |what: String, hint| Err(CodecError::Config { codec: NAME, what, hint });
-        check_size(picture.size(), Some(self.config.size))?;
+        let refuse = |what: String, hint| Err(CodecError::Config { codec: self.name, what, hint });
+        check_size(self.name, picture.size(), Some(self.config.size))?;
         if picture.color != self.config.color {
             let what = format!("a picture in {:?} came where {:?} was agreed", picture.color, self.config.color);
             return refuse(what, "convert it first, or open a new encoder");
@@ -241,14 +299,14 @@ impl VideoEncoder for Encoder {
         if self.flushed {
             return refuse("a picture came after the flush".to_owned(), "open a new encoder");
         }
-        if self.ready.is_some() {
+        if self.pending.is_some() {
             return refuse("the frame before was not taken".to_owned(), "poll after each picture");
         }
         if self.last_in.is_some_and(|last| input.frame <= last) {
             return refuse(format!("frame number {} does not follow", input.frame), "let the numbers rise");
         }
         let number = input.frame;
-        let resized = self.slots.get(LAST).is_some_and(|last| last.frame.size != picture.size());
+        let resized = self.slots.get(LAST).is_some_and(|last| last.size != picture.size());
         // A frame further back than 16 bits can say is out of reach; the long-term reference is never the later one.
         let far = self.slots.get(GOLDEN).is_some_and(|golden| number - golden.number > u64::from(u16::MAX));
         let interval = u64::from(self.config.keyframe_interval);
@@ -260,25 +318,35 @@ impl VideoEncoder for Encoder {
             return Ok(());
         }
         let plan = self.plan(number, picture.size(), key);
-        self.ready = Some(self.encode(picture, &plan));
         if key {
             (self.key_wanted, self.last_key) = (false, Some(number));
         }
+        self.start(picture, plan);
         Ok(())
     }
 
     fn poll(&mut self, out: &mut Vec<u8>) -> Result<Option<EncodedInfo>, CodecError> {
-        let ready = self.ready.take();
-        if ready.is_some() {
+        let Some(pending) = self.pending.take() else { return Ok(None) };
+        let info = self.finish(pending);
+        if info.is_some() {
             out.extend_from_slice(&self.unit);
         }
-        Ok(ready)
+        Ok(info)
     }
 
     fn reconstruction(&mut self, out: &mut Picture) -> bool {
-        let Some(last) = self.slots.get(LAST) else { return false };
+        let Some(buffer) = self.slots.buffer(LAST) else { return false };
         out.color = self.config.color;
-        last.frame.store(out);
+        match &mut self.arm {
+            Arm::Twin(twin) => match twin.frame(buffer) {
+                Some(frame) => frame.store(out),
+                None => return false,
+            },
+            Arm::Gpu(session) => match session.frame(buffer) {
+                Ok(frame) => frame.store(out),
+                Err(_) => return false,
+            },
+        }
         true
     }
 
@@ -287,7 +355,7 @@ impl VideoEncoder for Encoder {
     }
 
     fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError> {
-        check_bitrate(NAME, bits_per_second)?;
+        check_bitrate(self.name, bits_per_second)?;
         self.config.target = Target::Bitrate(bits_per_second);
         let fps = rate(self.config.fps);
         match &mut self.rate {
@@ -298,7 +366,7 @@ impl VideoEncoder for Encoder {
     }
 
     fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), CodecError> {
-        check_framerate(NAME, fps)?;
+        check_framerate(self.name, fps)?;
         self.config.fps = fps;
         if let (Target::Bitrate(bits), Some(control)) = (self.config.target, &mut self.rate) {
             control.reconfigure(bits, rate(fps));
@@ -307,7 +375,7 @@ impl VideoEncoder for Encoder {
     }
 
     fn check_size(&self, size: Size) -> Result<(), CodecError> {
-        check_size(size, Some(self.config.size))
+        check_size(self.name, size, Some(self.config.size))
     }
 
     fn flush(&mut self) -> Result<(), CodecError> {
@@ -315,12 +383,6 @@ impl VideoEncoder for Encoder {
         Ok(())
     }
 }
-
-const NAME: &str = "cpu";
-
-/// Dead zones of the quantizer.
-const DC_ZONE: DeadZone = DeadZone { zero_bin: 72, rounding: 56 };
-const AC_ZONE: DeadZone = DeadZone { zero_bin: 84, rounding: 48 };
 
 /// Slot of the frame before.
 const LAST: u8 = 0;
@@ -342,9 +404,23 @@ fn tiles(size: Size) -> Tiles {
     }
 }
 
+fn kind(plan: &Plan) -> Kind {
+    if plan.is_key() { Kind::Key } else { Kind::Inter }
+}
+
+/// The layout of the greatest frame.
+fn ceiling(config: &Config) -> Layout {
+    Layout::new(config.size, tiles(config.size))
+}
+
+fn check(config: &Config, name: &'static str) -> Result<(), CodecError> {
+    config.check(name)?;
+    check_size(name, config.size, None)
+}
+
 /// Refuses what is too small, too large, or above the ceiling that the session was opened with.
-fn check_size(size: Size, ceiling: Option<Size>) -> Result<(), CodecError> {
-    let refuse = |what: String, hint| Err(CodecError::Config { codec: NAME, what, hint });
+fn check_size(codec: &'static str, size: Size, ceiling: Option<Size>) -> Result<(), CodecError> {
+    let refuse = |what: String, hint| Err(CodecError::Config { codec, what, hint });
     if size.width < MIN_SIDE || size.height < MIN_SIDE {
         return refuse(format!("a picture of {size} is too small"), "take at least 16x16, or pad it");
     }

@@ -24,4 +24,5 @@ pub mod sequence;
 pub mod slots;
 pub mod syntax;
 pub mod threads;
+pub mod twin;
 pub mod words;

@@ -3,7 +3,6 @@
 //! After libaom's real-time mode. The host alone runs it, so that it may use fractions; it uses no function whose last
 //! bit differs between machines.
 
-use super::frame::Samples;
 use super::kernel::quantize::ac_q;
 
 /// Size of the bucket, in milliseconds of the bitrate: it starts and is best at 600, and never holds more than 1000.
@@ -97,8 +96,8 @@ impl Rate {
 
     /// Looks at the picture of a key frame: its size goes with the roughness, so that neither the first nor one after a
     /// change of scene is a guess.
-    pub fn look(&mut self, luma: &Samples) {
-        let rough = (roughness(luma) / USUAL_ROUGHNESS).clamp(0.05, 20.0);
+    pub fn look(&mut self, luma: &[u8], width: usize) {
+        let rough = (roughness(luma, width) / USUAL_ROUGHNESS).clamp(0.05, 20.0);
         // The factor was learned at the roughness of the last key frame.
         let factor = &mut self.factor[Kind::Key as usize];
         *factor = (*factor * rough / self.rough).clamp(LEAST_FACTOR, MOST_FACTOR);
@@ -198,9 +197,9 @@ impl Rate {
 }
 
 /// Mean absolute difference of a sample from its right neighbour, plus that from the lower one.
-fn roughness(luma: &Samples) -> f64 {
-    let (width, height) = (luma.width, luma.height);
-    let row = |y: usize| &luma.data[y * luma.stride..][..width];
+fn roughness(luma: &[u8], width: usize) -> f64 {
+    let height = luma.len() / width;
+    let row = |y: usize| &luma[y * width..][..width];
     let apart = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
     let sum: u64 = (1..height).map(|y| u64::from(apart(row(y), row(y - 1)) + apart(row(y), &row(y)[1..]))).sum();
     sum as f64 / (width * height) as f64

@@ -1,23 +1,19 @@
 //! Reference slots as the decoder has them, over fewer or more buffers than slots.
 //!
 //! A frame is made in a buffer that no slot names. Committing it is naming it; a frame that is thrown away after it was
-//! encoded leaves no trace, for nothing has named its buffer yet.
+//! encoded leaves no trace, for nothing has named its buffer yet. Samples are kept by whoever makes them, by the number of
+//! the buffer.
 
 use super::entropy::cdf::Cdfs;
-use super::frame::Frame;
-use super::kernel::pyramid::Pyramid;
-use super::layout::Layout;
 use super::plan::{Plan, SLOTS};
 use crate::Size;
 
-/// What a decoder keeps of a frame, and what the search wants of it.
+/// What a decoder keeps of a frame beside its samples.
 pub struct Slot {
-    /// The reconstruction, filtered.
-    pub frame: Frame,
-    /// Its luma on three scales.
-    pub pyramid: Pyramid,
     /// CDFs at its end.
     pub cdfs: Box<Cdfs>,
+    /// Its size.
+    pub size: Size,
     /// Its number.
     pub number: u64,
 }
@@ -41,32 +37,31 @@ impl Slots {
         self.table[slot as usize % SLOTS].map(|buffer| &self.buffers[buffer as usize])
     }
 
+    /// The buffer that a slot names.
+    pub fn buffer(&self, slot: u8) -> Option<u8> {
+        self.table[slot as usize % SLOTS]
+    }
+
+    /// Every buffer that some slot names, with the number of its frame.
+    pub fn live(&self) -> impl Iterator<Item = (u8, u64)> + '_ {
+        let named = |buffer: &u8| self.table.contains(&Some(*buffer));
+        (0..self.buffers.len() as u8).filter(named).map(|buffer| (buffer, self.buffers[buffer as usize].number))
+    }
+
     /// Sizes of the frames in the slots; that of an empty slot is nothing.
     pub fn sizes(&self) -> [Size; SLOTS] {
-        self.table.map(|buffer| buffer.map_or(Size::new(0, 0), |buffer| self.buffers[buffer as usize].frame.size))
+        self.table.map(|buffer| buffer.map_or(Size::new(0, 0), |buffer| self.buffers[buffer as usize].size))
     }
 
-    /// Takes a buffer that no slot names, in the size of `layout`, to make a frame in. Give it to [`Slots::commit`].
-    pub fn free(&mut self, layout: &Layout) -> Fresh {
+    /// Takes a buffer that no slot names, to make a frame of `size` in. Give it to [`Slots::commit`].
+    pub fn free(&mut self, size: Size) -> Fresh {
         let named = |buffer: usize| self.table.contains(&Some(buffer as u8));
         let buffer = (0..self.buffers.len()).find(|buffer| !named(*buffer)).unwrap_or_else(|| {
-            self.buffers.push(Slot {
-                frame: Frame::new(layout),
-                pyramid: Pyramid::default(),
-                cdfs: Box::new(Cdfs::default_for(1)),
-                number: 0,
-            });
+            self.buffers.push(Slot { cdfs: Box::new(Cdfs::default_for(1)), size, number: 0 });
             self.buffers.len() - 1
         });
-        if self.buffers[buffer].frame.size != layout.size {
-            self.buffers[buffer].frame = Frame::new(layout);
-        }
+        self.buffers[buffer].size = size;
         Fresh(buffer as u8)
-    }
-
-    /// The buffer of a frame being made.
-    pub fn fresh(&mut self, fresh: &Fresh) -> &mut Slot {
-        &mut self.buffers[fresh.0 as usize]
     }
 
     /// A frame being made, and the frames it reads.
@@ -99,3 +94,10 @@ impl Slots {
 
 /// A buffer in which a frame is being made. Dropping it rolls the frame back.
 pub struct Fresh(u8);
+
+impl Fresh {
+    /// The number of the buffer.
+    pub fn buffer(&self) -> u8 {
+        self.0
+    }
+}

@@ -1,7 +1,7 @@
 //! The GPU arm: the buffers and passes of one kind of frame, made at the first and kept while the kind stays the same.
 
 use conclave_shaders::wgpu::BufferUsages;
-use conclave_shaders::{CONVERT, DeviceError, Gpu, Kernel, Ring, SCALE, Ticket, Timer, device, wgpu};
+use conclave_shaders::{CONVERT, DeviceError, Gpu, Kernel, Part, Ring, SCALE, Ticket, Timer, device, wgpu};
 
 use super::coefficients::Params;
 use super::scale::Tables;
@@ -122,7 +122,7 @@ impl Device {
             });
         }
         let bytes = result_len.next_multiple_of(4) as u64;
-        let ring = Ring::new(gpu, 3, bytes.next_multiple_of(8) + conclave_shaders::timer::TIMER_BYTES);
+        let ring = Ring::new(gpu, 3, bytes.next_multiple_of(8) + conclave_shaders::timer::TIMER_BYTES)?;
         gpu.check()?;
         self.frame = Some(Frame { source, result, bytes, ring, passes });
         Ok(())
@@ -156,11 +156,11 @@ fn submit(gpu: &Gpu, kernels: [&Kernel; 3], timer: Option<&Timer>, frame: &mut F
             kernels[step.stage as usize].record(&mut pass, &step.bindings, step.invocations);
         }
     }
-    let result = (&frame.result, frame.bytes);
+    let result = Part::front(&frame.result, frame.bytes);
     match timer {
         Some(timer) => {
             let stamps = timer.resolve(&mut encoder);
-            frame.ring.submit(gpu, encoder, &[result, (stamps, conclave_shaders::timer::TIMER_BYTES)])
+            frame.ring.submit(gpu, encoder, &[result, Part::front(stamps, conclave_shaders::timer::TIMER_BYTES)])
         }
         None => frame.ring.submit(gpu, encoder, &[result]),
     }

@@ -35,7 +35,7 @@ pub(super) struct Params {
     pub deblock: [u32; 4],
     /// Damping, luma primary and secondary, chroma primary and secondary.
     pub cdef: [u32; 5],
-    pad: u32,
+    pub pad: u32,
 }
 
 impl Params {

@@ -1,8 +1,6 @@
 //! Every pass of a frame: its shader, what it binds, how many workgroups it takes.
 
-use conclave_shaders::av1::{
-    CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, SUBPEL,
-};
+use conclave_shaders::av1::{CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, SUBPEL};
 use conclave_shaders::kernel::{GROUP, spread};
 use conclave_shaders::{DeviceError, Gpu, Kernel, Stage, wgpu};
 
@@ -135,6 +133,11 @@ impl Kernels {
         self.0.iter().map(bind).collect()
     }
 
+    /// The kernel of a pass, where all are compiled.
+    pub fn of(&self, pass: Pass) -> &Kernel {
+        &self.0[pass as usize].1
+    }
+
     /// The kernels with their passes.
     pub fn all(&self) -> &[(Pass, Kernel)] {
         &self.0
@@ -142,6 +145,35 @@ impl Kernels {
 }
 
 impl Pass {
+    /// In the order in which they run.
+    pub const ALL: [Self; TABLE.len()] = {
+        let mut all = [Self::Load; TABLE.len()];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = TABLE[i].pass;
+            i += 1;
+        }
+        all
+    };
+
+    /// A key frame does without it.
+    pub fn wants_reference(self) -> bool {
+        matches!(
+            self,
+            Self::QuarterSource
+                | Self::EighthSource
+                | Self::Wide
+                | Self::Narrow
+                | Self::By16
+                | Self::By32
+                | Self::By8
+                | Self::Refine8
+                | Self::Refine16
+                | Self::Refine32
+                | Self::Inter
+        )
+    }
+
     /// Workgroups of the pass over a frame of `layout`; of one step of [`Pass::Intra`].
     pub fn groups(self, layout: &Layout) -> [u32; 3] {
         let superblocks = (layout.superblock_cols() * layout.superblock_rows()) as u32;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use conclave_shaders::device::Prefer;
-use conclave_shaders::{Gpu, Ring, wgpu};
+use conclave_shaders::{Gpu, Part, Ring, wgpu};
 
 use super::buffers::{Buffers, FRAME_WORDS};
 use super::params::Params;
@@ -65,9 +65,9 @@ impl Stand {
     pub fn read(&self, binding: u32) -> Vec<u32> {
         let gpu = &self.gpu;
         let buffer = self.buffers.binding(binding);
-        let mut ring = Ring::new(gpu, 3, buffer.size());
+        let mut ring = Ring::new(gpu, 1, buffer.size()).expect("memory");
         let encoder = gpu.device.create_command_encoder(&Default::default());
-        let ticket = ring.submit(gpu, encoder, &[(buffer, buffer.size())]).expect("room");
+        let ticket = ring.submit(gpu, encoder, &[Part::front(buffer, buffer.size())]).expect("room");
         let words = ring.read(gpu, ticket, |bytes| bytemuck::pod_collect_to_vec(bytes)).expect("a result");
         gpu.check().expect("no error");
         words

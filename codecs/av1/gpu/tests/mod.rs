@@ -1,0 +1,3 @@
+//! Every stage's buffers equal those of its twin.
+
+mod reconstruct;
