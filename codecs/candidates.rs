@@ -2,6 +2,8 @@
 //!
 //! A live session takes an encoder of lag 0 only ([`VideoEncoder::max_lag`]); an offline one takes any.
 
+use conclave_shaders::device::Prefer;
+
 use crate::{CodecError, Color, Picture, Size, VideoEncoder, av1, rav1e, raw};
 
 /// What an encoder aims at.
@@ -140,6 +142,14 @@ pub struct Candidate {
 pub fn encoders() -> Vec<Candidate> {
     vec![
         Candidate {
+            name: "gpu",
+            codec: "av1",
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            max_lag: 0,
+            live: true,
+            why_not: Some("auto takes it on a GPU in hardware; by name it runs on lavapipe too, slower than cpu"),
+        },
+        Candidate {
             name: "cpu",
             codec: "av1",
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -185,7 +195,8 @@ pub fn open_encoder(name: &str, config: Config, session: Session) -> Result<Box<
     if name != "auto" {
         let door = DOORS.iter().find(|door| door.name == name);
         let known = || names(DOORS.iter().map(|door| door.name));
-        return door.ok_or_else(|| CodecError::Unknown { name: name.into(), known: known() })?.open(config, session);
+        let door = door.ok_or_else(|| CodecError::Unknown { name: name.into(), known: known() })?;
+        return door.open(config, session, Prefer::Any);
     }
     let mut tried = Vec::new();
     for door in DOORS {
@@ -194,7 +205,7 @@ pub fn open_encoder(name: &str, config: Config, session: Session) -> Result<Box<
             tried.push(format!("{} (a test double, by name only)", door.name));
             continue;
         }
-        match door.open(config, session) {
+        match door.open(config, session, Prefer::Hardware) {
             Ok(encoder) => return Ok(encoder),
             Err(error) => tried.push(error.to_string()),
         }
@@ -206,15 +217,21 @@ struct Door {
     name: &'static str,
     double: bool,
     max_lag: u32,
-    make: fn(Config) -> Result<Box<dyn VideoEncoder>, CodecError>,
+    make: fn(Config, Prefer) -> Result<Box<dyn VideoEncoder>, CodecError>,
 }
 
 impl Door {
-    fn open(&self, config: Config, session: Session) -> Result<Box<dyn VideoEncoder>, CodecError> {
+    /// Adapters that compute on the CPU are taken where the encoder was asked for by name.
+    fn open(
+        &self,
+        config: Config,
+        session: Session,
+        adapter: Prefer,
+    ) -> Result<Box<dyn VideoEncoder>, CodecError> {
         if session == Session::Live && self.max_lag > 0 {
             return Err(CodecError::Lag { codec: self.name, max_lag: self.max_lag, fits: live_names() });
         }
-        let encoder = (self.make)(config)?;
+        let encoder = (self.make)(config, adapter)?;
         // The encoder itself has the last word on its lag.
         admit(&*encoder, session)?;
         Ok(encoder)
@@ -222,15 +239,29 @@ impl Door {
 }
 
 const DOORS: &[Door] = &[
-    Door { name: "cpu", double: false, max_lag: 0, make: |config| Ok(Box::new(av1::encoder::Encoder::open(config)?)) },
+    Door { name: "gpu", double: false, max_lag: 0, make: gpu },
+    Door {
+        name: "cpu",
+        double: false,
+        max_lag: 0,
+        make: |config, _| Ok(Box::new(av1::encoder::Encoder::open(config)?)),
+    },
     Door {
         name: "rav1e",
         double: false,
         max_lag: rav1e::MAX_LAG,
-        make: |config| Ok(Box::new(rav1e::Encoder::open(config)?)),
+        make: |config, _| Ok(Box::new(rav1e::Encoder::open(config)?)),
     },
-    Door { name: "raw", double: true, max_lag: 0, make: |config| Ok(Box::new(raw::Encoder::open(config.into())?)) },
+    Door { name: "raw", double: true, max_lag: 0, make: |config, _| Ok(Box::new(raw::Encoder::open(config.into())?)) },
 ];
+
+/// A context of its own; an app with several encoders shares one ([`av1::encoder::Encoder::open_on`]).
+fn gpu(config: Config, adapter: Prefer) -> Result<Box<dyn VideoEncoder>, CodecError> {
+    // What is wrong with the configuration is said before an adapter is looked for.
+    av1::encoder::check(&config, "gpu")?;
+    let context = av1::gpu::Context::open(adapter).map_err(|error| CodecError::Device { codec: "gpu", error })?;
+    Ok(Box::new(av1::encoder::Encoder::open_on(&context, config)?))
+}
 
 /// Whether a session takes this encoder; a live one refuses any lag (promise P1).
 ///
@@ -293,7 +324,7 @@ mod tests {
     fn a_live_session_refuses_an_encoder_that_lags_and_names_those_that_fit() {
         let error = open_encoder("rav1e", small(), Session::Live).err().expect("refused");
         assert!(matches!(error, CodecError::Lag { codec: "rav1e", max_lag: rav1e::MAX_LAG, .. }), "{error}");
-        assert!(error.to_string().contains("take cpu"), "{error}");
+        assert!(error.to_string().contains("take gpu, cpu"), "{error}");
         assert!(open_encoder("rav1e", small(), Session::Offline).is_ok());
         assert_eq!(open_encoder("raw", small(), Session::Live).expect("lag 0").max_lag(), 0);
     }
@@ -301,7 +332,13 @@ mod tests {
     #[test]
     fn every_door_states_the_lag_of_its_encoder_and_stands_in_the_table() {
         for door in DOORS {
-            let encoder = open_encoder(door.name, small(), Session::Offline).expect("opens");
+            let encoder = match open_encoder(door.name, small(), Session::Offline) {
+                Err(CodecError::Device { error, .. }) => {
+                    println!("skipped: {error}");
+                    continue;
+                }
+                opened => opened.expect("opens"),
+            };
             assert_eq!(encoder.max_lag(), door.max_lag);
             assert_eq!(encoder.info().name, door.name);
             let line = encoders().into_iter().find(|line| line.name == door.name).expect("listed");
@@ -311,7 +348,8 @@ mod tests {
 
     #[test]
     fn auto_takes_the_best_that_fits_and_lists_what_it_tried() {
-        assert_eq!(open_encoder("auto", small(), Session::Live).expect("opens").info().name, "cpu");
+        let best = if conclave_shaders::Gpu::open(Prefer::Hardware).is_ok() { "gpu" } else { "cpu" };
+        assert_eq!(open_encoder("auto", small(), Session::Live).expect("opens").info().name, best);
         let tall = Config { size: Size::new(64, 4_000), ..small() };
         assert_eq!(open_encoder("auto", tall, Session::Offline).expect("opens").info().name, "rav1e");
         let error = open_encoder("auto", tall, Session::Live).err().expect("none fits").to_string();
@@ -322,7 +360,7 @@ mod tests {
             "{error}"
         );
         let error = open_encoder("x264", small(), Session::Offline).err().expect("unknown").to_string();
-        assert_eq!(error, "no encoder is called \"x264\"; this build has cpu, rav1e, raw, or say auto");
+        assert_eq!(error, "no encoder is called \"x264\"; this build has gpu, cpu, rav1e, raw, or say auto");
     }
 
     #[test]

@@ -172,6 +172,14 @@ pub enum CodecError {
         /// What it said.
         what: String,
     },
+    /// The GPU cannot do what it was asked, or there is none.
+    #[error("{codec}: {error}")]
+    Device {
+        /// The codec that wanted it.
+        codec: &'static str,
+        /// Why.
+        error: conclave_shaders::DeviceError,
+    },
     /// A live session was asked to use an encoder that waits for later frames.
     #[error(
         "{codec} returns frame N only after {max_lag} later frames, and a live session waits for none; take {fits}, \

@@ -75,7 +75,7 @@ struct Pending {
 
 impl Encoder {
     /// Opens an encoder on the CPU, whose pictures are at most of the size configured. Errors name what is wrong. There
-    /// is one speed, and the number of tiles follows from the size.
+    /// is one speed; a size has its number of tiles, unless more are asked for.
     pub fn open(config: Config) -> Result<Self, CodecError> {
         check(&config, "cpu")?;
         let arm = Arm::Twin(Box::new(Twin::new(&ceiling(&config), config.threads)));
@@ -88,7 +88,7 @@ impl Encoder {
     /// The configuration is wrong, or the GPU has not the memory.
     pub fn open_on(context: &Arc<Context>, config: Config) -> Result<Self, CodecError> {
         check(&config, "gpu")?;
-        let failed = |error: DeviceError| CodecError::Internal { codec: "gpu", what: error.to_string() };
+        let failed = |error: DeviceError| CodecError::Device { codec: "gpu", error };
         let session = Session::open(context, &ceiling(&config)).map_err(failed)?;
         Ok(Self::with("gpu", config, Arm::Gpu(Box::new(session))))
     }
@@ -158,7 +158,7 @@ impl Encoder {
 
     /// Hands a picture to the arm.
     fn start(&mut self, picture: &Picture, plan: Plan) {
-        let layout = Layout::new(plan.size, tiles(plan.size));
+        let layout = Layout::new(plan.size, tiles(plan.size, self.config.tiles));
         if *self.decisions.layout() != layout {
             self.decisions = Decisions::new(&layout);
         }
@@ -395,13 +395,15 @@ fn rate((num, den): (u32, u32)) -> f64 {
     f64::from(num) / f64::from(den)
 }
 
-/// One tile to 640×360, two at 1280×720, four above.
-fn tiles(size: Size) -> Tiles {
-    match size.area() {
-        0..=409_600 => Tiles::default(),
-        409_601..=1_048_576 => Tiles { cols_log2: 1, rows_log2: 0 },
-        _ => Tiles { cols_log2: 1, rows_log2: 1 },
-    }
+/// One tile to 640×360, two at 1280×720, four above; more where more are asked for.
+fn tiles(size: Size, asked: usize) -> Tiles {
+    let usual = match size.area() {
+        0..=409_600 => 0,
+        409_601..=1_048_576 => 1,
+        _ => 2,
+    };
+    let log2 = usual.max(asked.max(1).ilog2() as u8);
+    Tiles { cols_log2: log2.div_ceil(2), rows_log2: log2 / 2 }
 }
 
 fn kind(plan: &Plan) -> Kind {
@@ -410,10 +412,11 @@ fn kind(plan: &Plan) -> Kind {
 
 /// The layout of the greatest frame.
 fn ceiling(config: &Config) -> Layout {
-    Layout::new(config.size, tiles(config.size))
+    Layout::new(config.size, tiles(config.size, config.tiles))
 }
 
-fn check(config: &Config, name: &'static str) -> Result<(), CodecError> {
+/// Refuses what the encoder cannot do, in the name of `name`.
+pub(crate) fn check(config: &Config, name: &'static str) -> Result<(), CodecError> {
     config.check(name)?;
     check_size(name, config.size, None)
 }
