@@ -19,6 +19,10 @@ pub use candidates::{Config, Session, Target, open_encoder};
 pub use color::{Color, Matrix, Range};
 pub use picture::{Picture, Plane, Size};
 
+use std::sync::Arc;
+
+use conclave_shaders::{Gpu, wgpu};
+
 /// What an encoder calls itself.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct EncoderInfo {
@@ -66,6 +70,17 @@ impl EncodedInfo {
     }
 }
 
+/// A picture in the memory of a GPU: tight I420, as [`Picture`] has it.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuPicture<'a> {
+    /// The samples, from the buffer's first byte on; the buffer may be copied from.
+    pub planes: &'a wgpu::Buffer,
+    /// Width and height in pixels.
+    pub size: Size,
+    /// What the samples mean.
+    pub color: Color,
+}
+
 /// Turns pictures into AV1 temporal units.
 pub trait VideoEncoder: Send {
     /// Name, device and lag.
@@ -74,6 +89,19 @@ pub trait VideoEncoder: Send {
     fn max_lag(&self) -> u32;
     /// Takes one picture. Errors name what is wrong with it.
     fn submit(&mut self, picture: &Picture, input: FrameInput) -> Result<(), CodecError>;
+    /// The GPU that the encoder runs on now: [`Self::submit_gpu`] takes pictures that lie in its memory.
+    fn gpu(&self) -> Option<&Arc<Gpu>> {
+        None
+    }
+    /// The same as [`Self::submit`] with a picture that the GPU has already, so that it does not cross again.
+    fn submit_gpu(&mut self, picture: &GpuPicture<'_>, input: FrameInput) -> Result<(), CodecError> {
+        let what = format!("picture {} of {} lies on a GPU", input.frame, picture.size);
+        Err(CodecError::Config { codec: self.info().name, what, hint: "read it back first" })
+    }
+    /// Microseconds that the frame last polled took by the clock of the GPU that made it.
+    fn gpu_micros(&self) -> Option<u64> {
+        None
+    }
     /// Appends the next finished temporal unit (low-overhead OBU stream, temporal delimiter included) to `out`.
     /// `None` when the encoder needs more input.
     fn poll(&mut self, out: &mut Vec<u8>) -> Result<Option<EncodedInfo>, CodecError>;

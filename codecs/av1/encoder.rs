@@ -8,26 +8,28 @@
 
 use std::sync::Arc;
 
-use conclave_shaders::DeviceError;
+use conclave_shaders::{DeviceError, Gpu};
 
 use super::bits::BitWriter;
 use super::decisions::Decisions;
 use super::entropy::cdf::Cdfs;
 use super::filters;
 use super::frame_header::FrameHeader;
-use super::gpu::{Context, Session, Traffic};
+use super::gpu::{Context, Input, Session, Traffic};
 use super::kernel::quantize::ac_q;
 use super::layout::{Layout, Tiles};
 use super::obu;
 use super::plan::{self, Plan};
-use super::rate::{Kind, LIMITS, Rate};
+use super::rate::{Kind, LIMITS, Rate, roughness};
 use super::sequence::Sequence;
 use super::slots::{Fresh, Slots};
 use super::syntax::tile::MOST_BYTES;
 use super::twin::{Job, Twin};
 use super::words::Words;
 use crate::candidates::{Config, Target, check_bitrate, check_framerate};
-use crate::{CodecError, EncodedInfo, EncoderInfo, FrameInput, MAX_DEPENDENCIES, Picture, Plane, Size, VideoEncoder};
+use crate::{
+    CodecError, EncodedInfo, EncoderInfo, FrameInput, GpuPicture, MAX_DEPENDENCIES, Picture, Plane, Size, VideoEncoder,
+};
 
 /// Smallest side of a picture; capture pads below it.
 pub const MIN_SIDE: u32 = 16;
@@ -157,7 +159,7 @@ impl Encoder {
     }
 
     /// Hands a picture to the arm.
-    fn start(&mut self, picture: &Picture, plan: Plan) {
+    fn start(&mut self, input: Input<'_>, plan: Plan) {
         let layout = Layout::new(plan.size, tiles(plan.size, self.config.tiles));
         if *self.decisions.layout() != layout {
             self.decisions = Decisions::new(&layout);
@@ -172,31 +174,53 @@ impl Encoder {
             apart: plan.references.is_some_and(|named| number(named.last) != number(named.golden)),
             fresh: fresh.buffer(),
         };
+        if let Arm::Gpu(session) = &mut self.arm {
+            let mut begin = || {
+                session.load(input)?;
+                if plan.is_key()
+                    && let (Some(rate), Input::Gpu(_)) = (&mut self.rate, input)
+                {
+                    rate.look(session.roughness(&layout)?);
+                }
+                Ok(())
+            };
+            let begun = begin();
+            self.settle(&plan, &layout, input);
+            let Arm::Gpu(session) = &mut self.arm else { return };
+            if let Err(error) = begun.and_then(|()| session.start(&job, &self.decisions)) {
+                self.leave(&error);
+            }
+        } else {
+            self.settle(&plan, &layout, input);
+        }
+        if let Arm::Twin(twin) = &mut self.arm {
+            let there = |buffers: [u8; 2]| buffers.iter().all(|buffer| twin.frame(*buffer).is_some());
+            match input {
+                Input::Host(picture) if job.references.is_none_or(there) => {
+                    twin.make(picture, &job, &mut self.decisions);
+                }
+                _ => return self.lose(),
+            }
+        }
+        self.pending = Some(Pending { plan, job, fresh });
+    }
+
+    /// Quantizer and filter levels of a frame.
+    fn settle(&mut self, plan: &Plan, layout: &Layout, input: Input<'_>) {
         let key = plan.is_key();
         let quantizer = match (self.config.target, &mut self.rate) {
             (Target::Quantizer(index), _) => index.max(1),
             (_, Some(rate)) => {
-                if key {
-                    rate.look(picture.plane(Plane::Y), plan.size.width as usize);
+                if let (true, Input::Host(picture)) = (key, input) {
+                    rate.look(roughness(picture.plane(Plane::Y), plan.size.width as usize));
                 }
-                rate.quantizer(kind(&plan), layout.cells(), plan.quantizer)
+                rate.quantizer(kind(plan), layout.cells(), plan.quantizer)
             }
             (_, None) => plan.quantizer.1,
         };
         self.decisions.quantizer = quantizer;
         self.decisions.deblock = filters::deblock(key, ac_q(quantizer));
         self.decisions.cdef = filters::cdef(key, quantizer, ac_q(quantizer));
-        if let Arm::Gpu(session) = &mut self.arm
-            && let Err(error) = session.start(picture, &job, &self.decisions)
-            && !self.leave(&error)
-            && !key
-        {
-            return self.lose();
-        }
-        if let Arm::Twin(twin) = &mut self.arm {
-            twin.make(picture, &job, &mut self.decisions);
-        }
-        self.pending = Some(Pending { plan, job, fresh });
     }
 
     /// Waits for the decisions of a frame and puts them into words. `None` where they were lost with the GPU.
@@ -204,10 +228,10 @@ impl Encoder {
         if let Arm::Gpu(session) = &mut self.arm
             && let Err(error) = session.finish(&mut self.decisions)
         {
-            let source = session.source().clone();
-            let usable = self.leave(&error) || plan.is_key();
-            match &mut self.arm {
-                Arm::Twin(twin) if usable => twin.make(&source, &job, &mut self.decisions),
+            let source = session.source().cloned();
+            let whole = self.leave(&error) || plan.is_key();
+            match (&mut self.arm, source) {
+                (Arm::Twin(twin), Some(source)) if whole => twin.make(&source, &job, &mut self.decisions),
                 _ => {
                     self.lose();
                     return None;
@@ -269,10 +293,56 @@ impl Encoder {
         self.slots.live().all(|(buffer, _)| twin.frame(buffer).is_some())
     }
 
-    /// A frame was lost with the references that it needs: only a key frame can follow.
+    /// A frame was lost with the GPU. Where its references were too, or there are none, a key frame follows.
     fn lose(&mut self) {
         self.dropped += 1;
-        self.key_wanted = true;
+        let Arm::Twin(twin) = &self.arm else { return };
+        let mut live = self.slots.live().peekable();
+        self.key_wanted |= live.peek().is_none() || live.any(|(buffer, _)| twin.frame(buffer).is_none());
+    }
+
+    /// Refuses a picture that does not follow or does not fit; makes it a frame, or leaves it out to hold the rate.
+    fn take(&mut self, source: Input<'_>, input: FrameInput) -> Result<(), CodecError> {
+        let (size, color) = match source {
+            Input::Host(picture) => (picture.size(), picture.color),
+            Input::Gpu(picture) => (picture.size, picture.color),
+        };
+        let refuse = |what: String, hint| Err(CodecError::Config { codec: self.name, what, hint });
+        check_size(self.name, size, Some(self.config.size))?;
+        if color != self.config.color {
+            let what = format!("a picture in {:?} came where {:?} was agreed", color, self.config.color);
+            return refuse(what, "convert it first, or open a new encoder");
+        }
+        if matches!((source, &self.arm, &self.left), (Input::Gpu(_), Arm::Twin(_), None)) {
+            return refuse("the picture lies on a GPU".to_owned(), "read it back first");
+        }
+        if self.flushed {
+            return refuse("a picture came after the flush".to_owned(), "open a new encoder");
+        }
+        if self.pending.is_some() {
+            return refuse("the frame before was not taken".to_owned(), "poll after each picture");
+        }
+        if self.last_in.is_some_and(|last| input.frame <= last) {
+            return refuse(format!("frame number {} does not follow", input.frame), "let the numbers rise");
+        }
+        let number = input.frame;
+        let resized = self.slots.get(LAST).is_some_and(|last| last.size != size);
+        // A frame further back than 16 bits can say is out of reach; the long-term reference is never the later one.
+        let far = self.slots.get(GOLDEN).is_some_and(|golden| number - golden.number > u64::from(u16::MAX));
+        let interval = u64::from(self.config.keyframe_interval);
+        let due = interval > 0 && self.last_key.is_some_and(|key| number - key >= interval);
+        let key = input.keyframe || self.key_wanted || resized || far || due;
+        self.last_in = Some(number);
+        if !key && self.rate.as_mut().is_some_and(Rate::skip) {
+            self.dropped += 1;
+            return Ok(());
+        }
+        let plan = self.plan(number, size, key);
+        if key {
+            (self.key_wanted, self.last_key) = (false, Some(number));
+        }
+        self.start(source, plan);
+        Ok(())
     }
 }
 
@@ -290,39 +360,25 @@ impl VideoEncoder for Encoder {
     }
 
     fn submit(&mut self, picture: &Picture, input: FrameInput) -> Result<(), CodecError> {
-        let refuse = |what: String, hint| Err(CodecError::Config { codec: self.name, what, hint });
-        check_size(self.name, picture.size(), Some(self.config.size))?;
-        if picture.color != self.config.color {
-            let what = format!("a picture in {:?} came where {:?} was agreed", picture.color, self.config.color);
-            return refuse(what, "convert it first, or open a new encoder");
+        self.take(Input::Host(picture), input)
+    }
+
+    fn gpu(&self) -> Option<&Arc<Gpu>> {
+        match &self.arm {
+            Arm::Gpu(session) => Some(session.gpu()),
+            Arm::Twin(_) => None,
         }
-        if self.flushed {
-            return refuse("a picture came after the flush".to_owned(), "open a new encoder");
+    }
+
+    fn submit_gpu(&mut self, picture: &GpuPicture<'_>, input: FrameInput) -> Result<(), CodecError> {
+        self.take(Input::Gpu(picture), input)
+    }
+
+    fn gpu_micros(&self) -> Option<u64> {
+        match &self.arm {
+            Arm::Gpu(session) => session.micros(),
+            Arm::Twin(_) => None,
         }
-        if self.pending.is_some() {
-            return refuse("the frame before was not taken".to_owned(), "poll after each picture");
-        }
-        if self.last_in.is_some_and(|last| input.frame <= last) {
-            return refuse(format!("frame number {} does not follow", input.frame), "let the numbers rise");
-        }
-        let number = input.frame;
-        let resized = self.slots.get(LAST).is_some_and(|last| last.size != picture.size());
-        // A frame further back than 16 bits can say is out of reach; the long-term reference is never the later one.
-        let far = self.slots.get(GOLDEN).is_some_and(|golden| number - golden.number > u64::from(u16::MAX));
-        let interval = u64::from(self.config.keyframe_interval);
-        let due = interval > 0 && self.last_key.is_some_and(|key| number - key >= interval);
-        let key = input.keyframe || self.key_wanted || resized || far || due;
-        self.last_in = Some(number);
-        if !key && self.rate.as_mut().is_some_and(Rate::skip) {
-            self.dropped += 1;
-            return Ok(());
-        }
-        let plan = self.plan(number, picture.size(), key);
-        if key {
-            (self.key_wanted, self.last_key) = (false, Some(number));
-        }
-        self.start(picture, plan);
-        Ok(())
     }
 
     fn poll(&mut self, out: &mut Vec<u8>) -> Result<Option<EncodedInfo>, CodecError> {

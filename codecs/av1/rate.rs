@@ -94,10 +94,10 @@ impl Rate {
         true
     }
 
-    /// Looks at the picture of a key frame: its size goes with the roughness, so that neither the first nor one after a
+    /// Is told the [`roughness`] of a key frame's picture: its size goes with the roughness, so that neither the first nor one after a
     /// change of scene is a guess.
-    pub fn look(&mut self, luma: &[u8], width: usize) {
-        let rough = (roughness(luma, width) / USUAL_ROUGHNESS).clamp(0.05, 20.0);
+    pub fn look(&mut self, roughness: f64) {
+        let rough = (roughness / USUAL_ROUGHNESS).clamp(0.05, 20.0);
         // The factor was learned at the roughness of the last key frame.
         let factor = &mut self.factor[Kind::Key as usize];
         *factor = (*factor * rough / self.rough).clamp(LEAST_FACTOR, MOST_FACTOR);
@@ -197,7 +197,7 @@ impl Rate {
 }
 
 /// Mean absolute difference of a sample from its right neighbour, plus that from the lower one.
-fn roughness(luma: &[u8], width: usize) -> f64 {
+pub fn roughness(luma: &[u8], width: usize) -> f64 {
     let height = luma.len() / width;
     let row = |y: usize| &luma[y * width..][..width];
     let apart = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();

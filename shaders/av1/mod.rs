@@ -20,6 +20,8 @@ macro_rules! stage {
 /// A picture into the pool; luma at smaller scales.
 pub const PYRAMID: Stage = stage!("pyramid": "planes";
     "load", "quarter_source", "eighth_source", "quarter_fresh", "eighth_fresh");
+/// How rough a picture is.
+pub const STATISTICS: Stage = stage!("statistics": "planes"; "roughness");
 /// Whole-sample motion.
 pub const SEARCH: Stage = stage!("search": "planes"; "wide", "narrow", "by16", "by32", "by8");
 /// Quarter-sample motion.
@@ -41,4 +43,4 @@ pub const COMPACT: Stage = stage!("compact":; "count", "total", "pack");
 
 /// Every stage of the encoder.
 pub const STAGES: &[Stage] =
-    &[PYRAMID, SEARCH, SUBPEL, DECIDE, PARTITION, RECONSTRUCT, MERGE, DEBLOCK, CDEF, COMPACT];
+    &[PYRAMID, STATISTICS, SEARCH, SUBPEL, DECIDE, PARTITION, RECONSTRUCT, MERGE, DEBLOCK, CDEF, COMPACT];

@@ -21,4 +21,4 @@ mod testing;
 mod tests;
 
 pub use context::Context;
-pub use session::{Session, Traffic};
+pub use session::{Input, Session, Traffic};

@@ -1,6 +1,6 @@
 //! Every pass of a frame: its shader, what it binds, how many workgroups it takes.
 
-use conclave_shaders::av1::{CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, SUBPEL};
+use conclave_shaders::av1::{CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, STATISTICS, SUBPEL};
 use conclave_shaders::kernel::{GROUP, spread};
 use conclave_shaders::{DeviceError, Gpu, Kernel, Stage, wgpu};
 
@@ -8,7 +8,7 @@ use super::buffers::{Buffers, FRAME_WORDS};
 use crate::av1::kernel::search::Grid;
 use crate::av1::layout::Layout;
 
-/// One entry point, in the order in which they run.
+/// One entry point, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
     Load,
@@ -41,6 +41,8 @@ pub(super) enum Pass {
     Count,
     Total,
     Pack,
+    /// Not of every frame.
+    Roughness,
 }
 
 // Binding numbers, the same in every shader.
@@ -75,7 +77,7 @@ const fn line(pass: Pass, stage: Stage, entry: &'static str, bindings: &'static 
 const CHOOSE: &[u32] = &[PARAMS, FRAMES, VECTORS, CHOICES, TABLES];
 const CODE: &[u32] = &[PARAMS, FRAMES, BLOCKS, ENDS, LEVELS, TABLES];
 
-const TABLE: [Line; 30] = [
+const TABLE: [Line; 31] = [
     line(Pass::Load, PYRAMID, "load", &[PARAMS, FRAMES, PICTURE]),
     line(Pass::QuarterSource, PYRAMID, "quarter_source", &[PARAMS, FRAMES, PYRAMIDS]),
     line(Pass::EighthSource, PYRAMID, "eighth_source", &[PARAMS, PYRAMIDS]),
@@ -106,6 +108,7 @@ const TABLE: [Line; 30] = [
     line(Pass::Count, COMPACT, "count", &[PARAMS, BLOCKS, ENDS, TOTALS]),
     line(Pass::Total, COMPACT, "total", &[PARAMS, TOTALS, PACKED]),
     line(Pass::Pack, COMPACT, "pack", &[PARAMS, BLOCKS, ENDS, LEVELS, PACKED, TOTALS]),
+    line(Pass::Roughness, STATISTICS, "roughness", &[PARAMS, FRAMES, TOTALS]),
 ];
 
 /// All pipelines, compiled once for any number of encoders on one adapter.
@@ -145,9 +148,9 @@ impl Kernels {
 }
 
 impl Pass {
-    /// In the order in which they run.
-    pub const ALL: [Self; TABLE.len()] = {
-        let mut all = [Self::Load; TABLE.len()];
+    /// Those that make a frame, in their order.
+    pub const FRAME: [Self; TABLE.len() - 1] = {
+        let mut all = [Self::Load; TABLE.len() - 1];
         let mut i = 0;
         while i < all.len() {
             all[i] = TABLE[i].pass;
@@ -195,7 +198,7 @@ impl Pass {
                 [x, y, 3]
             }
             Pass::Intra => [(Grid::of(layout, 16).rows.min(Grid::of(layout, 16).cols)) as u32, 1, 3],
-            Pass::Merge | Pass::Count | Pass::Pack => flat(superblocks),
+            Pass::Merge | Pass::Count | Pass::Pack | Pass::Roughness => flat(superblocks),
             Pass::Vertical | Pass::VerticalOdd | Pass::Horizontal => invocations(0),
             Pass::Total => [1; 3],
         }

@@ -18,7 +18,7 @@ use crate::av1::kernel::quantize::Quantizer;
 use crate::av1::kernel::search::Grid;
 use crate::av1::layout::Layout;
 use crate::av1::twin::{AC_ZONE, DC_ZONE, Job, Twin};
-use crate::{Color, Picture};
+use crate::{GpuPicture, Picture};
 
 /// What has been moved between host and GPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,14 +48,24 @@ pub struct Session {
     ring: Ring,
     checkpoint: Checkpoint,
     layout: Layout,
-    /// The picture on its way, for the twin if the device is lost.
+    /// The picture on its way, for the twin if the device is lost, where it came from the CPU.
     source: Picture,
+    kept: bool,
     flight: Option<Flight>,
     /// Words of the frame that came back last.
     words: Vec<u32>,
     window: Window,
     traffic: Traffic,
     micros: Option<u64>,
+}
+
+/// Where a picture comes from.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// The host's memory.
+    Host(&'a Picture),
+    /// A buffer of the same device.
+    Gpu(&'a GpuPicture<'a>),
 }
 
 struct Flight {
@@ -84,7 +94,8 @@ impl Session {
             ring: Ring::new(gpu, 2, packed + TIMER_BYTES)?,
             checkpoint: Checkpoint::new(gpu, layout, REFERENCES)?,
             layout: *layout,
-            source: Picture::new(layout.size, Color::default()),
+            source: Picture::new(layout.size, Default::default()),
+            kept: false,
             flight: None,
             words: Vec::with_capacity(packed as usize / 4),
             window: Window::new(packed / 4),
@@ -110,15 +121,55 @@ impl Session {
         self.micros
     }
 
-    /// Uploads a picture and submits everything that makes a frame of it. `decisions` come with the quantizer and the
-    /// filters' levels.
-    pub fn start(&mut self, picture: &Picture, job: &Job, decisions: &Decisions) -> Result<(), DeviceError> {
+    /// Takes a picture in: uploads it, or copies it where it lies on the GPU already.
+    pub fn load(&mut self, input: Input<'_>) -> Result<(), DeviceError> {
         let gpu = &*self.context.gpu;
         gpu.check()?;
-        self.source.clone_from(picture);
-        gpu.upload(self.buffers.binding(passes::PICTURE), picture.data())?;
+        let target = self.buffers.binding(passes::PICTURE);
+        self.kept = matches!(input, Input::Host(_));
+        match input {
+            Input::Host(picture) => {
+                self.source.clone_from(picture);
+                gpu.upload(target, picture.data())?;
+                self.traffic.up += picture.data().len() as u64;
+            }
+            Input::Gpu(picture) => {
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                let bytes = (picture.size.i420_len() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+                encoder.copy_buffer_to_buffer(picture.planes, 0, target, 0, bytes);
+                gpu.queue.submit([encoder.finish()]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The roughness of the picture last loaded, of a frame of `layout`. Waits for it.
+    pub fn roughness(&mut self, layout: &Layout) -> Result<f64, DeviceError> {
+        let gpu = &*self.context.gpu;
+        gpu.upload(self.buffers.binding(passes::PARAMS), bytemuck::bytes_of(&Params::of(layout)))?;
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        let mut recording = encoder.begin_compute_pass(&Default::default());
+        for pass in [Pass::Load, Pass::Roughness] {
+            let kernel = self.context.kernels.of(pass);
+            kernel.dispatch(&mut recording, &self.bindings[pass as usize], None, pass.groups(layout));
+        }
+        drop(recording);
+        let bytes = 4 * (layout.superblock_cols() * layout.superblock_rows()) as u64;
+        let totals = Part::front(self.buffers.binding(passes::TOTALS), bytes);
+        let ticket = self.ring.submit(gpu, encoder, &[totals])?;
+        let sum: u64 = self.ring.read(gpu, ticket, |bytes| {
+            bytes.as_chunks().0.iter().map(|word| u64::from(u32::from_le_bytes(*word))).sum()
+        })?;
+        Ok(sum as f64 / layout.size.area() as f64)
+    }
+
+    /// Submits everything that makes a frame of the picture last loaded. `decisions` come with the quantizer and the
+    /// filters' levels.
+    pub fn start(&mut self, job: &Job, decisions: &Decisions) -> Result<(), DeviceError> {
+        let gpu = &*self.context.gpu;
+        gpu.check()?;
         gpu.upload(self.buffers.binding(passes::PARAMS), bytemuck::bytes_of(&params(job, decisions)))?;
-        self.traffic.up += picture.data().len() as u64 + size_of::<Params>() as u64;
+        self.traffic.up += size_of::<Params>() as u64;
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         if self.layout != job.layout {
             // The vectors of the frame before are those of another grid.
@@ -151,7 +202,7 @@ impl Session {
             self.context.kernels.of(pass).dispatch(&mut recording, bindings, part, pass.groups(&job.layout));
             dispatches += 1;
         };
-        for pass in Pass::ALL {
+        for pass in Pass::FRAME {
             if pass == Pass::Intra {
                 let grid = Grid::of(&job.layout, 16);
                 self.context.steps[..grid.rows + grid.cols - 1].iter().for_each(|step| dispatch(pass, Some(step)));
@@ -204,9 +255,14 @@ impl Session {
         self.traffic.checkpoints += self.checkpoint.commit(&self.context.gpu, frames, made, live).unwrap_or_default();
     }
 
-    /// The picture whose frame has not come back.
-    pub fn source(&self) -> &Picture {
-        &self.source
+    /// The picture whose frame has not come back, unless it lay on the GPU.
+    pub fn source(&self) -> Option<&Picture> {
+        self.kept.then_some(&self.source)
+    }
+
+    /// The adapter.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.context.gpu
     }
 
     /// Makes the references again on `twin`.
