@@ -222,12 +222,7 @@ struct Door {
 
 impl Door {
     /// Adapters that compute on the CPU are taken where the encoder was asked for by name.
-    fn open(
-        &self,
-        config: Config,
-        session: Session,
-        adapter: Prefer,
-    ) -> Result<Box<dyn VideoEncoder>, CodecError> {
+    fn open(&self, config: Config, session: Session, adapter: Prefer) -> Result<Box<dyn VideoEncoder>, CodecError> {
         if session == Session::Live && self.max_lag > 0 {
             return Err(CodecError::Lag { codec: self.name, max_lag: self.max_lag, fits: live_names() });
         }

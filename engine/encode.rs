@@ -8,7 +8,9 @@
 
 pub mod pace;
 
-use conclave_codecs::{AudioEncoder, CodecError, Color, EncodedInfo, FrameInput, Picture, Session, Size, VideoEncoder};
+use conclave_codecs::{
+    AudioEncoder, CodecError, Color, EncodedInfo, FrameInput, GpuPicture, Picture, Session, Size, VideoEncoder,
+};
 
 use crate::control::{Control, Edge};
 use crate::frame::{Buffer, Encoded, Header, Kind, Structure};
@@ -96,6 +98,9 @@ pub struct Video {
     ceiling: Size,
     color: Color,
     picture: Picture,
+    /// The last picture is in `picture`, and has to be.
+    pictured: bool,
+    watched: bool,
     frame: u64,
     /// In a live session.
     pace: Option<Pace>,
@@ -123,13 +128,18 @@ pub struct VideoConfig {
 }
 
 impl Video {
-    /// Puts converter and encoder together; a live session refuses an encoder with lag.
+    /// Puts converter and encoder together; a live session refuses an encoder with lag. Where both run on a GPU, the
+    /// converter moves to the encoder's, so that pictures stay there.
     pub fn open(
         config: VideoConfig,
         converter: Converter,
         encoder: Box<dyn VideoEncoder>,
     ) -> Result<Self, EncodeError> {
         conclave_codecs::candidates::admit(&*encoder, config.session)?;
+        let mut converter = converter;
+        if let Some(gpu) = encoder.gpu() {
+            converter.join(gpu)?;
+        }
         let empty = Pending { frame: 0, size: config.size, captured: Time(0), ledger: Ledger::default() };
         let resizable = encoder.check_size(config.size).is_ok();
         Ok(Self {
@@ -144,6 +154,8 @@ impl Video {
             beat: None,
             color: config.color,
             picture: Picture::new(config.size, config.color),
+            pictured: true,
+            watched: false,
             frame: 0,
             pending: [empty; IN_FLIGHT],
             pool: Pool::new(8, move || Buffer::with_capacity(config.size.area() / 4)),
@@ -232,22 +244,43 @@ impl Video {
         let mut ledger = Ledger::default();
         ledger.stamp(Stage::Capture, captured);
         let size = self.size;
-        let converted = self.converter.convert(source, size, self.color, None, &mut self.picture)?;
-        ledger.stamp(Stage::Convert, self.watch.read());
-        if let Some(us) = converted.gpu_us {
-            ledger.stamp_gpu(us);
-        }
         let frame = self.frame;
+        let input = FrameInput { frame, keyframe: wish.keyframe || size != self.last_size };
+        // Where both run on one GPU the picture stays there, unless it is to be looked at.
+        let shared = self.encoder.gpu().filter(|_| !self.watched).is_some_and(|gpu| self.converter.shares(gpu));
+        let planes = if shared { self.converter.convert_gpu(source, size, self.color, None)? } else { None };
+        let gpu_us = match planes {
+            Some((planes, converted)) => {
+                ledger.stamp(Stage::Convert, self.watch.read());
+                self.pictured = false;
+                self.encoder.submit_gpu(&GpuPicture { planes, size, color: self.color }, input)?;
+                converted.gpu_us
+            }
+            None => {
+                let converted = self.converter.convert(source, size, self.color, None, &mut self.picture)?;
+                ledger.stamp(Stage::Convert, self.watch.read());
+                self.pictured = true;
+                self.encoder.submit(&self.picture, input)?;
+                converted.gpu_us
+            }
+        };
+        if let Some(us) = gpu_us {
+            ledger.stamp_gpu(Stage::Convert, us);
+        }
         self.pending[frame as usize % IN_FLIGHT] = Pending { frame, size, captured, ledger };
-        self.encoder.submit(&self.picture, FrameInput { frame, keyframe: wish.keyframe || size != self.last_size })?;
         self.last_size = size;
         self.frame += 1;
         Ok(frame)
     }
 
-    /// The converted picture that was submitted last.
-    pub fn picture(&self) -> &Picture {
-        &self.picture
+    /// The converted picture that was submitted last; `None` where it never left the GPU.
+    pub fn picture(&self) -> Option<&Picture> {
+        self.pictured.then_some(&self.picture)
+    }
+
+    /// From the next picture on, [`Self::picture`] has every one of them: a GPU then reads them back.
+    pub fn watch_pictures(&mut self) {
+        self.watched = true;
     }
 
     /// The next finished frame; `None` when the encoder wants more input.
@@ -307,6 +340,9 @@ impl Video {
             self.framing.structure = descriptor::single_layer_structure(size);
         }
         ledger.stamp(Stage::Encode, self.watch.read());
+        if let Some(us) = self.encoder.gpu_micros() {
+            ledger.stamp_gpu(Stage::Encode, us);
+        }
         Encoded { ledger, ..self.framing.frame(payload, info, captured) }
     }
 }
@@ -409,9 +445,9 @@ mod tests {
         let source = Source { format: Format::I420, size: SIZE, color: picture.color, data: picture.data() };
         stage.submit(source, edge, Time(0))?;
         let frame = stage.poll()?.expect("lag 0");
-        let structure = descriptor::single_layer_structure(stage.picture().size());
+        let structure = descriptor::single_layer_structure(stage.picture().expect("a picture").size());
         assert!(!frame.info.keyframe || frame.structure.as_slice() == structure.as_slice());
-        Ok((stage.picture().size(), frame.info.keyframe))
+        Ok((stage.picture().expect("a picture").size(), frame.info.keyframe))
     }
 
     #[test]

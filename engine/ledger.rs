@@ -71,7 +71,8 @@ impl Stage {
 #[derive(Clone, Copy, Debug)]
 pub struct Ledger {
     stamps: [u64; STAGES],
-    gpu_us: Option<u32>,
+    /// Of convert and of encode.
+    gpu_us: [Option<u32>; 2],
 }
 
 /// No stamp yet: a value no session reaches.
@@ -79,7 +80,7 @@ const UNSET: u64 = u64::MAX;
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { stamps: [UNSET; STAGES], gpu_us: None }
+        Self { stamps: [UNSET; STAGES], gpu_us: [None; 2] }
     }
 }
 
@@ -89,14 +90,18 @@ impl Ledger {
         self.stamps[stage as usize] = now.0;
     }
 
-    /// Notes the microseconds that the GPU's own clock counted for its share of [`Stage::Convert`].
-    pub fn stamp_gpu(&mut self, us: u64) {
-        self.gpu_us = Some(us.min(u32::MAX.into()) as u32);
+    /// Notes the microseconds that the GPU's own clock counted for its share of [`Stage::Convert`] or [`Stage::Encode`].
+    pub fn stamp_gpu(&mut self, stage: Stage, us: u64) {
+        self.gpu_us[usize::from(stage == Stage::Encode)] = Some(us.min(u32::MAX.into()) as u32);
     }
 
-    /// What the GPU's own clock counted; `None` on the CPU and on adapters without timestamps.
-    pub fn gpu_us(&self) -> Option<u64> {
-        self.gpu_us.map(u64::from)
+    /// What the GPU's own clock counted; `None` on the CPU, on adapters without timestamps, and for all other stages.
+    pub fn gpu_us(&self, stage: Stage) -> Option<u64> {
+        match stage {
+            Stage::Convert => self.gpu_us[0].map(u64::from),
+            Stage::Encode => self.gpu_us[1].map(u64::from),
+            _ => None,
+        }
     }
 
     /// When `stage` finished; `None` where it has not.

@@ -90,7 +90,10 @@ const NUMBERS: usize = 1024;
 
 impl Rehearsal {
     /// A rehearsal at time 0.
-    pub fn new(cast: Cast) -> Self {
+    pub fn new(mut cast: Cast) -> Self {
+        if let Some((_, stage)) = &mut cast.video {
+            stage.watch_pictures();
+        }
         let uplink = Netem::new(cast.uplink.clone());
         let downlink = Netem::new(cast.downlink.clone());
         let start = Some(Time(0));
@@ -180,7 +183,9 @@ impl Rehearsal {
             Some(source) => {
                 if stage.wants(now) {
                     let frame = stage.submit(source, self.cast.sender.edge(), now)?;
-                    observer.captured(frame, stage.picture());
+                    if let Some(picture) = stage.picture() {
+                        observer.captured(frame, picture);
+                    }
                 }
                 self.next_picture = Some(now.plus(input.interval_us()));
             }

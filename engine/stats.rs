@@ -9,7 +9,7 @@ use crate::time::Time;
 /// Collects how long each stage took. Recording never allocates.
 pub struct StageStats {
     /// One per stage, and the whole way last.
-    histograms: [Histogram<u32>; STAGES + 2],
+    histograms: [Histogram<u32>; STAGES + 3],
 }
 
 impl Default for StageStats {
@@ -31,8 +31,10 @@ impl StageStats {
                 self.record_stage(stage, us);
             }
         }
-        if let Some(us) = ledger.gpu_us() {
-            self.histograms[GPU].saturating_record(us);
+        for (stage, at) in [(Stage::Convert, CONVERT_GPU), (Stage::Encode, ENCODE_GPU)] {
+            if let Some(us) = ledger.gpu_us(stage) {
+                self.histograms[at].saturating_record(us);
+            }
         }
         if let (Some(start), Some(end)) = (ledger.at(Stage::Capture), ledger.at(Stage::Render)) {
             self.record_total(end.since(start));
@@ -62,7 +64,8 @@ impl StageStats {
         let read = |histogram: &Histogram<u32>| (!histogram.is_empty()).then(|| Percentiles::of(histogram));
         Latency {
             stages: std::array::from_fn(|stage| read(&self.histograms[stage])),
-            convert_gpu: read(&self.histograms[GPU]),
+            convert_gpu: read(&self.histograms[CONVERT_GPU]),
+            encode_gpu: read(&self.histograms[ENCODE_GPU]),
             total: read(&self.histograms[TOTAL]),
         }
     }
@@ -70,7 +73,8 @@ impl StageStats {
 
 /// Places of the histograms behind those of the stages.
 const TOTAL: usize = STAGES;
-const GPU: usize = STAGES + 1;
+const CONVERT_GPU: usize = STAGES + 1;
+const ENCODE_GPU: usize = STAGES + 2;
 
 /// Percentiles of a set of durations, in microseconds, to three digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -107,6 +111,8 @@ pub struct Latency {
     pub stages: [Option<Percentiles>; STAGES],
     /// The GPU's share of converting, by its own clock; it lies within the stage.
     pub convert_gpu: Option<Percentiles>,
+    /// The GPU's share of encoding, likewise.
+    pub encode_gpu: Option<Percentiles>,
     /// From capture to render.
     pub total: Option<Percentiles>,
 }
@@ -120,8 +126,9 @@ impl Latency {
     /// Names and percentiles of what was recorded, in the order of the path, `total` last.
     pub fn rows(&self) -> impl Iterator<Item = (&'static str, Percentiles)> + '_ {
         let stages = Stage::ALL.into_iter().filter_map(|stage| Some((stage.name(), self.stage(stage)?)));
-        let behind = [("convert_gpu", self.convert_gpu), ("total", self.total)];
-        stages.chain(behind.into_iter().filter_map(|(name, percentiles)| Some((name, percentiles?))))
+        let gpu = [("convert_gpu", self.convert_gpu), ("encode_gpu", self.encode_gpu)];
+        let behind = gpu.into_iter().chain([("total", self.total)]);
+        stages.chain(behind.filter_map(|(name, percentiles)| Some((name, percentiles?))))
     }
 }
 
@@ -403,7 +410,7 @@ mod tests {
         ledger.stamp(Stage::Convert, Time(900));
         stats.record(&ledger);
         assert_eq!(stats.latency().convert_gpu, None);
-        ledger.stamp_gpu(700);
+        ledger.stamp_gpu(Stage::Convert, 700);
         stats.record(&ledger);
         let rows: Vec<_> = stats.latency().rows().map(|(name, p)| (name, p.p50, p.count)).collect();
         assert_eq!(rows, [("convert", 900, 2), ("convert_gpu", 700, 1)]);

@@ -1,5 +1,7 @@
 //! The GPU arm: the buffers and passes of one kind of frame, made at the first and kept while the kind stays the same.
 
+use std::sync::Arc;
+
 use conclave_shaders::wgpu::BufferUsages;
 use conclave_shaders::{CONVERT, DeviceError, Gpu, Kernel, Part, Ring, SCALE, Ticket, Timer, device, wgpu};
 
@@ -9,7 +11,7 @@ use super::taps::Taps;
 
 /// An opened adapter with its kernels compiled.
 pub(super) struct Device {
-    gpu: Gpu,
+    gpu: Arc<Gpu>,
     convert: Kernel,
     vertical: Kernel,
     horizontal: Kernel,
@@ -24,6 +26,8 @@ struct Frame {
     /// Bytes read back.
     bytes: u64,
     ring: Ring,
+    /// The timestamps of a frame that stayed on the GPU.
+    stamps: Option<Ticket>,
     passes: Vec<Pass>,
 }
 
@@ -55,7 +59,11 @@ struct ScaleParams {
 
 impl Device {
     pub(super) fn open(prefer: device::Prefer) -> Result<Self, DeviceError> {
-        let gpu = Gpu::open(prefer)?;
+        Self::new(Arc::new(Gpu::open(prefer)?))
+    }
+
+    /// On an adapter that is open.
+    pub(super) fn new(gpu: Arc<Gpu>) -> Result<Self, DeviceError> {
         Ok(Self {
             convert: Kernel::new(&gpu, &CONVERT, "convert")?,
             vertical: Kernel::new(&gpu, &SCALE, "vertical")?,
@@ -68,6 +76,15 @@ impl Device {
 
     pub(super) fn name(&self) -> &str {
         self.gpu.name()
+    }
+
+    pub(super) fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// The buffer of the last result.
+    pub(super) fn result(&self) -> Option<&wgpu::Buffer> {
+        self.frame.as_ref().map(|frame| &frame.result)
     }
 
     /// Another kind of frame comes: sources of `source_len` bytes, converted where `params` are given, then scaled where
@@ -124,8 +141,35 @@ impl Device {
         let bytes = result_len.next_multiple_of(4) as u64;
         let ring = Ring::new(gpu, 3, bytes.next_multiple_of(8) + conclave_shaders::timer::TIMER_BYTES)?;
         gpu.check()?;
-        self.frame = Some(Frame { source, result, bytes, ring, passes });
+        self.frame = Some(Frame { source, result, bytes, ring, stamps: None, passes });
         Ok(())
+    }
+
+    /// Converts one frame of the kind last prepared and leaves it in its buffer. Waits for nothing; the microseconds are
+    /// those of the frame before.
+    pub(super) fn run_here(&mut self, data: &[u8]) -> Result<Option<u64>, DeviceError> {
+        let Some(frame) = &mut self.frame else {
+            return Err(DeviceError::Lost { what: "no frame was prepared".into() });
+        };
+        self.gpu.check()?;
+        self.gpu.upload(&frame.source, data)?;
+        let kernels = [&self.convert, &self.vertical, &self.horizontal];
+        let encoder = record(&self.gpu, kernels, self.timer.as_ref(), frame);
+        let Some(timer) = &self.timer else {
+            self.gpu.queue.submit([encoder.finish()]);
+            return Ok(None);
+        };
+        let before = frame.stamps.take_if(|ticket| frame.ring.is_ready(&self.gpu, ticket));
+        let micros = match before {
+            Some(ticket) => frame.ring.read(&self.gpu, ticket, |stamps| timer.microseconds(stamps))?,
+            None => None,
+        };
+        if frame.stamps.is_none() {
+            frame.stamps = Some(submit(&self.gpu, encoder, Some(timer), None, frame)?);
+        } else {
+            self.gpu.queue.submit([encoder.finish()]);
+        }
+        Ok(micros)
     }
 
     /// Converts one frame of the kind last prepared, copies the result to `out`, and returns the microseconds that the
@@ -135,7 +179,9 @@ impl Device {
             return Err(DeviceError::Lost { what: "no frame was prepared".into() });
         };
         self.gpu.upload(&frame.source, data)?;
-        let ticket = submit(&self.gpu, [&self.convert, &self.vertical, &self.horizontal], self.timer.as_ref(), frame)?;
+        let kernels = [&self.convert, &self.vertical, &self.horizontal];
+        let encoder = record(&self.gpu, kernels, self.timer.as_ref(), frame);
+        let ticket = submit(&self.gpu, encoder, self.timer.as_ref(), Some(frame.bytes), frame)?;
         let (timer, bytes) = (self.timer.as_ref(), frame.bytes as usize);
         let micros = frame.ring.read(&self.gpu, ticket, |result| {
             out.copy_from_slice(&result[..out.len()]);
@@ -146,23 +192,33 @@ impl Device {
     }
 }
 
-fn submit(gpu: &Gpu, kernels: [&Kernel; 3], timer: Option<&Timer>, frame: &mut Frame) -> Result<Ticket, DeviceError> {
+fn record(gpu: &Gpu, kernels: [&Kernel; 3], timer: Option<&Timer>, frame: &Frame) -> wgpu::CommandEncoder {
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    {
-        let timestamp_writes = timer.map(Timer::around);
-        let mut pass =
-            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("convert"), timestamp_writes });
-        for step in &frame.passes {
-            kernels[step.stage as usize].record(&mut pass, &step.bindings, step.invocations);
-        }
+    let timestamp_writes = timer.map(Timer::around);
+    let mut pass =
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("convert"), timestamp_writes });
+    for step in &frame.passes {
+        kernels[step.stage as usize].record(&mut pass, &step.bindings, step.invocations);
     }
-    let result = Part::front(&frame.result, frame.bytes);
-    match timer {
-        Some(timer) => {
-            let stamps = timer.resolve(&mut encoder);
-            frame.ring.submit(gpu, encoder, &[result, Part::front(stamps, conclave_shaders::timer::TIMER_BYTES)])
-        }
-        None => frame.ring.submit(gpu, encoder, &[result]),
+    drop(pass);
+    encoder
+}
+
+/// Submits, and asks for so many bytes of the result, if any, and for the timestamps, if there are some.
+fn submit(
+    gpu: &Gpu,
+    mut encoder: wgpu::CommandEncoder,
+    timer: Option<&Timer>,
+    bytes: Option<u64>,
+    frame: &mut Frame,
+) -> Result<Ticket, DeviceError> {
+    let result = bytes.map(|bytes| Part::front(&frame.result, bytes));
+    let stamps = timer.map(|timer| Part::front(timer.resolve(&mut encoder), conclave_shaders::timer::TIMER_BYTES));
+    let parts = [result, stamps];
+    match parts {
+        [Some(result), Some(stamps)] => frame.ring.submit(gpu, encoder, &[result, stamps]),
+        [Some(part), None] | [None, Some(part)] => frame.ring.submit(gpu, encoder, &[part]),
+        [None, None] => frame.ring.submit(gpu, encoder, &[]),
     }
 }
 

@@ -14,7 +14,11 @@ mod device;
 mod scale;
 mod taps;
 
-pub use conclave_shaders::{AdapterReport, DeviceError, adapters};
+pub use conclave_shaders::{AdapterReport, DeviceError, Gpu, adapters};
+
+use std::sync::Arc;
+
+use conclave_shaders::wgpu;
 
 use crate::codecs::{Color, Picture, Size};
 use coefficients::Params;
@@ -207,6 +211,23 @@ impl Converter {
         }
     }
 
+    /// Moves to an adapter that is open, so that what is there can use the pictures without their crossing to the host
+    /// ([`Self::convert_gpu`]). A converter on the CPU stays there.
+    ///
+    /// # Errors
+    /// A shader does not compile on it.
+    pub fn join(&mut self, gpu: &Arc<Gpu>) -> Result<(), GpuError> {
+        if matches!(self.arm, Arm::Gpu(_)) && !self.shares(gpu) {
+            *self = Self { arm: Arm::Gpu(Box::new(device::Device::new(gpu.clone())?)), plan: None };
+        }
+        Ok(())
+    }
+
+    /// It runs on this adapter.
+    pub fn shares(&self, gpu: &Arc<Gpu>) -> bool {
+        matches!(&self.arm, Arm::Gpu(device) if Arc::ptr_eq(device.gpu(), gpu))
+    }
+
     /// Where it runs: `cpu`, or the adapter's name.
     pub fn device(&self) -> &str {
         match &self.arm {
@@ -230,20 +251,10 @@ impl Converter {
             out.reset(target, color);
         }
         out.color = color;
-        let kind = Kind { format: source.format, from: (source.size, source.color), to: (target, color), filter };
-        let plan = match self.plan.take().filter(|plan| plan.kind == kind) {
-            Some(plan) => self.plan.insert(plan),
-            None => {
-                let plan = Plan::new(kind);
-                if let Arm::Gpu(device) = &mut self.arm
-                    && !plan.copies()
-                {
-                    let (source, result) = (source.data.len(), target.i420_len());
-                    device.prepare(source, plan.params.as_ref(), plan.tables.as_ref(), result)?;
-                }
-                self.plan.insert(plan)
-            }
-        };
+        if let Err(error) = self.plan(&source, target, color, filter) {
+            self.leave(&error);
+        }
+        let Some(plan) = &self.plan else { return self.convert(source, target, color, filter, out) };
         if plan.copies() {
             out.data_mut().copy_from_slice(source.data);
             return Ok(ConvertStats::default());
@@ -253,8 +264,76 @@ impl Converter {
                 twins.run(plan, source.data, out.data_mut());
                 Ok(ConvertStats::default())
             }
-            Arm::Gpu(device) => Ok(ConvertStats { gpu_us: device.run(source.data, out.data_mut())? }),
+            Arm::Gpu(device) => match device.run(source.data, out.data_mut()) {
+                Ok(gpu_us) => Ok(ConvertStats { gpu_us }),
+                Err(error) => {
+                    self.leave(&error);
+                    self.convert(source, target, color, filter, out)
+                }
+            },
         }
+    }
+
+    /// The same, with the picture left on the GPU: tight I420 from the first byte on, until the next conversion. `None`
+    /// where there is nothing to convert, or no GPU: then the picture is wanted from [`Self::convert`].
+    ///
+    /// # Errors
+    /// Sizes and lengths that are wrong.
+    pub fn convert_gpu(
+        &mut self,
+        source: Source<'_>,
+        target: Size,
+        color: Color,
+        filter: Option<Filter>,
+    ) -> Result<Option<(&wgpu::Buffer, ConvertStats)>, GpuError> {
+        check(&source, target)?;
+        let made = match self.plan(&source, target, color, filter) {
+            Ok(()) => match (&mut self.arm, &self.plan) {
+                (Arm::Gpu(device), Some(plan)) if !plan.copies() => device.run_here(source.data),
+                _ => return Ok(None),
+            },
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok(gpu_us) => Ok(match &self.arm {
+                Arm::Gpu(device) => device.result().map(|result| (result, ConvertStats { gpu_us })),
+                Arm::Cpu(_) => None,
+            }),
+            Err(error) => {
+                self.leave(&error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes the tables and buffers for a kind of picture, unless it is that of the last one.
+    fn plan(
+        &mut self,
+        source: &Source<'_>,
+        target: Size,
+        color: Color,
+        filter: Option<Filter>,
+    ) -> Result<(), DeviceError> {
+        let kind = Kind { format: source.format, from: (source.size, source.color), to: (target, color), filter };
+        if self.plan.as_ref().is_some_and(|plan| plan.kind == kind) {
+            return Ok(());
+        }
+        self.plan = None;
+        let plan = Plan::new(kind);
+        if let Arm::Gpu(device) = &mut self.arm
+            && !plan.copies()
+        {
+            let (source, result) = (source.data.len(), target.i420_len());
+            device.prepare(source, plan.params.as_ref(), plan.tables.as_ref(), result)?;
+        }
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    /// The GPU failed: the twins go on, with the same results.
+    fn leave(&mut self, error: &DeviceError) {
+        tracing::warn!("converting on the CPU from here on: {error}");
+        *self = Self::cpu();
     }
 }
 

@@ -4,7 +4,7 @@ use conclave_shaders::{DeviceError, Gpu, wgpu};
 use wgpu::BufferUsages;
 
 use super::params::{FIRST, Params};
-use super::passes::{self, BINDINGS};
+use super::passes::BINDINGS;
 use super::tables::tables;
 use crate::av1::layout::Layout;
 
@@ -58,10 +58,5 @@ impl Buffers {
     /// The buffer of a binding.
     pub fn binding(&self, number: u32) -> &wgpu::Buffer {
         &self.0[number as usize]
-    }
-
-    /// The picture that the next frame is made from.
-    pub fn picture(&self) -> &wgpu::Buffer {
-        self.binding(passes::PICTURE)
     }
 }

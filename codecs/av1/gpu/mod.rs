@@ -6,6 +6,7 @@
 //! The references die with the device. So the host keeps a checkpoint of them, read back at most every eight frames and
 //! off the path of a frame, and the decisions since, from which the twin makes them again.
 
+#[cfg(test)]
 mod blocks;
 mod buffers;
 mod checkpoint;

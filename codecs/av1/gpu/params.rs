@@ -5,11 +5,7 @@ use crate::av1::kernel::cost::Costs;
 use crate::av1::kernel::quantize::Quantizer;
 use crate::av1::layout::Layout;
 
-/// Numbers of frames in the pool that are not references.
-pub(super) const SOURCE: u32 = 0;
-/// The frame before its filters, deblocked in place.
-pub(super) const RECON: u32 = 1;
-/// The first reference.
+/// Number of the first reference in the pool; before it stand the source, and the frame before its filters.
 pub(super) const FIRST: u32 = 2;
 
 /// `Params` of common.wgsl.

@@ -1,6 +1,8 @@
 //! Every pass of a frame: its shader, what it binds, how many workgroups it takes.
 
-use conclave_shaders::av1::{CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, STATISTICS, SUBPEL};
+use conclave_shaders::av1::{
+    CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, STATISTICS, SUBPEL,
+};
 use conclave_shaders::kernel::{GROUP, spread};
 use conclave_shaders::{DeviceError, Gpu, Kernel, Stage, wgpu};
 
@@ -142,6 +144,7 @@ impl Kernels {
     }
 
     /// The kernels with their passes.
+    #[cfg(test)]
     pub fn all(&self) -> &[(Pass, Kernel)] {
         &self.0
     }

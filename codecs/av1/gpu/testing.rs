@@ -11,6 +11,10 @@ use super::passes::{self, Kernels, Pass};
 use crate::av1::frame::Frame;
 use crate::av1::layout::Layout;
 
+/// Numbers of frames in the pool that are not references.
+pub(super) const SOURCE: u32 = 0;
+pub(super) const RECON: u32 = 1;
+
 /// The adapter, opened once for all tests of the process; `None`, said aloud, where there is none.
 pub(super) fn adapter() -> Option<Arc<Gpu>> {
     static OPENED: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();

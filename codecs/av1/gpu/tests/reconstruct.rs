@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use super::super::params::{FIRST, RECON, SOURCE};
+use super::super::params::FIRST;
 use super::super::passes::{BLOCKS, ENDS, Kernels, LEVELS, PACKED, Pass};
-use super::super::testing::{Stand, adapter};
+use super::super::testing::{RECON, SOURCE, Stand, adapter};
 use super::super::{blocks, readback};
 use crate::Size;
 use crate::av1::decisions::{Block, Decisions, IntraMode, Reference, Vector, z_order};
