@@ -1,5 +1,6 @@
 //! The encoder's kernels on the GPU.
 
+mod blocks;
 mod buffers;
 mod params;
 mod passes;
