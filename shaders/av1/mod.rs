@@ -35,7 +35,7 @@ pub const MERGE: Stage = stage!("merge":; "merge");
 /// Deblocking, in place.
 pub const DEBLOCK: Stage = stage!("deblock": "planes"; "vertical", "vertical_odd", "horizontal");
 /// The directional filter, into the new reference.
-pub const CDEF: Stage = stage!("cdef": "planes"; "direction", "filter");
+pub const CDEF: Stage = stage!("cdef": "planes"; "direction", "enhance");
 /// What the host needs of all this, as few words as possible.
 pub const COMPACT: Stage = stage!("compact":; "count", "total", "pack");
 

@@ -7,3 +7,5 @@ mod passes;
 mod tables;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

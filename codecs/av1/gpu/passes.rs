@@ -1,8 +1,6 @@
 //! Every pass of a frame: its shader, what it binds, how many workgroups it takes.
 
-use conclave_shaders::av1::{
-    CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, SUBPEL,
-};
+use conclave_shaders::av1::{CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, SUBPEL};
 use conclave_shaders::kernel::{GROUP, spread};
 use conclave_shaders::{DeviceError, Gpu, Kernel, Stage, wgpu};
 
@@ -102,7 +100,7 @@ const TABLE: [Line; 30] = [
     line(Pass::VerticalOdd, DEBLOCK, "vertical_odd", &[PARAMS, FRAMES, BLOCKS]),
     line(Pass::Horizontal, DEBLOCK, "horizontal", &[PARAMS, FRAMES, BLOCKS]),
     line(Pass::Direction, CDEF, "direction", &[PARAMS, FRAMES, BLOCKS, CHOICES]),
-    line(Pass::Filter, CDEF, "filter", &[PARAMS, FRAMES, BLOCKS, CHOICES]),
+    line(Pass::Filter, CDEF, "enhance", &[PARAMS, FRAMES, BLOCKS, CHOICES]),
     line(Pass::QuarterFresh, PYRAMID, "quarter_fresh", &[PARAMS, FRAMES, PYRAMIDS]),
     line(Pass::EighthFresh, PYRAMID, "eighth_fresh", &[PARAMS, PYRAMIDS]),
     line(Pass::Count, COMPACT, "count", &[PARAMS, BLOCKS, ENDS, TOTALS]),
@@ -164,7 +162,9 @@ impl Pass {
             }
             Pass::Intra => [(Grid::of(layout, 16).rows.min(Grid::of(layout, 16).cols)) as u32, 1, 3],
             Pass::Merge | Pass::Count | Pass::Pack => flat(superblocks),
-            Pass::Vertical | Pass::VerticalOdd | Pass::Horizontal => invocations(0),
+            Pass::Vertical => invocations((2 * layout.cells() + 2 * layout.rows * layout.cols.div_ceil(2)) as u32),
+            Pass::VerticalOdd => invocations((2 * layout.rows * (layout.cols / 2)) as u32),
+            Pass::Horizontal => invocations(4 * layout.cells() as u32),
             Pass::Total => [1; 3],
         }
     }
