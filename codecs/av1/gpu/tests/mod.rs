@@ -1,6 +1,7 @@
 //! Every stage against its twin: whole buffers, to the bit.
 
 mod filters;
+mod merge;
 
 use crate::Size;
 
