@@ -221,8 +221,8 @@ fn add_direction(four: ptr<function, Four>, direction: u32, weights: vec2<i32>, 
     add_taps(four, far, weights.y, strength, shift);
 }
 
-// One word of the new reference (§7.15.3). A workgroup stays inside one plane of one superblock: luma in 16 rows of 16
-// words by its number among the superblock's 24, then U and V.
+// One word of the new reference (§7.15.3). Words are numbered superblock by superblock, 64 rows of 16 of luma, then 32
+// rows of 8 of U and of V: so a workgroup is a rectangle of one plane, small enough for its taps to stay in the cache.
 @compute @workgroup_size(64)
 fn enhance(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = linear(id, groups);

@@ -1,9 +1,9 @@
 // Deblocking, in place (twin: deblock.rs; specification §7.14).
 //
-// An invocation smooths four samples along one edge, a lane of the vectors each: the frame ends on a multiple of four
-// samples for this filter. Edges of one direction read nothing that others of it write. Vertical edges of luma share no
-// words either: up to 13 taps are used only between blocks of at least 16. Those of chroma are four samples apart and do
-// share words, so every other one waits for `vertical_odd`.
+// An invocation smooths four samples along one edge, a lane of the vectors each; luma is filtered in such runs, as far
+// as they begin inside the true size. Edges of one direction read nothing that others of it write. Vertical edges of luma
+// share no words either: beyond 8 taps are used only between blocks of at least 16. Those of chroma may be four samples
+// apart and share a word, so every other one waits for `vertical_odd`.
 
 @group(0) @binding(1) var<storage, read_write> frames: array<u32>;
 @group(0) @binding(5) var<storage, read> blocks: array<u32>;

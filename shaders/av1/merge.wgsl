@@ -1,7 +1,7 @@
 // Skipped blocks that move alike (twin: merge.rs), after the flag that says which blocks are skipped.
 //
-// One workgroup a superblock, one lane a cell. Every lane decides for its own cell; the lanes of a quad see the same and
-// decide alike.
+// One workgroup a superblock, one lane a cell. Every lane decides for its own cell; the lanes of a quad see the same
+// and decide alike.
 
 @group(0) @binding(5) var<storage, read_write> blocks: array<u32>;
 @group(0) @binding(6) var<storage, read_write> ends: array<u32>;
