@@ -202,7 +202,9 @@ impl Pass {
             }
             Pass::Intra => [(Grid::of(layout, 16).rows.min(Grid::of(layout, 16).cols)) as u32, 1, 3],
             Pass::Merge | Pass::Count | Pass::Pack | Pass::Roughness => flat(superblocks),
-            Pass::Vertical | Pass::VerticalOdd | Pass::Horizontal => invocations(0),
+            Pass::Vertical => invocations((2 * layout.cells() + 2 * layout.rows * layout.cols.div_ceil(2)) as u32),
+            Pass::VerticalOdd => invocations((2 * layout.rows * (layout.cols / 2)) as u32),
+            Pass::Horizontal => invocations(4 * layout.cells() as u32),
             Pass::Total => [1; 3],
         }
     }
