@@ -1,0 +1,3 @@
+//! Every stage against its twin, to the bit.
+
+mod decide;
