@@ -325,31 +325,35 @@ fn measure_inter(site: Site, start: u32, count: u32, wanted: u32, slot: u32) {
         let m = motion(site.x, site.y, unpack_pair(tried[candidate]), false);
         let line = i % lines;
         let four = filtered_across(plane, m, line % quads * 4u, i32(line / quads) - 2, side);
-        coefficients[i * 4u] = four.x;
-        coefficients[i * 4u + 1u] = four.y;
-        coefficients[i * 4u + 2u] = four.z;
-        coefficients[i * 4u + 3u] = four.w;
+        coefficients[i * 2u] = (four.x & 0xffff) | (four.y << 16u);
+        coefficients[i * 2u + 1u] = (four.z & 0xffff) | (four.w << 16u);
     }
     workgroupBarrier();
     let words = side * quads;
-    for (var i = site.lane; i < count * words; i += GROUP) {
-        let candidate = start + i / words;
+    let stacks = words / 4u;
+    for (var i = site.lane; i < count * stacks; i += GROUP) {
+        let candidate = start + i / stacks;
         if ((wanted >> candidate) & 1u) == 0u {
             continue;
         }
         let m = motion(site.x, site.y, unpack_pair(tried[candidate]), false);
-        let at = (i / words * lines + i % words) * 4u;
-        let c = line_at(at + 2u * side);
-        var four = c;
-        if m.down != 0u {
-            four = filtered_down(
-                m, side, line_at(at), line_at(at + side), c,
-                line_at(at + 3u * side), line_at(at + 4u * side), line_at(at + 5u * side),
-            );
-        } else {
-            four = filtered_down(m, side, c, c, c, c, c, c);
-        }
-        predicted[slot * words + i] = pack_four(four);
+        // Four rows below each other need nine.
+        let quad = i % stacks / quads * 4u * quads + i % quads;
+        let at = i / stacks * lines + quad;
+        let a = line_at(at);
+        let b = line_at(at + quads);
+        let c = line_at(at + 2u * quads);
+        let d = line_at(at + 3u * quads);
+        let e = line_at(at + 4u * quads);
+        let f = line_at(at + 5u * quads);
+        let g = line_at(at + 6u * quads);
+        let h = line_at(at + 7u * quads);
+        let k = line_at(at + 8u * quads);
+        let to = (slot + i / stacks) * words + quad;
+        predicted[to] = pack_four(filtered_down(m, side, a, b, c, d, e, f));
+        predicted[to + quads] = pack_four(filtered_down(m, side, b, c, d, e, f, g));
+        predicted[to + 2u * quads] = pack_four(filtered_down(m, side, c, d, e, f, g, h));
+        predicted[to + 3u * quads] = pack_four(filtered_down(m, side, d, e, f, g, h, k));
     }
     workgroupBarrier();
     // Rows of eight by number in their 8×8, so that neighbouring invocations touch neighbouring words in both passes.
@@ -387,8 +391,8 @@ fn measure_intra(site: Site, start: u32, count: u32, mean: i32) {
         let word = at / 4u;
         store_row(
             i, all,
-            unpack_four(source_words[word]) - intra_four(mode, at % side, at / side, side, mean),
-            unpack_four(source_words[word + 1u]) - intra_four(mode, at % side + 4u, at / side, side, mean),
+            unpack_four(source_words[word]) - intra_at(mode, at % side, at / side, side, mean),
+            unpack_four(source_words[word + 1u]) - intra_at(mode, at % side + 4u, at / side, side, mean),
         );
     }
     workgroupBarrier();
@@ -402,21 +406,18 @@ fn mode_at(i: u32) -> u32 {
     return select(i, i + 6u, i > 2u);
 }
 
-fn intra_four(mode: u32, x: u32, y: u32, side: u32, mean: i32) -> vec4<i32> {
-    let left = edges[32u + y];
-    let corner = edges[64];
-    let right = edges[side - 1u];
-    let bottom = edges[31u + side];
-    return vec4<i32>(
-        intra_sample(mode, x, y, side, edges[x], left, corner, right, bottom, mean),
-        intra_sample(mode, x + 1u, y, side, edges[x + 1u], left, corner, right, bottom, mean),
-        intra_sample(mode, x + 2u, y, side, edges[x + 2u], left, corner, right, bottom, mean),
-        intra_sample(mode, x + 3u, y, side, edges[x + 3u], left, corner, right, bottom, mean),
+fn intra_at(mode: u32, x: u32, y: u32, side: u32, mean: i32) -> vec4<i32> {
+    let above = vec4<i32>(edges[x], edges[x + 1u], edges[x + 2u], edges[x + 3u]);
+    return intra_four(
+        mode, x, y, side, above, edges[32u + y], edges[64], edges[side - 1u], edges[31u + side], mean,
     );
 }
 
-fn line_at(at: u32) -> vec4<i32> {
-    return vec4<i32>(coefficients[at], coefficients[at + 1u], coefficients[at + 2u], coefficients[at + 3u]);
+// Four samples of a row that was filtered across, kept in halves of two words.
+fn line_at(quad: u32) -> vec4<i32> {
+    let low = coefficients[quad * 2u];
+    let high = coefficients[quad * 2u + 1u];
+    return vec4<i32>(low << 16u, low, high << 16u, high) >> vec4<u32>(16u);
 }
 
 // Position in the block of the first sample of row `row` of an 8×8.
@@ -504,7 +505,7 @@ fn intra_residual(site: Site, mode: u32, mean: i32, number: u32) {
     let quads = site.side / 4u;
     var energy = 0u;
     for (var i = site.lane; i < site.side * quads; i += GROUP) {
-        let four = intra_four(mode, i % quads * 4u, i / quads, site.side, mean);
+        let four = intra_at(mode, i % quads * 4u, i / quads, site.side, mean);
         energy += store_residual(site.side, i, unpack_four(source_words[i]) - four);
     }
     atomicAdd(&prices[3u * number], energy);
