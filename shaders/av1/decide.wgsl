@@ -1,16 +1,576 @@
+// Modes (twin: `choose` of decide.rs, with cost.rs and distance.rs): the cheapest way to code every block of one size.
+//
+// A workgroup takes a block. Candidates of a kind go through each step together as far as the room allows: all of them
+// for 8×8 and 16×16, one after the other for 32×32. Every invocation follows the choice; only the first one writes it.
 
-var<workgroup> coefficients: array<i32, 1024>;
+@group(0) @binding(1) var<storage, read> frames: array<u32>;
+@group(0) @binding(3) var<storage, read> vectors: array<u32>;
+@group(0) @binding(4) var<storage, read_write> choices: array<u32>;
 
-@group(0) @binding(1) var<storage, read_write> frames: array<u32>;
+// The block's samples, four a word, row after row.
+var<workgroup> source_words: array<u32, 256>;
+// Inter predictions likewise: of five candidates, or for 32×32 of the best so far and of the one that is tried.
+var<workgroup> predicted: array<u32, 512>;
+// In turn: rows filtered across, half of a Hadamard transform, residual and coefficients.
+var<workgroup> coefficients: array<i32, 1792>;
+// 32 samples above, 32 to the left, the corner.
+var<workgroup> edges: array<i32, 65>;
+// Of the samples above and to the left.
+var<workgroup> edge_sums: array<atomic<u32>, 2>;
+// Vectors of the inter candidates: the block's own, zero, two of its neighbours, zero into the long-term reference.
+var<workgroup> tried: array<u32, 5>;
+// Absolute transformed differences of each 8×8 of each candidate.
+var<workgroup> sums: array<atomic<u32>, 28>;
+// The same, divided and added up: five inter candidates, seven intra modes.
+var<workgroup> differences: array<atomic<u32>, 12>;
+// Energy, error and bits of the three candidates that are transformed.
+var<workgroup> prices: array<atomic<u32>, 9>;
+// What all invocations have to agree on.
+var<workgroup> agreed: u32;
 
-@compute @workgroup_size(64)
-fn choose8() {
+// Inter candidates; the last is the one into the long-term reference.
+const INTERS: u32 = 5u;
+const GOLDEN: u32 = 4u;
+const INTRAS: u32 = 7u;
+
+// Quarter bits, as in decide.rs.
+const INTER_SKIP_BITS: u32 = 3u;
+const INTER_BITS: u32 = 8u;
+const INTRA_BITS: u32 = 16u;
+const GOLDEN_BITS: u32 = 14u;
+
+// One block.
+struct Site {
+    lane: u32,
+    side: u32,
+    x: u32,
+    y: u32,
+    has_above: bool,
+    has_left: bool,
+}
+
+// What was chosen so far, as it is written.
+struct Choice {
+    cost: u32,
+    kind: u32,
+    vector: u32,
 }
 
 @compute @workgroup_size(64)
-fn choose16() {
+fn choose8(
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    choose(8u, linear_group(id, groups), lane);
 }
 
 @compute @workgroup_size(64)
-fn choose32() {
+fn choose16(
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    choose(16u, linear_group(id, groups), lane);
+}
+
+@compute @workgroup_size(64)
+fn choose32(
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    choose(32u, linear_group(id, groups), lane);
+}
+
+fn choose(side: u32, block: u32, lane: u32) {
+    let blocks = grid(side);
+    if block >= blocks.x * blocks.y {
+        return;
+    }
+    let col = block % blocks.x;
+    let row = block / blocks.x;
+    let x = col * side;
+    let y = row * side;
+    let site = Site(lane, side, x, y, (y / 8u) % params.tile_rows != 0u, (x / 8u) % params.tile_cols != 0u);
+    let key = (params.flags & HAS_LAST) == 0u;
+    let size = countTrailingZeros(side) - 3u;
+    var best = Choice(MAX_U32, size, 0u);
+    var least = MAX_U32;
+
+    clear(lane);
+    collect_source(site);
+    if !key && lane == 0u {
+        agreed = collect_vectors(site);
+    }
+    workgroupBarrier();
+    collect_edges(site);
+
+    var settled = false;
+    if !key {
+        let wanted = workgroupUniformLoad(&agreed);
+        let near = array<u32, 2>(tried[2], tried[3]);
+        // Candidates at a time, and which of them is nearest, vector included.
+        let batch = select(INTERS, 1u, side == 32u);
+        var first = MAX_U32;
+        var nearest = 0u;
+        var slot = 0u;
+        for (var start = 0u; start < INTERS; start += batch) {
+            if batch == 1u && ((wanted >> start) & 1u) == 0u {
+                continue;
+            }
+            // A single candidate leaves the nearest one's prediction alone.
+            measure_inter(site, start, batch, wanted, select(0u, 1u - slot, batch == 1u));
+            for (var i = start; i < min(start + batch, GOLDEN); i += 1u) {
+                if ((wanted >> i) & 1u) != 0u {
+                    let bits = vector_bits(tried[i], near[0], near[1]);
+                    let cost = atomicLoad(&differences[i]) + ((bits * params.vector_bit) >> 6u);
+                    if cost < first {
+                        first = cost;
+                        nearest = i;
+                        slot = select(i, 1u - slot, batch == 1u);
+                    }
+                }
+            }
+        }
+        least = atomicLoad(&differences[nearest]);
+        let vector = tried[nearest];
+        let bits = vector_bits(vector, near[0], near[1]);
+        residual_of(site, slot, 0u);
+        let last = price(site, 0u, bits + INTER_SKIP_BITS, bits + INTER_BITS);
+        if last.cost < best.cost {
+            best = Choice(last.cost, kind_of(size, 1u, last.skip, DC), vector);
+        }
+        if (params.flags & HAS_GOLDEN) != 0u {
+            let difference = atomicLoad(&differences[GOLDEN]);
+            if lane == 0u {
+                agreed = select(0u, 1u, difference < least);
+            }
+            if workgroupUniformLoad(&agreed) != 0u {
+                least = difference;
+                residual_of(site, select(GOLDEN, 1u - slot, batch == 1u), 1u);
+                let golden = price(site, 1u, GOLDEN_BITS + INTER_SKIP_BITS, GOLDEN_BITS + INTER_BITS);
+                if golden.cost < best.cost {
+                    best = Choice(golden.cost, kind_of(size, 2u, golden.skip, DC), 0u);
+                }
+            }
+        }
+        // An inter prediction that needs no levels spares the rest.
+        if lane == 0u {
+            agreed = select(0u, 1u, reference_of(best.kind) != 0u && (best.kind & SKIP) != 0u);
+        }
+        settled = workgroupUniformLoad(&agreed) != 0u;
+    } else {
+        workgroupBarrier();
+    }
+    if !settled {
+        let mean = intra_mean(side, site.has_above, site.has_left, atomicLoad(&edge_sums[0]), atomicLoad(&edge_sums[1]));
+        let batch = select(INTRAS, 1u, side == 32u);
+        for (var start = 0u; start < INTRAS; start += batch) {
+            measure_intra(site, start, batch, mean);
+        }
+        var closest = MAX_U32;
+        var mode = DC;
+        for (var i = 0u; i < INTRAS; i += 1u) {
+            let difference = atomicLoad(&differences[INTERS + i])
+                + ((select(3u, 0u, i == 0u) * params.vector_bit) >> 4u);
+            if difference < closest {
+                closest = difference;
+                mode = mode_at(i);
+            }
+        }
+        if lane == 0u {
+            agreed = select(1u, 0u, least < closest);
+        }
+        if workgroupUniformLoad(&agreed) != 0u {
+            intra_residual(site, mode, mean, 2u);
+            let bits = select(INTRA_BITS, 0u, key) + select(12u, 4u, mode == DC);
+            let intra = price(site, 2u, bits + 8u, bits + 2u);
+            if intra.cost < best.cost {
+                best = Choice(intra.cost, kind_of(size, 0u, intra.skip, mode), 0u);
+            }
+        }
+    }
+    if lane == 0u {
+        let at = choices_at(side) + (row * grid_stride(side) + col) * 4u;
+        choices[at] = best.cost;
+        choices[at + 1u] = best.kind;
+        choices[at + 2u] = best.vector;
+        choices[at + 3u] = 0u;
+    }
+}
+
+// First word of the choices of blocks of `side`.
+fn choices_at(side: u32) -> u32 {
+    return select(select(320u, 256u, side == 16u), 0u, side == 8u) * superblocks();
+}
+
+// First word of the quarter-sample vectors of blocks of `side`.
+fn fine_at(side: u32) -> u32 {
+    return select(select(169u, 153u, side == 16u), 89u, side == 8u) * superblocks();
+}
+
+fn clear(lane: u32) {
+    if lane < 28u {
+        atomicStore(&sums[lane], 0u);
+    }
+    if lane < 12u {
+        atomicStore(&differences[lane], 0u);
+    }
+    if lane < 9u {
+        atomicStore(&prices[lane], 0u);
+    }
+    if lane < 2u {
+        atomicStore(&edge_sums[lane], 0u);
+    }
+}
+
+fn collect_source(site: Site) {
+    let plane = plane_of(SOURCE, 0u);
+    let quads = site.side / 4u;
+    for (var i = site.lane; i < site.side * quads; i += GROUP) {
+        source_words[i] = frames[word_at(plane, site.x + i % quads * 4u, site.y + i / quads)];
+    }
+}
+
+// The vectors of the inter candidates; returns which of them are to be tried, each value once.
+fn collect_vectors(site: Site) -> u32 {
+    let mine = vectors[fine_at(site.side) + site.y / site.side * grid_stride(site.side) + site.x / site.side];
+    let col = site.x / 16u;
+    let row = site.y / 16u;
+    let by16 = fine_at(16u);
+    let stride = grid_stride(16u);
+    let left = vectors[by16 + row * stride + max(col, 1u) - 1u];
+    let above = vectors[by16 + (max(row, 1u) - 1u) * stride + col];
+    tried[0] = mine;
+    tried[1] = 0u;
+    tried[2] = left;
+    tried[3] = above;
+    tried[GOLDEN] = 0u;
+    var wanted = 1u;
+    wanted |= select(0u, 2u, mine != 0u);
+    wanted |= select(0u, 4u, left != mine && left != 0u);
+    wanted |= select(0u, 8u, above != mine && above != 0u && above != left);
+    wanted |= select(0u, 16u, (params.flags & HAS_GOLDEN) != 0u);
+    return wanted;
+}
+
+// What lies around the block in the source, as `Edges::new` has it.
+fn collect_edges(site: Site) {
+    let i = site.lane & 31u;
+    if i >= site.side {
+        return;
+    }
+    let plane = plane_of(SOURCE, 0u);
+    let on_left = site.lane >= 32u;
+    var x = site.x;
+    var y = site.y;
+    var value = select(127u, 129u, on_left);
+    if on_left {
+        if site.has_left {
+            x -= 1u;
+            y = min(y + i, params.rows * 8u - 1u);
+        } else if site.has_above {
+            y -= 1u;
+        }
+    } else if site.has_above {
+        x = min(x + i, params.cols * 8u - 1u);
+        y -= 1u;
+    } else if site.has_left {
+        x -= 1u;
+    }
+    if site.has_above || site.has_left {
+        value = sample_at(plane, x, y);
+    }
+    edges[site.lane] = i32(value);
+    atomicAdd(&edge_sums[site.lane / 32u], value);
+    if site.lane == 0u {
+        var corner = 128u;
+        if site.has_above || site.has_left {
+            corner = sample_at(plane, site.x - u32(site.has_left), site.y - u32(site.has_above));
+        }
+        edges[64] = i32(corner);
+    }
+}
+
+// About the quarter bits of a vector, mode included.
+fn vector_bits(vector: u32, left: u32, above: u32) -> u32 {
+    if vector == left || vector == above {
+        return 6u;
+    }
+    if vector == 0u {
+        return 8u;
+    }
+    return min(distance_bits(vector, left), distance_bits(vector, above));
+}
+
+fn distance_bits(vector: u32, near: u32) -> u32 {
+    let magnitude = vec2<u32>(abs(unpack_pair(vector) - unpack_pair(near))) / 2u;
+    let bits = 2u * (32u - countLeadingZeros(magnitude)) + 1u;
+    return 14u + 4u * (bits.x + bits.y);
+}
+
+// Predicts `count` inter candidates from number `start` on, as far as they are wanted, into `predicted` from place `slot`
+// on, and finds their differences.
+fn measure_inter(site: Site, start: u32, count: u32, wanted: u32, slot: u32) {
+    let side = site.side;
+    let quads = side / 4u;
+    let lines = (side + 5u) * quads;
+    for (var i = site.lane; i < count * lines; i += GROUP) {
+        let candidate = start + i / lines;
+        if ((wanted >> candidate) & 1u) == 0u {
+            continue;
+        }
+        let plane = plane_of(select(params.last, params.golden, candidate == GOLDEN), 0u);
+        let m = motion(site.x, site.y, unpack_pair(tried[candidate]), false);
+        let line = i % lines;
+        let four = filtered_across(plane, m, line % quads * 4u, i32(line / quads) - 2, side);
+        coefficients[i * 2u] = (four.x & 0xffff) | (four.y << 16u);
+        coefficients[i * 2u + 1u] = (four.z & 0xffff) | (four.w << 16u);
+    }
+    workgroupBarrier();
+    let words = side * quads;
+    let stacks = words / 4u;
+    for (var i = site.lane; i < count * stacks; i += GROUP) {
+        let candidate = start + i / stacks;
+        if ((wanted >> candidate) & 1u) == 0u {
+            continue;
+        }
+        let m = motion(site.x, site.y, unpack_pair(tried[candidate]), false);
+        // Four rows below each other need nine.
+        let quad = i % stacks / quads * 4u * quads + i % quads;
+        let at = i / stacks * lines + quad;
+        let a = line_at(at);
+        let b = line_at(at + quads);
+        let c = line_at(at + 2u * quads);
+        let d = line_at(at + 3u * quads);
+        let e = line_at(at + 4u * quads);
+        let f = line_at(at + 5u * quads);
+        let g = line_at(at + 6u * quads);
+        let h = line_at(at + 7u * quads);
+        let k = line_at(at + 8u * quads);
+        let to = (slot + i / stacks) * words + quad;
+        predicted[to] = pack_four(filtered_down(m, side, a, b, c, d, e, f));
+        predicted[to + quads] = pack_four(filtered_down(m, side, b, c, d, e, f, g));
+        predicted[to + 2u * quads] = pack_four(filtered_down(m, side, c, d, e, f, g, h));
+        predicted[to + 3u * quads] = pack_four(filtered_down(m, side, d, e, f, g, h, k));
+    }
+    workgroupBarrier();
+    // Rows of eight by number in their 8×8, so that neighbouring invocations touch neighbouring words in both passes.
+    let squares = side * side / 64u;
+    let all = count * squares;
+    for (var i = site.lane; i < 8u * all; i += GROUP) {
+        let square = i % all;
+        if ((wanted >> (start + square / squares)) & 1u) == 0u {
+            continue;
+        }
+        let word = row_of(square % squares, i / all, side) / 4u;
+        let other = (slot + square / squares) * words + word;
+        store_row(
+            i, all,
+            unpack_four(source_words[word]) - unpack_four(predicted[other]),
+            unpack_four(source_words[word + 1u]) - unpack_four(predicted[other + 1u]),
+        );
+    }
+    workgroupBarrier();
+    add_columns(site.lane, all, squares, wanted >> start);
+    workgroupBarrier();
+    add_squares(site.lane, all, squares, start);
+    workgroupBarrier();
+}
+
+// The same for intra modes, whose predictions are not kept.
+fn measure_intra(site: Site, start: u32, count: u32, mean: i32) {
+    let side = site.side;
+    let squares = side * side / 64u;
+    let all = count * squares;
+    for (var i = site.lane; i < 8u * all; i += GROUP) {
+        let square = i % all;
+        let mode = mode_at(start + square / squares);
+        let at = row_of(square % squares, i / all, side);
+        let word = at / 4u;
+        store_row(
+            i, all,
+            unpack_four(source_words[word]) - intra_at(mode, at % side, at / side, side, mean),
+            unpack_four(source_words[word + 1u]) - intra_at(mode, at % side + 4u, at / side, side, mean),
+        );
+    }
+    workgroupBarrier();
+    add_columns(site.lane, all, squares, MAX_U32);
+    workgroupBarrier();
+    add_squares(site.lane, all, squares, INTERS + start);
+    workgroupBarrier();
+}
+
+fn mode_at(i: u32) -> u32 {
+    return select(i, i + 6u, i > 2u);
+}
+
+fn intra_at(mode: u32, x: u32, y: u32, side: u32, mean: i32) -> vec4<i32> {
+    let above = vec4<i32>(edges[x], edges[x + 1u], edges[x + 2u], edges[x + 3u]);
+    return intra_four(
+        mode, x, y, side, above, edges[32u + y], edges[64], edges[side - 1u], edges[31u + side], mean,
+    );
+}
+
+// Four samples of a row that was filtered across, kept in halves of two words.
+fn line_at(quad: u32) -> vec4<i32> {
+    let low = coefficients[quad * 2u];
+    let high = coefficients[quad * 2u + 1u];
+    return vec4<i32>(low << 16u, low, high << 16u, high) >> vec4<u32>(16u);
+}
+
+// Position in the block of the first sample of row `row` of an 8×8.
+fn row_of(square: u32, row: u32, side: u32) -> u32 {
+    let across = side / 8u;
+    return (square / across * 8u + row) * side + square % across * 8u;
+}
+
+struct Eight {
+    a: vec4<i32>,
+    b: vec4<i32>,
+}
+
+fn hadamard(a: vec4<i32>, b: vec4<i32>) -> Eight {
+    return Eight(hadamard_four(a + b), hadamard_four(a - b));
+}
+
+fn hadamard_four(v: vec4<i32>) -> vec4<i32> {
+    let w = vec4<i32>(v.xy + v.zw, v.xy - v.zw);
+    return vec4<i32>(w.x + w.y, w.x - w.y, w.z + w.w, w.z - w.w);
+}
+
+// The Hadamard transform of one row of differences. `i` counts the rows of all the 8×8s, whose number is `all`.
+fn store_row(i: u32, all: u32, a: vec4<i32>, b: vec4<i32>) {
+    let row = hadamard(a, b);
+    let step = 8u * all;
+    coefficients[i] = row.a.x;
+    coefficients[i + step] = row.a.y;
+    coefficients[i + 2u * step] = row.a.z;
+    coefficients[i + 3u * step] = row.a.w;
+    coefficients[i + 4u * step] = row.b.x;
+    coefficients[i + 5u * step] = row.b.y;
+    coefficients[i + 6u * step] = row.b.z;
+    coefficients[i + 7u * step] = row.b.w;
+}
+
+// Transforms the columns and adds up their absolute values, where bit number (8×8 over `squares`) of `wanted` is set.
+fn add_columns(lane: u32, all: u32, squares: u32, wanted: u32) {
+    for (var i = lane; i < 8u * all; i += GROUP) {
+        let square = i % all;
+        if ((wanted >> (square / squares)) & 1u) == 0u {
+            continue;
+        }
+        let at = i / all * 8u * all + square;
+        let column = hadamard(
+            vec4<i32>(
+                coefficients[at], coefficients[at + all], coefficients[at + 2u * all], coefficients[at + 3u * all],
+            ),
+            vec4<i32>(
+                coefficients[at + 4u * all], coefficients[at + 5u * all],
+                coefficients[at + 6u * all], coefficients[at + 7u * all],
+            ),
+        );
+        let sum = abs(column.a) + abs(column.b);
+        atomicAdd(&sums[square], u32(sum.x + sum.y + sum.z + sum.w));
+    }
+}
+
+// Rounds each 8×8's sum and adds it to its candidate's difference, the first of which is number `first`.
+fn add_squares(lane: u32, all: u32, squares: u32, first: u32) {
+    if lane < all {
+        let sum = atomicLoad(&sums[lane]);
+        atomicStore(&sums[lane], 0u);
+        atomicAdd(&differences[first + lane / squares], (sum + 2u) >> 2u);
+    }
+}
+
+// Words from one row to the next of residuals and coefficients: odd, so that both passes spread over the memory's banks.
+fn pitch(side: u32) -> u32 {
+    return side + 1u;
+}
+
+// What the inter prediction at `slot` leaves, scaled for the transform, and its energy into price `number`.
+fn residual_of(site: Site, slot: u32, number: u32) {
+    let words = site.side * site.side / 4u;
+    var energy = 0u;
+    for (var i = site.lane; i < words; i += GROUP) {
+        let difference = unpack_four(source_words[i]) - unpack_four(predicted[slot * words + i]);
+        energy += store_residual(site.side, i, difference);
+    }
+    atomicAdd(&prices[3u * number], energy);
+}
+
+fn intra_residual(site: Site, mode: u32, mean: i32, number: u32) {
+    let quads = site.side / 4u;
+    var energy = 0u;
+    for (var i = site.lane; i < site.side * quads; i += GROUP) {
+        let four = intra_at(mode, i % quads * 4u, i / quads, site.side, mean);
+        energy += store_residual(site.side, i, unpack_four(source_words[i]) - four);
+    }
+    atomicAdd(&prices[3u * number], energy);
+}
+
+fn store_residual(side: u32, i: u32, four: vec4<i32>) -> u32 {
+    let quads = side / 4u;
+    let at = i / quads * pitch(side) + i % quads * 4u;
+    coefficients[at] = four.x << 2u;
+    coefficients[at + 1u] = four.y << 2u;
+    coefficients[at + 2u] = four.z << 2u;
+    coefficients[at + 3u] = four.w << 2u;
+    let squared = four * four;
+    return u32(squared.x + squared.y + squared.z + squared.w);
+}
+
+struct Price {
+    cost: u32,
+    skip: bool,
+}
+
+// The least cost of the residual in `coefficients` (twin: `Costs::residual`).
+fn price(site: Site, number: u32, skip_bits: u32, coded_bits: u32) -> Price {
+    let side = site.side;
+    let stride = pitch(side);
+    workgroupBarrier();
+    forward_pass(site.lane, side, stride, 1u, forward_shift(side, false));
+    workgroupBarrier();
+    forward_pass(site.lane, side, 1u, stride, forward_shift(side, true));
+    workgroupBarrier();
+    let coarse = side == 32u;
+    let step = select(params.step, params.step32, coarse);
+    let reciprocal = select(params.step_reciprocal, params.step32_reciprocal, coarse);
+    let rounding = select(params.step_rounding, params.step32_rounding, coarse);
+    var error = 0u;
+    var bits = 0u;
+    for (var i = site.lane; i < side * side; i += GROUP) {
+        let row = i / side;
+        let col = i % side;
+        let magnitude = u32(abs(coefficients[row * stride + col]));
+        let level = ((magnitude + rounding) * reciprocal) >> 16u;
+        let near = level * step;
+        let left = max(magnitude, near) - min(magnitude, near);
+        error += left * left;
+        // The further from the first, the more zeros a level brings along.
+        let weight = 18u + (row + col) * 8u / side * 2u;
+        bits += min(level, 1u) * weight + min(max(level, 1u) - 1u, 14u) * 5u;
+    }
+    atomicAdd(&prices[3u * number + 1u], error);
+    atomicAdd(&prices[3u * number + 2u], bits);
+    workgroupBarrier();
+    let energy = atomicLoad(&prices[3u * number]);
+    // Transforms of 32 are scaled by 4, smaller ones by 8.
+    let all_error = atomicLoad(&prices[3u * number + 1u]) >> select(2u, 0u, coarse);
+    let all_bits = atomicLoad(&prices[3u * number + 2u]);
+    let skipped = cost_of(energy << 4u, skip_bits);
+    let coded = cost_of(all_error, all_bits + coded_bits);
+    if all_bits > 0u && coded < skipped {
+        return Price(coded, false);
+    }
+    return Price(skipped, true);
+}
+
+// Error and bits together, at most the greatest word. 60000 times the greatest `quarter_bit` is below 2³¹.
+fn cost_of(error: u32, quarter_bits: u32) -> u32 {
+    let rate = min(quarter_bits, 60000u) * params.quarter_bit;
+    return error + min(rate, MAX_U32 - error);
 }

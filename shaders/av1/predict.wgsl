@@ -38,6 +38,21 @@ fn motion(x: u32, y: u32, vector: vec2<i32>, subsampled: bool) -> Motion {
     return Motion(at.x >> 4u, at.y >> 4u, u32(at.x & 15), u32(at.y & 15));
 }
 
+// Four samples from number `begin` (0…3) of the first word on.
+fn joined(first: u32, second: u32, begin: u32) -> u32 {
+    if begin == 0u {
+        return first;
+    }
+    return (first >> (begin * 8u)) | (second << (32u - begin * 8u));
+}
+
+// Any four of the twelve samples of three words.
+fn picked(words: vec3<u32>, at: vec4<i32>) -> vec4<i32> {
+    let low = select(vec4<u32>(words.x), vec4<u32>(words.y), at >= vec4<i32>(4));
+    let word = select(low, vec4<u32>(words.z), at >= vec4<i32>(8));
+    return vec4<i32>((word >> ((vec4<u32>(at) & vec4<u32>(3u)) * 8u)) & vec4<u32>(255u));
+}
+
 // Four neighbouring samples of row `row` of the block from column `column` on, filtered across: with 4 bits more where
 // there is a filter. Rows run from -2 to side + 2 where there is a filter down.
 fn filtered_across(plane: Plane, m: Motion, column: u32, row: i32, side: u32) -> vec4<i32> {
@@ -46,16 +61,35 @@ fn filtered_across(plane: Plane, m: Motion, column: u32, row: i32, side: u32) ->
     if m.across == 0u {
         return unpack_four(four_clamped(plane, x, y));
     }
-    let a = unpack_four(four_clamped(plane, x - 2, y));
-    let b = unpack_four(four_clamped(plane, x + 2, y));
-    let c = clamped_at(plane, x + 6, y);
+    // Nine samples lie in three words; beyond the true size its last ones stand for those further out.
+    let last = plane.width - 1;
+    let first = clamp(x - 2, 0, last) & ~3;
+    let at_row = plane.at + u32(clamp(y, 0, plane.height - 1)) * plane.stride;
+    let at_word = vec3<i32>(first, min(vec2<i32>(first + 4, first + 8), vec2<i32>(last))) >> vec3<u32>(2u);
+    let words = vec3<u32>(
+        frames[at_row + u32(at_word.x)], frames[at_row + u32(at_word.y)], frames[at_row + u32(at_word.z)],
+    );
+    var a: vec4<i32>;
+    var b: vec4<i32>;
+    var c: i32;
+    if x >= 2 && x + 6 <= last {
+        let begin = u32(x - 2 - first);
+        a = unpack_four(joined(words.x, words.y, begin));
+        b = unpack_four(joined(words.y, words.z, begin));
+        c = byte_of(words.z, begin);
+    } else {
+        let near = vec4<i32>(x - 2, x - 1, x, x + 1);
+        a = picked(words, clamp(near, vec4<i32>(0), vec4<i32>(last)) - first);
+        b = picked(words, clamp(near + 4, vec4<i32>(0), vec4<i32>(last)) - first);
+        c = picked(words, vec4<i32>(clamp(x + 6, 0, last) - first)).x;
+    }
     let at = select(REGULAR, SHORT, side <= 4u) + m.across * 6u;
     let sum = tables[at] * a
         + tables[at + 1u] * vec4<i32>(a.yzw, b.x)
         + tables[at + 2u] * vec4<i32>(a.zw, b.xy)
         + tables[at + 3u] * vec4<i32>(a.w, b.xyz)
         + tables[at + 4u] * b
-        + tables[at + 5u] * vec4<i32>(b.yzw, i32(c));
+        + tables[at + 5u] * vec4<i32>(b.yzw, c);
     return (sum + 2) >> vec4<u32>(2u);
 }
 
@@ -124,6 +158,34 @@ fn intra_sample(
             return select(corner, above, to_above <= to_corner);
         }
         default: { return mean; }
+    }
+}
+
+// Four samples of an intra prediction from column x on; the arguments are those of `intra_sample`.
+fn intra_four(
+    mode: u32, x: u32, y: u32, side: u32,
+    above: vec4<i32>, left: i32, corner: i32, right: i32, bottom: i32, mean: i32,
+) -> vec4<i32> {
+    let weights = SMOOTH + side - 4u;
+    let down = tables[weights + y];
+    let at = weights + x;
+    let across = vec4<i32>(tables[at], tables[at + 1u], tables[at + 2u], tables[at + 3u]);
+    let vertical = down * above + (256 - down) * bottom;
+    let horizontal = across * left + (256 - across) * right;
+    switch mode {
+        case V: { return above; }
+        case H: { return vec4<i32>(left); }
+        case SMOOTH_BOTH: { return (vertical + horizontal + 256) >> vec4<u32>(9u); }
+        case SMOOTH_V: { return (vertical + 128) >> vec4<u32>(8u); }
+        case SMOOTH_H: { return (horizontal + 128) >> vec4<u32>(8u); }
+        case PAETH: {
+            let to_left = abs(above - corner);
+            let to_above = vec4<i32>(abs(left - corner));
+            let to_corner = abs(above + left - 2 * corner);
+            let upper = select(vec4<i32>(corner), above, to_above <= to_corner);
+            return select(upper, vec4<i32>(left), (to_left <= to_above) & (to_left <= to_corner));
+        }
+        default: { return vec4<i32>(mean); }
     }
 }
 

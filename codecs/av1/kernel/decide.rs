@@ -17,17 +17,17 @@ use crate::av1::threads::Threads;
 
 /// The cheapest way to code a block as one, or its quarters if they are cheaper.
 #[derive(Clone, Copy, Debug, Default)]
-struct Choice {
-    cost: u32,
-    block: Block,
+pub(crate) struct Choice {
+    pub(crate) cost: u32,
+    pub(crate) block: Block,
 }
 
 /// Costs of every block of three sizes; kept from frame to frame for its memory.
 #[derive(Clone, Debug, Default)]
 pub struct Decide {
-    by8: Vec<Choice>,
-    by16: Vec<Choice>,
-    by32: Vec<Choice>,
+    pub(crate) by8: Vec<Choice>,
+    pub(crate) by16: Vec<Choice>,
+    pub(crate) by32: Vec<Choice>,
 }
 
 /// Room for one block's prediction, residual and coefficients.
@@ -59,27 +59,32 @@ impl Decide {
     /// Fills `decisions.blocks`. Skip flags are those expected; coding sets them for good.
     pub fn run(&mut self, threads: &Threads, view: View<'_>, costs: &Costs, decisions: &mut Decisions) {
         let layout = *decisions.layout();
-        for (side, choices) in [(8, &mut self.by8), (16, &mut self.by16), (32, &mut self.by32)] {
-            let grid = Grid::of(&layout, side);
-            choices.resize(grid.len(), Choice::default());
-            threads.rows(choices, grid.cols, |row, choices| {
-                let mut room = Room::default();
-                for (col, choice) in choices.iter_mut().enumerate() {
-                    let at = (row * side / 8, col * side / 8);
-                    *choice = match side {
-                        8 => choose8(view, costs, &layout, at, &mut room),
-                        16 => choose16(view, costs, &layout, at, &mut room),
-                        _ => choose32(view, costs, &layout, at, &mut room),
-                    };
-                }
-            });
-        }
+        self.choose(threads, view, costs, &layout);
         self.join(&layout, costs, BlockSize::B16);
         self.join(&layout, costs, BlockSize::B32);
         for row in (0..layout.rows).step_by(4) {
             for col in (0..layout.cols).step_by(4) {
                 self.record(&layout, decisions, BlockSize::B32, row, col);
             }
+        }
+    }
+
+    /// The cheapest way to code each block of each size as one.
+    pub(crate) fn choose(&mut self, threads: &Threads, view: View<'_>, costs: &Costs, layout: &Layout) {
+        for (side, choices) in [(8, &mut self.by8), (16, &mut self.by16), (32, &mut self.by32)] {
+            let grid = Grid::of(layout, side);
+            choices.resize(grid.len(), Choice::default());
+            threads.rows(choices, grid.cols, |row, choices| {
+                let mut room = Room::default();
+                for (col, choice) in choices.iter_mut().enumerate() {
+                    let at = (row * side / 8, col * side / 8);
+                    *choice = match side {
+                        8 => choose8(view, costs, layout, at, &mut room),
+                        16 => choose16(view, costs, layout, at, &mut room),
+                        _ => choose32(view, costs, layout, at, &mut room),
+                    };
+                }
+            });
         }
     }
 

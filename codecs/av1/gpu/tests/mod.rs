@@ -1,5 +1,6 @@
 //! Every stage against its twin: whole buffers, to the bit.
 
+mod decide;
 mod filters;
 mod merge;
 mod reconstruct;
