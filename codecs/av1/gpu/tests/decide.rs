@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::params::{FIRST, Params, SOURCE};
+use super::super::params::{FIRST, Params};
 use super::super::passes::{BLOCKS, CHOICES, Kernels, Pass, VECTORS};
-use super::super::testing::{Stand, adapter};
+use super::super::testing::{SOURCE, Stand, adapter};
 use crate::Size;
 use crate::av1::decisions::{Block, Decisions, Reference, Vector};
 use crate::av1::frame::Frame;

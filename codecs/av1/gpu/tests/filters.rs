@@ -8,9 +8,9 @@ use super::SIZES;
 use crate::av1::decisions::{Block, BlockSize, CdefStrength, Decisions};
 use crate::av1::frame::Frame;
 use crate::av1::gpu::blocks::pack;
-use crate::av1::gpu::params::{FIRST, RECON};
+use crate::av1::gpu::params::FIRST;
 use crate::av1::gpu::passes::{BLOCKS, Kernels, Pass};
-use crate::av1::gpu::testing::{Stand, adapter};
+use crate::av1::gpu::testing::{RECON, Stand, adapter};
 use crate::av1::kernel::{cdef, deblock, testing};
 use crate::av1::layout::{Layout, SUPERBLOCK};
 

@@ -3,6 +3,7 @@
 mod decide;
 mod filters;
 mod merge;
+mod motion;
 mod reconstruct;
 
 use crate::Size;
