@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::device::{DeviceError, Gpu};
 
@@ -110,7 +110,14 @@ impl Ring {
             .device
             .poll(wgpu::PollType::Wait { submission_index: Some(ticket.submission), timeout: Some(PATIENCE) });
         let slot = &mut self.slots[ticket.slot];
-        let state = slot.mapped.load(Ordering::Acquire);
+        let mut state = slot.mapped.load(Ordering::Acquire);
+        // Another thread that polls the device may have taken the callback along, and not called it yet.
+        let start = Instant::now();
+        while waited.is_ok() && state == WAITING && start.elapsed() < PATIENCE {
+            let _ = gpu.device.poll(wgpu::PollType::Poll);
+            std::thread::yield_now();
+            state = slot.mapped.load(Ordering::Acquire);
+        }
         slot.busy = false;
         if waited.is_err() || state != MAPPED {
             slot.buffer.unmap();
