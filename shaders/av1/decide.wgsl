@@ -1,7 +1,7 @@
 // Modes (twin: `choose` of decide.rs, with cost.rs and distance.rs): the cheapest way to code every block of one size.
 //
 // A workgroup takes a block. Candidates of a kind go through each step together as far as the room allows: all of them
-// for 8×8 and 16×16, one after the other for 32×32. Every invocation follows the choice; only the first one writes it.
+// for 8×8 and 16×16, one after the other for 32×32. Every invocation follows the choice; only the first writes it.
 
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
 @group(0) @binding(3) var<storage, read> vectors: array<u32>;
@@ -13,8 +13,10 @@ var<workgroup> source_words: array<u32, 256>;
 var<workgroup> predicted: array<u32, 512>;
 // In turn: rows filtered across, half of a Hadamard transform, residual and coefficients.
 var<workgroup> coefficients: array<i32, 1792>;
-// 32 samples above, 32 to the left, the corner.
-var<workgroup> edges: array<i32, 65>;
+// Samples above, four a word; samples to the left, the corner behind them; smooth weights, four a word.
+var<workgroup> above: array<u32, 8>;
+var<workgroup> left: array<i32, 33>;
+var<workgroup> weights: array<u32, 8>;
 // Of the samples above and to the left.
 var<workgroup> edge_sums: array<atomic<u32>, 2>;
 // Vectors of the inter candidates: the block's own, zero, two of its neighbours, zero into the long-term reference.
@@ -32,6 +34,9 @@ var<workgroup> agreed: u32;
 const INTERS: u32 = 5u;
 const GOLDEN: u32 = 4u;
 const INTRAS: u32 = 7u;
+
+// Times a sample: four of them.
+const FOUR: u32 = 0x01010101u;
 
 // Quarter bits, as in decide.rs.
 const INTER_SKIP_BITS: u32 = 3u;
@@ -164,10 +169,10 @@ fn choose(side: u32, block: u32, lane: u32) {
         workgroupBarrier();
     }
     if !settled {
-        let mean = intra_mean(side, site.has_above, site.has_left, atomicLoad(&edge_sums[0]), atomicLoad(&edge_sums[1]));
+        let around = around_of(site);
         let batch = select(INTRAS, 1u, side == 32u);
         for (var start = 0u; start < INTRAS; start += batch) {
-            measure_intra(site, start, batch, mean);
+            measure_intra(site, start, batch, around);
         }
         var closest = MAX_U32;
         var mode = DC;
@@ -183,7 +188,7 @@ fn choose(side: u32, block: u32, lane: u32) {
             agreed = select(1u, 0u, least < closest);
         }
         if workgroupUniformLoad(&agreed) != 0u {
-            intra_residual(site, mode, mean, 2u);
+            intra_residual(site, mode, around, 2u);
             let bits = select(INTRA_BITS, 0u, key) + select(12u, 4u, mode == DC);
             let intra = price(site, 2u, bits + 8u, bits + 2u);
             if intra.cost < best.cost {
@@ -255,42 +260,60 @@ fn collect_vectors(site: Site) -> u32 {
     return wanted;
 }
 
-// What lies around the block in the source, as `Edges::new` has it.
+// What lies around the block in the source, as `Edges::new` has it, and the smooth weights of its side.
 fn collect_edges(site: Site) {
-    let i = site.lane & 31u;
-    if i >= site.side {
-        return;
-    }
     let plane = plane_of(SOURCE, 0u);
-    let on_left = site.lane >= 32u;
-    var x = site.x;
-    var y = site.y;
-    var value = select(127u, 129u, on_left);
-    if on_left {
-        if site.has_left {
-            x -= 1u;
-            y = min(y + i, params.rows * 8u - 1u);
-        } else if site.has_above {
-            y -= 1u;
+    let i = site.lane & 7u;
+    if site.lane < 32u {
+        if site.lane < site.side {
+            var value = 129u;
+            if site.has_left {
+                value = sample_at(plane, site.x - 1u, min(site.y + site.lane, params.rows * 8u - 1u));
+            } else if site.has_above {
+                value = sample_at(plane, site.x, site.y - 1u);
+            }
+            left[site.lane] = i32(value);
+            atomicAdd(&edge_sums[1], value);
         }
-    } else if site.has_above {
-        x = min(x + i, params.cols * 8u - 1u);
-        y -= 1u;
-    } else if site.has_left {
-        x -= 1u;
-    }
-    if site.has_above || site.has_left {
-        value = sample_at(plane, x, y);
-    }
-    edges[site.lane] = i32(value);
-    atomicAdd(&edge_sums[site.lane / 32u], value);
-    if site.lane == 0u {
-        var corner = 128u;
-        if site.has_above || site.has_left {
-            corner = sample_at(plane, site.x - u32(site.has_left), site.y - u32(site.has_above));
+    } else if i * 4u < site.side {
+        if site.lane < 40u {
+            var word = 127u * FOUR;
+            if site.has_above {
+                // Words do not straddle the end of the cells.
+                let x = min(site.x + 4u * i, params.cols * 8u - 4u);
+                word = frames[word_at(plane, x, site.y - 1u)];
+                word = select((word >> 24u) * FOUR, word, x == site.x + 4u * i);
+            } else if site.has_left {
+                word = sample_at(plane, site.x - 1u, site.y) * FOUR;
+            }
+            above[i] = word;
+            let four = unpack_four(word);
+            atomicAdd(&edge_sums[0], u32(four.x + four.y + four.z + four.w));
+        } else if site.lane < 48u {
+            let at = SMOOTH + site.side - 4u + 4u * i;
+            weights[i] = pack_four(vec4<i32>(tables[at], tables[at + 1u], tables[at + 2u], tables[at + 3u]));
+        } else if site.lane == 48u {
+            var corner = 128u;
+            if site.has_above || site.has_left {
+                corner = sample_at(plane, site.x - u32(site.has_left), site.y - u32(site.has_above));
+            }
+            left[32] = i32(corner);
         }
-        edges[64] = i32(corner);
     }
+}
+
+// What all samples of an intra prediction depend on.
+struct Around {
+    mean: i32,
+    corner: i32,
+    right: i32,
+    bottom: i32,
+}
+
+fn around_of(site: Site) -> Around {
+    let sums = vec2<u32>(atomicLoad(&edge_sums[0]), atomicLoad(&edge_sums[1]));
+    let mean = intra_mean(site.side, site.has_above, site.has_left, sums.x, sums.y);
+    return Around(mean, left[32], byte_of(above[site.side / 4u - 1u], 3u), left[site.side - 1u]);
 }
 
 // About the quarter bits of a vector, mode included.
@@ -310,8 +333,8 @@ fn distance_bits(vector: u32, near: u32) -> u32 {
     return 14u + 4u * (bits.x + bits.y);
 }
 
-// Predicts `count` inter candidates from number `start` on, as far as they are wanted, into `predicted` from place `slot`
-// on, and finds their differences.
+// Predicts `count` inter candidates from number `start` on, as far as they are wanted, into `predicted` from place
+// `slot` on, and finds their differences.
 fn measure_inter(site: Site, start: u32, count: u32, wanted: u32, slot: u32) {
     let side = site.side;
     let quads = side / 4u;
@@ -325,8 +348,8 @@ fn measure_inter(site: Site, start: u32, count: u32, wanted: u32, slot: u32) {
         let m = motion(site.x, site.y, unpack_pair(tried[candidate]), false);
         let line = i % lines;
         let four = filtered_across(plane, m, line % quads * 4u, i32(line / quads) - 2, side);
-        coefficients[i * 2u] = (four.x & 0xffff) | (four.y << 16u);
-        coefficients[i * 2u + 1u] = (four.z & 0xffff) | (four.w << 16u);
+        coefficients[i * 2u] = pair_of(four.x, four.y);
+        coefficients[i * 2u + 1u] = pair_of(four.z, four.w);
     }
     workgroupBarrier();
     let words = side * quads;
@@ -380,7 +403,7 @@ fn measure_inter(site: Site, start: u32, count: u32, wanted: u32, slot: u32) {
 }
 
 // The same for intra modes, whose predictions are not kept.
-fn measure_intra(site: Site, start: u32, count: u32, mean: i32) {
+fn measure_intra(site: Site, start: u32, count: u32, around: Around) {
     let side = site.side;
     let squares = side * side / 64u;
     let all = count * squares;
@@ -391,8 +414,8 @@ fn measure_intra(site: Site, start: u32, count: u32, mean: i32) {
         let word = at / 4u;
         store_row(
             i, all,
-            unpack_four(source_words[word]) - intra_at(mode, at % side, at / side, side, mean),
-            unpack_four(source_words[word + 1u]) - intra_at(mode, at % side + 4u, at / side, side, mean),
+            unpack_four(source_words[word]) - intra_at(mode, at % side, at / side, around),
+            unpack_four(source_words[word + 1u]) - intra_at(mode, at % side + 4u, at / side, around),
         );
     }
     workgroupBarrier();
@@ -406,10 +429,12 @@ fn mode_at(i: u32) -> u32 {
     return select(i, i + 6u, i > 2u);
 }
 
-fn intra_at(mode: u32, x: u32, y: u32, side: u32, mean: i32) -> vec4<i32> {
-    let above = vec4<i32>(edges[x], edges[x + 1u], edges[x + 2u], edges[x + 3u]);
+// Four samples from column x, a multiple of 4, and row y of the block on.
+fn intra_at(mode: u32, x: u32, y: u32, around: Around) -> vec4<i32> {
+    let word = x / 4u;
     return intra_four(
-        mode, x, y, side, above, edges[32u + y], edges[64], edges[side - 1u], edges[31u + side], mean,
+        mode, unpack_four(weights[word]), byte_of(weights[y / 4u], y & 3u),
+        unpack_four(above[word]), left[y], around.corner, around.right, around.bottom, around.mean,
     );
 }
 
@@ -440,38 +465,48 @@ fn hadamard_four(v: vec4<i32>) -> vec4<i32> {
     return vec4<i32>(w.x + w.y, w.x - w.y, w.z + w.w, w.z - w.w);
 }
 
-// The Hadamard transform of one row of differences. `i` counts the rows of all the 8×8s, whose number is `all`.
+// The Hadamard transform of one row of differences, in pairs. `i` counts the rows of all the 8×8s, whose number is `all`.
 fn store_row(i: u32, all: u32, a: vec4<i32>, b: vec4<i32>) {
     let row = hadamard(a, b);
     let step = 8u * all;
-    coefficients[i] = row.a.x;
-    coefficients[i + step] = row.a.y;
-    coefficients[i + 2u * step] = row.a.z;
-    coefficients[i + 3u * step] = row.a.w;
-    coefficients[i + 4u * step] = row.b.x;
-    coefficients[i + 5u * step] = row.b.y;
-    coefficients[i + 6u * step] = row.b.z;
-    coefficients[i + 7u * step] = row.b.w;
+    coefficients[i] = pair_of(row.a.x, row.a.y);
+    coefficients[i + step] = pair_of(row.a.z, row.a.w);
+    coefficients[i + 2u * step] = pair_of(row.b.x, row.b.y);
+    coefficients[i + 3u * step] = pair_of(row.b.z, row.b.w);
 }
 
-// Transforms the columns and adds up their absolute values, where bit number (8×8 over `squares`) of `wanted` is set.
+// Two numbers of 16 bits in a word.
+fn pair_of(low: i32, high: i32) -> i32 {
+    return (low & 0xffff) | (high << 16u);
+}
+
+fn low_half(words: vec4<i32>) -> vec4<i32> {
+    return (words << vec4<u32>(16u)) >> vec4<u32>(16u);
+}
+
+fn high_half(words: vec4<i32>) -> vec4<i32> {
+    return words >> vec4<u32>(16u);
+}
+
+// Transforms pairs of columns and adds up their absolute values, for each candidate whose bit in `wanted` is set;
+// `squares` is the number of 8×8s in a candidate.
 fn add_columns(lane: u32, all: u32, squares: u32, wanted: u32) {
-    for (var i = lane; i < 8u * all; i += GROUP) {
+    for (var i = lane; i < 4u * all; i += GROUP) {
         let square = i % all;
         if ((wanted >> (square / squares)) & 1u) == 0u {
             continue;
         }
         let at = i / all * 8u * all + square;
-        let column = hadamard(
-            vec4<i32>(
-                coefficients[at], coefficients[at + all], coefficients[at + 2u * all], coefficients[at + 3u * all],
-            ),
-            vec4<i32>(
-                coefficients[at + 4u * all], coefficients[at + 5u * all],
-                coefficients[at + 6u * all], coefficients[at + 7u * all],
-            ),
+        let upper = vec4<i32>(
+            coefficients[at], coefficients[at + all], coefficients[at + 2u * all], coefficients[at + 3u * all],
         );
-        let sum = abs(column.a) + abs(column.b);
+        let lower = vec4<i32>(
+            coefficients[at + 4u * all], coefficients[at + 5u * all],
+            coefficients[at + 6u * all], coefficients[at + 7u * all],
+        );
+        let first = hadamard(low_half(upper), low_half(lower));
+        let second = hadamard(high_half(upper), high_half(lower));
+        let sum = abs(first.a) + abs(first.b) + abs(second.a) + abs(second.b);
         atomicAdd(&sums[square], u32(sum.x + sum.y + sum.z + sum.w));
     }
 }
@@ -485,7 +520,7 @@ fn add_squares(lane: u32, all: u32, squares: u32, first: u32) {
     }
 }
 
-// Words from one row to the next of residuals and coefficients: odd, so that both passes spread over the memory's banks.
+// Words from one row to the next of residuals and coefficients: odd, so that both passes spread over the banks.
 fn pitch(side: u32) -> u32 {
     return side + 1u;
 }
@@ -501,11 +536,11 @@ fn residual_of(site: Site, slot: u32, number: u32) {
     atomicAdd(&prices[3u * number], energy);
 }
 
-fn intra_residual(site: Site, mode: u32, mean: i32, number: u32) {
+fn intra_residual(site: Site, mode: u32, around: Around, number: u32) {
     let quads = site.side / 4u;
     var energy = 0u;
     for (var i = site.lane; i < site.side * quads; i += GROUP) {
-        let four = intra_at(mode, i % quads * 4u, i / quads, site.side, mean);
+        let four = intra_at(mode, i % quads * 4u, i / quads, around);
         energy += store_residual(site.side, i, unpack_four(source_words[i]) - four);
     }
     atomicAdd(&prices[3u * number], energy);
