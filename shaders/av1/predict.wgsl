@@ -161,8 +161,8 @@ fn intra_sample(
     }
 }
 
-// Four neighbouring samples of an intra prediction; `across` and `down` are the smooth weights of their columns and row,
-// the other arguments those of `intra_sample`.
+// Four neighbouring samples of an intra prediction; `across` and `down` are the smooth weights of their columns and
+// row, the other arguments those of `intra_sample`.
 fn intra_four(
     mode: u32, across: vec4<i32>, down: i32,
     above: vec4<i32>, left: i32, corner: i32, right: i32, bottom: i32, mean: i32,

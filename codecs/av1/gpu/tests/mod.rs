@@ -1,3 +1,4 @@
 //! Every stage against its twin, to the bit.
 
 mod decide;
+mod transform;
