@@ -1,7 +1,7 @@
 // Modes (twin: `choose` of decide.rs, with cost.rs and distance.rs): the cheapest way to code every block of one size.
 //
 // A workgroup takes a block. Candidates of a kind go through each step together as far as the room allows: all of them
-// for 8×8 and 16×16, one after the other for 32×32. Every invocation follows the choice; only the first one writes it.
+// for 8×8 and 16×16, one after the other for 32×32. Every invocation follows the choice; only the first writes it.
 
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
 @group(0) @binding(3) var<storage, read> vectors: array<u32>;
@@ -13,12 +13,17 @@ var<workgroup> source_words: array<u32, 256>;
 var<workgroup> predicted: array<u32, 512>;
 // In turn: rows filtered across, half of a Hadamard transform, residual and coefficients.
 var<workgroup> coefficients: array<i32, 1792>;
-// 32 samples above, 32 to the left, the corner.
-var<workgroup> edges: array<i32, 65>;
+// Samples above, four a word; samples to the left, the corner behind them; smooth weights, four a word.
+var<workgroup> above: array<u32, 8>;
+var<workgroup> left: array<i32, 33>;
+var<workgroup> weights: array<u32, 8>;
 // Of the samples above and to the left.
 var<workgroup> edge_sums: array<atomic<u32>, 2>;
-// Vectors of the inter candidates: the block's own, zero, two of its neighbours, zero into the long-term reference.
+// Vectors of the inter candidates, each value once: the block's own, zero, those of two neighbours; then zero into the
+// long-term reference.
 var<workgroup> tried: array<u32, 5>;
+// Vectors of the 16×16 to the left and above.
+var<workgroup> near: array<u32, 2>;
 // Absolute transformed differences of each 8×8 of each candidate.
 var<workgroup> sums: array<atomic<u32>, 28>;
 // The same, divided and added up: five inter candidates, seven intra modes.
@@ -28,10 +33,12 @@ var<workgroup> prices: array<atomic<u32>, 9>;
 // What all invocations have to agree on.
 var<workgroup> agreed: u32;
 
-// Inter candidates; the last is the one into the long-term reference.
+// Inter candidates at most.
 const INTERS: u32 = 5u;
-const GOLDEN: u32 = 4u;
 const INTRAS: u32 = 7u;
+
+// Times a sample: four of them.
+const FOUR: u32 = 0x01010101u;
 
 // Quarter bits, as in decide.rs.
 const INTER_SKIP_BITS: u32 = 3u;
@@ -108,47 +115,42 @@ fn choose(side: u32, block: u32, lane: u32) {
 
     var settled = false;
     if !key {
-        let wanted = workgroupUniformLoad(&agreed);
-        let near = array<u32, 2>(tried[2], tried[3]);
+        let count = workgroupUniformLoad(&agreed);
+        let has_golden = (params.flags & HAS_GOLDEN) != 0u;
+        let inters = select(count, count + 1u, has_golden);
         // Candidates at a time, and which of them is nearest, vector included.
-        let batch = select(INTERS, 1u, side == 32u);
+        let batch = select(inters, 1u, side == 32u);
         var first = MAX_U32;
         var nearest = 0u;
         var slot = 0u;
-        for (var start = 0u; start < INTERS; start += batch) {
-            if batch == 1u && ((wanted >> start) & 1u) == 0u {
-                continue;
-            }
+        for (var start = 0u; start < inters; start += batch) {
             // A single candidate leaves the nearest one's prediction alone.
-            measure_inter(site, start, batch, wanted, select(0u, 1u - slot, batch == 1u));
-            for (var i = start; i < min(start + batch, GOLDEN); i += 1u) {
-                if ((wanted >> i) & 1u) != 0u {
-                    let bits = vector_bits(tried[i], near[0], near[1]);
-                    let cost = atomicLoad(&differences[i]) + ((bits * params.vector_bit) >> 6u);
-                    if cost < first {
-                        first = cost;
-                        nearest = i;
-                        slot = select(i, 1u - slot, batch == 1u);
-                    }
+            measure_inter(site, start, batch, count, select(0u, 1u - slot, side == 32u));
+            for (var i = start; i < min(start + batch, count); i += 1u) {
+                let cost = atomicLoad(&differences[i]) + ((vector_bits(tried[i]) * params.vector_bit) >> 6u);
+                if cost < first {
+                    first = cost;
+                    nearest = i;
+                    slot = select(i, 1u - slot, side == 32u);
                 }
             }
         }
         least = atomicLoad(&differences[nearest]);
         let vector = tried[nearest];
-        let bits = vector_bits(vector, near[0], near[1]);
+        let bits = vector_bits(vector);
         residual_of(site, slot, 0u);
         let last = price(site, 0u, bits + INTER_SKIP_BITS, bits + INTER_BITS);
         if last.cost < best.cost {
             best = Choice(last.cost, kind_of(size, 1u, last.skip, DC), vector);
         }
-        if (params.flags & HAS_GOLDEN) != 0u {
-            let difference = atomicLoad(&differences[GOLDEN]);
+        if has_golden {
+            let difference = atomicLoad(&differences[count]);
             if lane == 0u {
                 agreed = select(0u, 1u, difference < least);
             }
             if workgroupUniformLoad(&agreed) != 0u {
                 least = difference;
-                residual_of(site, select(GOLDEN, 1u - slot, batch == 1u), 1u);
+                residual_of(site, select(count, 1u - slot, side == 32u), 1u);
                 let golden = price(site, 1u, GOLDEN_BITS + INTER_SKIP_BITS, GOLDEN_BITS + INTER_BITS);
                 if golden.cost < best.cost {
                     best = Choice(golden.cost, kind_of(size, 2u, golden.skip, DC), 0u);
@@ -164,10 +166,10 @@ fn choose(side: u32, block: u32, lane: u32) {
         workgroupBarrier();
     }
     if !settled {
-        let mean = intra_mean(side, site.has_above, site.has_left, atomicLoad(&edge_sums[0]), atomicLoad(&edge_sums[1]));
+        let around = around_of(site);
         let batch = select(INTRAS, 1u, side == 32u);
         for (var start = 0u; start < INTRAS; start += batch) {
-            measure_intra(site, start, batch, mean);
+            measure_intra(site, start, batch, around);
         }
         var closest = MAX_U32;
         var mode = DC;
@@ -183,7 +185,7 @@ fn choose(side: u32, block: u32, lane: u32) {
             agreed = select(1u, 0u, least < closest);
         }
         if workgroupUniformLoad(&agreed) != 0u {
-            intra_residual(site, mode, mean, 2u);
+            intra_residual(site, mode, around, 2u);
             let bits = select(INTRA_BITS, 0u, key) + select(12u, 4u, mode == DC);
             let intra = price(site, 2u, bits + 8u, bits + 2u);
             if intra.cost < best.cost {
@@ -233,110 +235,125 @@ fn collect_source(site: Site) {
     }
 }
 
-// The vectors of the inter candidates; returns which of them are to be tried, each value once.
+// The vectors of the inter candidates; returns how many there are into the frame before.
 fn collect_vectors(site: Site) -> u32 {
     let mine = vectors[fine_at(site.side) + site.y / site.side * grid_stride(site.side) + site.x / site.side];
     let col = site.x / 16u;
     let row = site.y / 16u;
     let by16 = fine_at(16u);
     let stride = grid_stride(16u);
-    let left = vectors[by16 + row * stride + max(col, 1u) - 1u];
-    let above = vectors[by16 + (max(row, 1u) - 1u) * stride + col];
+    let to_left = vectors[by16 + row * stride + max(col, 1u) - 1u];
+    let upwards = vectors[by16 + (max(row, 1u) - 1u) * stride + col];
+    near[0] = to_left;
+    near[1] = upwards;
     tried[0] = mine;
     tried[1] = 0u;
-    tried[2] = left;
-    tried[3] = above;
-    tried[GOLDEN] = 0u;
-    var wanted = 1u;
-    wanted |= select(0u, 2u, mine != 0u);
-    wanted |= select(0u, 4u, left != mine && left != 0u);
-    wanted |= select(0u, 8u, above != mine && above != 0u && above != left);
-    wanted |= select(0u, 16u, (params.flags & HAS_GOLDEN) != 0u);
-    return wanted;
+    var count = select(1u, 2u, mine != 0u);
+    if to_left != mine && to_left != 0u {
+        tried[count] = to_left;
+        count += 1u;
+    }
+    if upwards != mine && upwards != 0u && upwards != to_left {
+        tried[count] = upwards;
+        count += 1u;
+    }
+    tried[count] = 0u;
+    return count;
 }
 
-// What lies around the block in the source, as `Edges::new` has it.
+// What lies around the block in the source, as `Edges::new` has it, and the smooth weights of its side.
 fn collect_edges(site: Site) {
-    let i = site.lane & 31u;
-    if i >= site.side {
-        return;
-    }
     let plane = plane_of(SOURCE, 0u);
-    let on_left = site.lane >= 32u;
-    var x = site.x;
-    var y = site.y;
-    var value = select(127u, 129u, on_left);
-    if on_left {
-        if site.has_left {
-            x -= 1u;
-            y = min(y + i, params.rows * 8u - 1u);
-        } else if site.has_above {
-            y -= 1u;
+    let i = site.lane & 7u;
+    if site.lane < 32u {
+        if site.lane < site.side {
+            var value = 129u;
+            if site.has_left {
+                value = sample_at(plane, site.x - 1u, min(site.y + site.lane, params.rows * 8u - 1u));
+            } else if site.has_above {
+                value = sample_at(plane, site.x, site.y - 1u);
+            }
+            left[site.lane] = i32(value);
+            atomicAdd(&edge_sums[1], value);
         }
-    } else if site.has_above {
-        x = min(x + i, params.cols * 8u - 1u);
-        y -= 1u;
-    } else if site.has_left {
-        x -= 1u;
-    }
-    if site.has_above || site.has_left {
-        value = sample_at(plane, x, y);
-    }
-    edges[site.lane] = i32(value);
-    atomicAdd(&edge_sums[site.lane / 32u], value);
-    if site.lane == 0u {
-        var corner = 128u;
-        if site.has_above || site.has_left {
-            corner = sample_at(plane, site.x - u32(site.has_left), site.y - u32(site.has_above));
+    } else if i * 4u < site.side {
+        if site.lane < 40u {
+            var word = 127u * FOUR;
+            if site.has_above {
+                // Words do not straddle the end of the cells.
+                let x = min(site.x + 4u * i, params.cols * 8u - 4u);
+                word = frames[word_at(plane, x, site.y - 1u)];
+                word = select((word >> 24u) * FOUR, word, x == site.x + 4u * i);
+            } else if site.has_left {
+                word = sample_at(plane, site.x - 1u, site.y) * FOUR;
+            }
+            above[i] = word;
+            let four = unpack_four(word);
+            atomicAdd(&edge_sums[0], u32(four.x + four.y + four.z + four.w));
+        } else if site.lane < 48u {
+            let at = SMOOTH + site.side - 4u + 4u * i;
+            weights[i] = pack_four(vec4<i32>(tables[at], tables[at + 1u], tables[at + 2u], tables[at + 3u]));
+        } else if site.lane == 48u {
+            var corner = 128u;
+            if site.has_above || site.has_left {
+                corner = sample_at(plane, site.x - u32(site.has_left), site.y - u32(site.has_above));
+            }
+            left[32] = i32(corner);
         }
-        edges[64] = i32(corner);
     }
+}
+
+// What all samples of an intra prediction depend on.
+struct Around {
+    mean: i32,
+    corner: i32,
+    right: i32,
+    bottom: i32,
+}
+
+fn around_of(site: Site) -> Around {
+    let sums = vec2<u32>(atomicLoad(&edge_sums[0]), atomicLoad(&edge_sums[1]));
+    let mean = intra_mean(site.side, site.has_above, site.has_left, sums.x, sums.y);
+    return Around(mean, left[32], byte_of(above[site.side / 4u - 1u], 3u), left[site.side - 1u]);
 }
 
 // About the quarter bits of a vector, mode included.
-fn vector_bits(vector: u32, left: u32, above: u32) -> u32 {
-    if vector == left || vector == above {
+fn vector_bits(vector: u32) -> u32 {
+    if vector == near[0] || vector == near[1] {
         return 6u;
     }
     if vector == 0u {
         return 8u;
     }
-    return min(distance_bits(vector, left), distance_bits(vector, above));
+    return min(distance_bits(vector, near[0]), distance_bits(vector, near[1]));
 }
 
-fn distance_bits(vector: u32, near: u32) -> u32 {
-    let magnitude = vec2<u32>(abs(unpack_pair(vector) - unpack_pair(near))) / 2u;
+fn distance_bits(vector: u32, other: u32) -> u32 {
+    let magnitude = vec2<u32>(abs(unpack_pair(vector) - unpack_pair(other))) / 2u;
     let bits = 2u * (32u - countLeadingZeros(magnitude)) + 1u;
     return 14u + 4u * (bits.x + bits.y);
 }
 
-// Predicts `count` inter candidates from number `start` on, as far as they are wanted, into `predicted` from place `slot`
-// on, and finds their differences.
-fn measure_inter(site: Site, start: u32, count: u32, wanted: u32, slot: u32) {
+// Predicts `count` inter candidates from number `start` on into `predicted` from place `slot` on, and finds their
+// differences. Candidate number `golden` looks into the long-term reference.
+fn measure_inter(site: Site, start: u32, count: u32, golden: u32, slot: u32) {
     let side = site.side;
     let quads = side / 4u;
     let lines = (side + 5u) * quads;
     for (var i = site.lane; i < count * lines; i += GROUP) {
         let candidate = start + i / lines;
-        if ((wanted >> candidate) & 1u) == 0u {
-            continue;
-        }
-        let plane = plane_of(select(params.last, params.golden, candidate == GOLDEN), 0u);
+        let plane = plane_of(select(params.last, params.golden, candidate == golden), 0u);
         let m = motion(site.x, site.y, unpack_pair(tried[candidate]), false);
         let line = i % lines;
         let four = filtered_across(plane, m, line % quads * 4u, i32(line / quads) - 2, side);
-        coefficients[i * 2u] = (four.x & 0xffff) | (four.y << 16u);
-        coefficients[i * 2u + 1u] = (four.z & 0xffff) | (four.w << 16u);
+        coefficients[i * 2u] = pair_of(four.x, four.y);
+        coefficients[i * 2u + 1u] = pair_of(four.z, four.w);
     }
     workgroupBarrier();
     let words = side * quads;
     let stacks = words / 4u;
     for (var i = site.lane; i < count * stacks; i += GROUP) {
-        let candidate = start + i / stacks;
-        if ((wanted >> candidate) & 1u) == 0u {
-            continue;
-        }
-        let m = motion(site.x, site.y, unpack_pair(tried[candidate]), false);
+        let m = motion(site.x, site.y, unpack_pair(tried[start + i / stacks]), false);
         // Four rows below each other need nine.
         let quad = i % stacks / quads * 4u * quads + i % quads;
         let at = i / stacks * lines + quad;
@@ -356,49 +373,41 @@ fn measure_inter(site: Site, start: u32, count: u32, wanted: u32, slot: u32) {
         predicted[to + 3u * quads] = pack_four(filtered_down(m, side, d, e, f, g, h, k));
     }
     workgroupBarrier();
-    // Rows of eight by number in their 8×8, so that neighbouring invocations touch neighbouring words in both passes.
-    let squares = side * side / 64u;
-    let all = count * squares;
-    for (var i = site.lane; i < 8u * all; i += GROUP) {
-        let square = i % all;
-        if ((wanted >> (start + square / squares)) & 1u) == 0u {
-            continue;
-        }
-        let word = row_of(square % squares, i / all, side) / 4u;
-        let other = (slot + square / squares) * words + word;
+    let rows = side * side / 8u;
+    for (var i = site.lane; i < count * rows; i += GROUP) {
+        let word = row_of(i % rows, side) / 4u;
+        let other = (slot + i / rows) * words + word;
         store_row(
-            i, all,
+            i, count * rows,
             unpack_four(source_words[word]) - unpack_four(predicted[other]),
             unpack_four(source_words[word + 1u]) - unpack_four(predicted[other + 1u]),
         );
     }
     workgroupBarrier();
-    add_columns(site.lane, all, squares, wanted >> start);
+    add_columns(site, count);
     workgroupBarrier();
-    add_squares(site.lane, all, squares, start);
+    add_squares(site, count, start);
     workgroupBarrier();
 }
 
 // The same for intra modes, whose predictions are not kept.
-fn measure_intra(site: Site, start: u32, count: u32, mean: i32) {
+fn measure_intra(site: Site, start: u32, count: u32, around: Around) {
     let side = site.side;
-    let squares = side * side / 64u;
-    let all = count * squares;
-    for (var i = site.lane; i < 8u * all; i += GROUP) {
-        let square = i % all;
-        let mode = mode_at(start + square / squares);
-        let at = row_of(square % squares, i / all, side);
+    let rows = side * side / 8u;
+    for (var i = site.lane; i < count * rows; i += GROUP) {
+        let mode = mode_at(start + i / rows);
+        let at = row_of(i % rows, side);
         let word = at / 4u;
         store_row(
-            i, all,
-            unpack_four(source_words[word]) - intra_at(mode, at % side, at / side, side, mean),
-            unpack_four(source_words[word + 1u]) - intra_at(mode, at % side + 4u, at / side, side, mean),
+            i, count * rows,
+            unpack_four(source_words[word]) - intra_at(mode, at % side, at / side, around),
+            unpack_four(source_words[word + 1u]) - intra_at(mode, at % side + 4u, at / side, around),
         );
     }
     workgroupBarrier();
-    add_columns(site.lane, all, squares, MAX_U32);
+    add_columns(site, count);
     workgroupBarrier();
-    add_squares(site.lane, all, squares, INTERS + start);
+    add_squares(site, count, INTERS + start);
     workgroupBarrier();
 }
 
@@ -406,10 +415,12 @@ fn mode_at(i: u32) -> u32 {
     return select(i, i + 6u, i > 2u);
 }
 
-fn intra_at(mode: u32, x: u32, y: u32, side: u32, mean: i32) -> vec4<i32> {
-    let above = vec4<i32>(edges[x], edges[x + 1u], edges[x + 2u], edges[x + 3u]);
+// Four samples from column x, a multiple of 4, and row y of the block on.
+fn intra_at(mode: u32, x: u32, y: u32, around: Around) -> vec4<i32> {
+    let word = x / 4u;
     return intra_four(
-        mode, x, y, side, above, edges[32u + y], edges[64], edges[side - 1u], edges[31u + side], mean,
+        mode, unpack_four(weights[word]), byte_of(weights[y / 4u], y & 3u),
+        unpack_four(above[word]), left[y], around.corner, around.right, around.bottom, around.mean,
     );
 }
 
@@ -420,10 +431,13 @@ fn line_at(quad: u32) -> vec4<i32> {
     return vec4<i32>(low << 16u, low, high << 16u, high) >> vec4<u32>(16u);
 }
 
-// Position in the block of the first sample of row `row` of an 8×8.
-fn row_of(square: u32, row: u32, side: u32) -> u32 {
+// Position in the block of the first sample of a row of an 8×8. The first rows of all the 8×8s come first, so that
+// neighbouring invocations touch neighbouring words in both passes of the Hadamard transform.
+fn row_of(i: u32, side: u32) -> u32 {
     let across = side / 8u;
-    return (square / across * 8u + row) * side + square % across * 8u;
+    let squares = across * across;
+    let square = i % squares;
+    return (square / across * 8u + i / squares) * side + square % across * 8u;
 }
 
 struct Eight {
@@ -440,52 +454,68 @@ fn hadamard_four(v: vec4<i32>) -> vec4<i32> {
     return vec4<i32>(w.x + w.y, w.x - w.y, w.z + w.w, w.z - w.w);
 }
 
-// The Hadamard transform of one row of differences. `i` counts the rows of all the 8×8s, whose number is `all`.
-fn store_row(i: u32, all: u32, a: vec4<i32>, b: vec4<i32>) {
-    let row = hadamard(a, b);
-    let step = 8u * all;
-    coefficients[i] = row.a.x;
-    coefficients[i + step] = row.a.y;
-    coefficients[i + 2u * step] = row.a.z;
-    coefficients[i + 3u * step] = row.a.w;
-    coefficients[i + 4u * step] = row.b.x;
-    coefficients[i + 5u * step] = row.b.y;
-    coefficients[i + 6u * step] = row.b.z;
-    coefficients[i + 7u * step] = row.b.w;
+// Words from one pair of columns to the next, for `rows` rows of eight; the pairs lie in different banks.
+fn pair_step(rows: u32) -> u32 {
+    return rows + 8u;
 }
 
-// Transforms the columns and adds up their absolute values, where bit number (8×8 over `squares`) of `wanted` is set.
-fn add_columns(lane: u32, all: u32, squares: u32, wanted: u32) {
-    for (var i = lane; i < 8u * all; i += GROUP) {
-        let square = i % all;
-        if ((wanted >> (square / squares)) & 1u) == 0u {
-            continue;
-        }
-        let at = i / all * 8u * all + square;
-        let column = hadamard(
-            vec4<i32>(
-                coefficients[at], coefficients[at + all], coefficients[at + 2u * all], coefficients[at + 3u * all],
-            ),
-            vec4<i32>(
-                coefficients[at + 4u * all], coefficients[at + 5u * all],
-                coefficients[at + 6u * all], coefficients[at + 7u * all],
-            ),
+// The Hadamard transform of row number `i` of `rows`, in pairs.
+fn store_row(i: u32, rows: u32, a: vec4<i32>, b: vec4<i32>) {
+    let row = hadamard(a, b);
+    let step = pair_step(rows);
+    coefficients[i] = pair_of(row.a.x, row.a.y);
+    coefficients[i + step] = pair_of(row.a.z, row.a.w);
+    coefficients[i + 2u * step] = pair_of(row.b.x, row.b.y);
+    coefficients[i + 3u * step] = pair_of(row.b.z, row.b.w);
+}
+
+// Two numbers of 16 bits in a word.
+fn pair_of(low: i32, high: i32) -> i32 {
+    return (low & 0xffff) | (high << 16u);
+}
+
+fn low_half(words: vec4<i32>) -> vec4<i32> {
+    return (words << vec4<u32>(16u)) >> vec4<u32>(16u);
+}
+
+fn high_half(words: vec4<i32>) -> vec4<i32> {
+    return words >> vec4<u32>(16u);
+}
+
+// Transforms pairs of columns of `count` candidates and adds up their absolute values by 8×8.
+fn add_columns(site: Site, count: u32) {
+    let squares = site.side * site.side / 64u;
+    let step = pair_step(count * 8u * squares);
+    for (var i = site.lane; i < count * 4u * squares; i += GROUP) {
+        let candidate = i / (4u * squares);
+        let square = i % squares;
+        let at = i / squares % 4u * step + candidate * 8u * squares + square;
+        let upper = vec4<i32>(
+            coefficients[at], coefficients[at + squares],
+            coefficients[at + 2u * squares], coefficients[at + 3u * squares],
         );
-        let sum = abs(column.a) + abs(column.b);
-        atomicAdd(&sums[square], u32(sum.x + sum.y + sum.z + sum.w));
+        let lower = vec4<i32>(
+            coefficients[at + 4u * squares], coefficients[at + 5u * squares],
+            coefficients[at + 6u * squares], coefficients[at + 7u * squares],
+        );
+        let first = hadamard(low_half(upper), low_half(lower));
+        let second = hadamard(high_half(upper), high_half(lower));
+        let sum = abs(first.a) + abs(first.b) + abs(second.a) + abs(second.b);
+        atomicAdd(&sums[candidate * squares + square], u32(sum.x + sum.y + sum.z + sum.w));
     }
 }
 
 // Rounds each 8×8's sum and adds it to its candidate's difference, the first of which is number `first`.
-fn add_squares(lane: u32, all: u32, squares: u32, first: u32) {
-    if lane < all {
-        let sum = atomicLoad(&sums[lane]);
-        atomicStore(&sums[lane], 0u);
-        atomicAdd(&differences[first + lane / squares], (sum + 2u) >> 2u);
+fn add_squares(site: Site, count: u32, first: u32) {
+    let squares = site.side * site.side / 64u;
+    if site.lane < count * squares {
+        let sum = atomicLoad(&sums[site.lane]);
+        atomicStore(&sums[site.lane], 0u);
+        atomicAdd(&differences[first + site.lane / squares], (sum + 2u) >> 2u);
     }
 }
 
-// Words from one row to the next of residuals and coefficients: odd, so that both passes spread over the memory's banks.
+// Words from one row to the next of residuals and coefficients: odd, so that both passes spread over the banks.
 fn pitch(side: u32) -> u32 {
     return side + 1u;
 }
@@ -501,11 +531,11 @@ fn residual_of(site: Site, slot: u32, number: u32) {
     atomicAdd(&prices[3u * number], energy);
 }
 
-fn intra_residual(site: Site, mode: u32, mean: i32, number: u32) {
+fn intra_residual(site: Site, mode: u32, around: Around, number: u32) {
     let quads = site.side / 4u;
     var energy = 0u;
     for (var i = site.lane; i < site.side * quads; i += GROUP) {
-        let four = intra_at(mode, i % quads * 4u, i / quads, site.side, mean);
+        let four = intra_at(mode, i % quads * 4u, i / quads, around);
         energy += store_residual(site.side, i, unpack_four(source_words[i]) - four);
     }
     atomicAdd(&prices[3u * number], energy);

@@ -161,15 +161,12 @@ fn intra_sample(
     }
 }
 
-// Four samples of an intra prediction from column x on; the arguments are those of `intra_sample`.
+// Four neighbouring samples of an intra prediction; `across` and `down` are the smooth weights of their columns and
+// row, the other arguments those of `intra_sample`.
 fn intra_four(
-    mode: u32, x: u32, y: u32, side: u32,
+    mode: u32, across: vec4<i32>, down: i32,
     above: vec4<i32>, left: i32, corner: i32, right: i32, bottom: i32, mean: i32,
 ) -> vec4<i32> {
-    let weights = SMOOTH + side - 4u;
-    let down = tables[weights + y];
-    let at = weights + x;
-    let across = vec4<i32>(tables[at], tables[at + 1u], tables[at + 2u], tables[at + 3u]);
     let vertical = down * above + (256 - down) * bottom;
     let horizontal = across * left + (256 - across) * right;
     switch mode {

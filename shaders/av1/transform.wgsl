@@ -47,11 +47,6 @@ fn cross(t: ptr<function, array<i32, 32>>, a: u32, b: u32) {
     (*t)[b] = x - y;
 }
 
-// Element `i` of a DCT of 2^log2 in natural order stands here.
-fn reversed(i: u32, log2: u32) -> u32 {
-    return reverseBits(i) >> (32u - log2);
-}
-
 // One pass of the forward DCT over `side` lines of `coefficients`: elements `step` apart, lines `across` apart, each a
 // line's own. Between two passes stands a barrier.
 fn forward_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
@@ -62,24 +57,26 @@ fn forward_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
     let first = lane * across;
     switch side {
         case 4u: {
-            for (var i = 0u; i < 4u; i += 1u) { t[i] = coefficients[first + i * step]; }
+            take4(&t, 0u, first, step);
             forward4(&t);
-            for (var i = 0u; i < 4u; i += 1u) { coefficients[first + reversed(i, 2u) * step] = clamp16(round_shift(t[i], shift)); }
+            give_reversed4(&t, 0u, first, step, shift);
         }
         case 8u: {
-            for (var i = 0u; i < 8u; i += 1u) { t[i] = coefficients[first + i * step]; }
+            take8(&t, 0u, first, step);
             forward8(&t);
-            for (var i = 0u; i < 8u; i += 1u) { coefficients[first + reversed(i, 3u) * step] = clamp16(round_shift(t[i], shift)); }
+            give_reversed8(&t, 0u, first, step, shift);
         }
         case 16u: {
-            for (var i = 0u; i < 16u; i += 1u) { t[i] = coefficients[first + i * step]; }
+            take16(&t, 0u, first, step);
             forward16(&t);
-            for (var i = 0u; i < 16u; i += 1u) { coefficients[first + reversed(i, 4u) * step] = clamp16(round_shift(t[i], shift)); }
+            give_reversed16(&t, 0u, first, step, shift);
         }
         default: {
-            for (var i = 0u; i < 32u; i += 1u) { t[i] = coefficients[first + i * step]; }
+            take16(&t, 0u, first, step);
+            take16(&t, 16u, first + 16u * step, step);
             forward32(&t);
-            for (var i = 0u; i < 32u; i += 1u) { coefficients[first + reversed(i, 5u) * step] = clamp16(round_shift(t[i], shift)); }
+            give_reversed16(&t, 0u, first, 2u * step, shift);
+            give_reversed16(&t, 16u, first + step, 2u * step, shift);
         }
     }
 }
@@ -93,26 +90,99 @@ fn inverse_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
     let first = lane * across;
     switch side {
         case 4u: {
-            for (var i = 0u; i < 4u; i += 1u) { t[i] = coefficients[first + reversed(i, 2u) * step]; }
+            take_reversed4(&t, 0u, first, step);
             inverse4(&t);
-            for (var i = 0u; i < 4u; i += 1u) { coefficients[first + i * step] = clamp16(round_shift(t[i], shift)); }
+            give4(&t, 0u, first, step, shift);
         }
         case 8u: {
-            for (var i = 0u; i < 8u; i += 1u) { t[i] = coefficients[first + reversed(i, 3u) * step]; }
+            take_reversed8(&t, 0u, first, step);
             inverse8(&t);
-            for (var i = 0u; i < 8u; i += 1u) { coefficients[first + i * step] = clamp16(round_shift(t[i], shift)); }
+            give8(&t, 0u, first, step, shift);
         }
         case 16u: {
-            for (var i = 0u; i < 16u; i += 1u) { t[i] = coefficients[first + reversed(i, 4u) * step]; }
+            take_reversed16(&t, 0u, first, step);
             inverse16(&t);
-            for (var i = 0u; i < 16u; i += 1u) { coefficients[first + i * step] = clamp16(round_shift(t[i], shift)); }
+            give16(&t, 0u, first, step, shift);
         }
         default: {
-            for (var i = 0u; i < 32u; i += 1u) { t[i] = coefficients[first + reversed(i, 5u) * step]; }
+            take_reversed16(&t, 0u, first, 2u * step);
+            take_reversed16(&t, 16u, first + step, 2u * step);
             inverse32(&t);
-            for (var i = 0u; i < 32u; i += 1u) { coefficients[first + i * step] = clamp16(round_shift(t[i], shift)); }
+            give16(&t, 0u, first, step, shift);
+            give16(&t, 16u, first + 16u * step, step, shift);
         }
     }
+}
+
+// Elements of a line into `t` from place `to` on, and from there back with `shift` bits less; in natural order, and in
+// bit-reversed order, where even elements stand before odd ones. No loops: `t` is to live in registers.
+
+fn take4(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32) {
+    (*t)[to] = coefficients[first];
+    (*t)[to + 1u] = coefficients[first + step];
+    (*t)[to + 2u] = coefficients[first + 2u * step];
+    (*t)[to + 3u] = coefficients[first + 3u * step];
+}
+
+fn take8(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32) {
+    take4(t, to, first, step);
+    take4(t, to + 4u, first + 4u * step, step);
+}
+
+fn take16(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32) {
+    take8(t, to, first, step);
+    take8(t, to + 8u, first + 8u * step, step);
+}
+
+fn take_reversed4(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32) {
+    (*t)[to] = coefficients[first];
+    (*t)[to + 1u] = coefficients[first + 2u * step];
+    (*t)[to + 2u] = coefficients[first + step];
+    (*t)[to + 3u] = coefficients[first + 3u * step];
+}
+
+fn take_reversed8(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32) {
+    take_reversed4(t, to, first, 2u * step);
+    take_reversed4(t, to + 4u, first + step, 2u * step);
+}
+
+fn take_reversed16(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32) {
+    take_reversed8(t, to, first, 2u * step);
+    take_reversed8(t, to + 8u, first + step, 2u * step);
+}
+
+fn give4(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32, shift: u32) {
+    coefficients[first] = clamp16(round_shift((*t)[to], shift));
+    coefficients[first + step] = clamp16(round_shift((*t)[to + 1u], shift));
+    coefficients[first + 2u * step] = clamp16(round_shift((*t)[to + 2u], shift));
+    coefficients[first + 3u * step] = clamp16(round_shift((*t)[to + 3u], shift));
+}
+
+fn give8(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32, shift: u32) {
+    give4(t, to, first, step, shift);
+    give4(t, to + 4u, first + 4u * step, step, shift);
+}
+
+fn give16(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32, shift: u32) {
+    give8(t, to, first, step, shift);
+    give8(t, to + 8u, first + 8u * step, step, shift);
+}
+
+fn give_reversed4(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32, shift: u32) {
+    coefficients[first] = clamp16(round_shift((*t)[to], shift));
+    coefficients[first + 2u * step] = clamp16(round_shift((*t)[to + 1u], shift));
+    coefficients[first + step] = clamp16(round_shift((*t)[to + 2u], shift));
+    coefficients[first + 3u * step] = clamp16(round_shift((*t)[to + 3u], shift));
+}
+
+fn give_reversed8(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32, shift: u32) {
+    give_reversed4(t, to, first, 2u * step, shift);
+    give_reversed4(t, to + 4u, first + step, 2u * step, shift);
+}
+
+fn give_reversed16(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32, shift: u32) {
+    give_reversed8(t, to, first, 2u * step, shift);
+    give_reversed8(t, to + 8u, first + step, 2u * step, shift);
 }
 
 // Bits that the two forward passes drop, by side (gain √(N/2) a pass; 32×32 drops some between the passes too, so that
@@ -128,7 +198,6 @@ fn forward_shift(side: u32, second: bool) -> u32 {
 fn row_shift(side: u32) -> u32 {
     return min(countTrailingZeros(side) - 2u, 2u);
 }
-
 
 // Frequencies in bit-reversed order to samples (§7.13.2.3).
 

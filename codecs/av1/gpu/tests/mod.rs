@@ -5,6 +5,7 @@ mod filters;
 mod merge;
 mod motion;
 mod reconstruct;
+mod transform;
 
 use crate::Size;
 
