@@ -562,10 +562,15 @@ fn price(site: Site, number: u32, skip_bits: u32, coded_bits: u32) -> Price {
     let side = site.side;
     let stride = pitch(side);
     workgroupBarrier();
-    forward_pass(site.lane, side, stride, 1u, forward_shift(side, false));
-    workgroupBarrier();
-    forward_pass(site.lane, side, 1u, stride, forward_shift(side, true));
-    workgroupBarrier();
+    for (var second = false; ; second = true) {
+        forward_pass(
+            site.lane, side, select(stride, 1u, second), select(1u, stride, second), forward_shift(side, second),
+        );
+        workgroupBarrier();
+        if second {
+            break;
+        }
+    }
     let coarse = side == 32u;
     let step = select(params.step, params.step32, coarse);
     let reciprocal = select(params.step_reciprocal, params.step32_reciprocal, coarse);

@@ -134,6 +134,16 @@ fn predict_intra(lane: u32, site: Site, kind: u32) {
     }
 }
 
+// Words from one row of coefficients to the next: odd, so that both passes spread over the banks.
+fn pitch_of(side: u32) -> u32 {
+    return side + 1u;
+}
+
+// Where a coefficient of a position, counted row after row, stands.
+fn place_of(position: u32, site: Site) -> u32 {
+    return position + (position >> (site.log2 + 2u));
+}
+
 // The level of a coefficient (quantize.rs).
 fn level_of(coefficient: i32, first: bool, side: u32) -> i32 {
     let magnitude = min(u32(abs(coefficient)) * select(1u, 2u, side == 32u), 98304u);
@@ -159,13 +169,14 @@ fn value_of(level: i32, first: bool, side: u32) -> i32 {
 fn code_residual(lane: u32, site: Site) -> u32 {
     let side = site.side;
     let area = side * side;
+    let pitch = pitch_of(side);
     let source = plane_of(SOURCE, site.plane);
     for (var task = lane; task < side << site.log2; task += GROUP) {
         let y = task >> site.log2;
         let x = (task - (y << site.log2)) * 4u;
         let difference = unpack_four(frames[word_at(source, site.x + x, site.y + y)]) - unpack_four(predicted[task]);
         for (var i = 0u; i < 4u; i += 1u) {
-            coefficients[y * side + x + i] = difference[i] << 2u;
+            coefficients[y * pitch + x + i] = difference[i] << 2u;
         }
     }
     if lane == 0u {
@@ -173,13 +184,16 @@ fn code_residual(lane: u32, site: Site) -> u32 {
         atomicStore(&greatest, 0u);
     }
     workgroupBarrier();
-    forward_pass(lane, side, side, 1u, forward_shift(side, false));
-    workgroupBarrier();
-    forward_pass(lane, side, 1u, side, forward_shift(side, true));
-    workgroupBarrier();
+    for (var second = false; ; second = true) {
+        forward_pass(lane, side, select(pitch, 1u, second), select(1u, pitch, second), forward_shift(side, second));
+        workgroupBarrier();
+        if second {
+            break;
+        }
+    }
     let scan = scan_at(side);
     for (var n = lane; n < area; n += GROUP) {
-        let level = level_of(coefficients[u32(tables[scan + n])], n == 0u, side);
+        let level = level_of(coefficients[place_of(u32(tables[scan + n]), site)], n == 0u, side);
         scanned[n] = level;
         if level != 0 {
             atomicMax(&end, n + 1u);
@@ -194,17 +208,22 @@ fn code_residual(lane: u32, site: Site) -> u32 {
     while length > 0u {
         for (var n = lane; n < area; n += GROUP) {
             let value = value_of(scanned[n], n == 0u, side);
-            coefficients[u32(tables[scan + n])] = select(0, value, n < length);
+            coefficients[place_of(u32(tables[scan + n]), site)] = select(0, value, n < length);
         }
         if lane == 0u {
             atomicStore(&outside, 0u);
             atomicStore(&end, 0u);
         }
-        workgroupBarrier();
         beyond = 0;
-        inverse_pass(lane, side, 1u, side, row_shift(side));
-        workgroupBarrier();
-        inverse_pass(lane, side, side, 1u, 4u);
+        for (var second = false; ; second = true) {
+            workgroupBarrier();
+            inverse_pass(
+                lane, side, select(1u, pitch, second), select(pitch, 1u, second), select(row_shift(side), 4u, second),
+            );
+            if second {
+                break;
+            }
+        }
         if beyond != 0 {
             atomicOr(&outside, 1u);
         }
@@ -256,7 +275,7 @@ fn code(lane: u32, row: u32, col: u32, plane: u32, kind: u32, vector: u32) {
         let x = (task - (y << site.log2)) * 4u;
         var word = predicted[task];
         if length > 0u {
-            let sum = unpack_four(word) + line(y * site.side + x);
+            let sum = unpack_four(word) + line(y * pitch_of(site.side) + x);
             word = pack_four(clamp(sum, vec4<i32>(0), vec4<i32>(255)));
         }
         frames[word_at(target_plane, site.x + x, site.y + y)] = word;
@@ -313,20 +332,18 @@ fn intra(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: 
     let col = step - row;
     let first = record_of(lane, 2u * row, 2u * col);
     let side = side_of(first.x);
-    if side == 32u {
-        // The quarter above to the right speaks for all four.
-        if row % 2u == 0u && col % 2u == 1u && reference_of(first.x) == 0u {
-            code(lane, 2u * row, 2u * col - 2u, id.z, first.x, 0u);
-        }
+    // The quarter of a 32×32 above to the right speaks for all four.
+    if side == 32u && (row % 2u != 0u || col % 2u != 1u) {
         return;
     }
+    let origin = vec2<u32>(2u * row, 2u * col - select(0u, 2u, side == 32u));
     let count = select(1u, 4u, side == 8u);
     for (var i = 0u; i < count; i += 1u) {
-        let at = vec2<u32>(2u * row + i / 2u, 2u * col + i % 2u);
+        let at = origin + vec2<u32>(i / 2u, i % 2u);
         if at.x < params.rows && at.y < params.cols {
             let block = record_of(lane, at.x, at.y);
             if reference_of(block.x) == 0u {
-                code(lane, at.x, at.y, id.z, block.x, 0u);
+                code(lane, at.x, at.y, id.z, block.x, block.y);
             }
         }
         storageBarrier();

@@ -48,7 +48,8 @@ fn cross(t: ptr<function, array<i32, 32>>, a: u32, b: u32) {
 }
 
 // One pass of the forward DCT over `side` lines of `coefficients`: elements `step` apart, lines `across` apart, each a
-// line's own. Between two passes stands a barrier.
+// line's own. Between two passes stands a barrier. A shader calls it at one place only, in a loop over both passes:
+// drivers copy all of it wherever it is called.
 fn forward_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
     if lane >= side {
         return;
@@ -56,25 +57,20 @@ fn forward_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
     var t: array<i32, 32>;
     let first = lane * across;
     switch side {
-        case 4u: {
-            take4(&t, 0u, first, step);
-            forward4(&t);
-            give_reversed4(&t, 0u, first, step, shift);
-        }
-        case 8u: {
-            take8(&t, 0u, first, step);
-            forward8(&t);
-            give_reversed8(&t, 0u, first, step, shift);
-        }
-        case 16u: {
-            take16(&t, 0u, first, step);
-            forward16(&t);
-            give_reversed16(&t, 0u, first, step, shift);
-        }
+        case 4u: { take4(&t, 0u, first, step); }
+        case 8u: { take8(&t, 0u, first, step); }
+        case 16u: { take16(&t, 0u, first, step); }
         default: {
             take16(&t, 0u, first, step);
             take16(&t, 16u, first + 16u * step, step);
-            forward32(&t);
+        }
+    }
+    forward(&t, side);
+    switch side {
+        case 4u: { give_reversed4(&t, 0u, first, step, shift); }
+        case 8u: { give_reversed8(&t, 0u, first, step, shift); }
+        case 16u: { give_reversed16(&t, 0u, first, step, shift); }
+        default: {
             give_reversed16(&t, 0u, first, 2u * step, shift);
             give_reversed16(&t, 16u, first + step, 2u * step, shift);
         }
@@ -89,33 +85,25 @@ fn inverse_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
     var t: array<i32, 32>;
     let first = lane * across;
     switch side {
-        case 4u: {
-            take_reversed4(&t, 0u, first, step);
-            inverse4(&t);
-            give4(&t, 0u, first, step, shift);
-        }
-        case 8u: {
-            take_reversed8(&t, 0u, first, step);
-            inverse8(&t);
-            give8(&t, 0u, first, step, shift);
-        }
-        case 16u: {
-            take_reversed16(&t, 0u, first, step);
-            inverse16(&t);
-            give16(&t, 0u, first, step, shift);
-        }
+        case 4u: { take_reversed4(&t, 0u, first, step); }
+        case 8u: { take_reversed8(&t, 0u, first, step); }
+        case 16u: { take_reversed16(&t, 0u, first, step); }
         default: {
             take_reversed16(&t, 0u, first, 2u * step);
             take_reversed16(&t, 16u, first + step, 2u * step);
-            inverse32(&t);
+        }
+    }
+    inverse(&t, side);
+    switch side {
+        case 4u: { give4(&t, 0u, first, step, shift); }
+        case 8u: { give8(&t, 0u, first, step, shift); }
+        case 16u: { give16(&t, 0u, first, step, shift); }
+        default: {
             give16(&t, 0u, first, step, shift);
             give16(&t, 16u, first + 16u * step, step, shift);
         }
     }
 }
-
-// Elements of a line into `t` from place `to` on, and from there back with `shift` bits less; in natural order, and in
-// bit-reversed order, where even elements stand before odd ones. No loops: `t` is to live in registers.
 
 fn take4(t: ptr<function, array<i32, 32>>, to: u32, first: u32, step: u32) {
     (*t)[to] = coefficients[first];
@@ -199,24 +187,36 @@ fn row_shift(side: u32) -> u32 {
     return min(countTrailingZeros(side) - 2u, 2u);
 }
 
-// Frequencies in bit-reversed order to samples (§7.13.2.3).
-
-fn inverse4(t: ptr<function, array<i32, 32>>) {
+// Frequencies in bit-reversed order to samples (§7.13.2.3), `side` of them.
+fn inverse(t: ptr<function, array<i32, 32>>, side: u32) {
     turn(t, 0u, 1u, 1u, 0u, 2896, 2896);
     turn(t, 2u, 3u, 2u, 3u, 1567, 3784);
     cross16(t, 0u, 3u); cross16(t, 1u, 2u);
+    if side < 8u {
+        return;
+    }
+    inverse_odd4(t);
+    cross16(t, 0u, 7u); cross16(t, 1u, 6u); cross16(t, 2u, 5u); cross16(t, 3u, 4u);
+    if side < 16u {
+        return;
+    }
+    inverse_odd8(t);
+    cross16(t, 0u, 15u); cross16(t, 1u, 14u); cross16(t, 2u, 13u); cross16(t, 3u, 12u);
+    cross16(t, 4u, 11u); cross16(t, 5u, 10u); cross16(t, 6u, 9u); cross16(t, 7u, 8u);
+    if side < 32u {
+        return;
+    }
+    inverse_odd16(t);
+    cross16(t, 0u, 31u); cross16(t, 1u, 30u); cross16(t, 2u, 29u); cross16(t, 3u, 28u);
+    cross16(t, 4u, 27u); cross16(t, 5u, 26u); cross16(t, 6u, 25u); cross16(t, 7u, 24u);
+    cross16(t, 8u, 23u); cross16(t, 9u, 22u); cross16(t, 10u, 21u); cross16(t, 11u, 20u);
+    cross16(t, 12u, 19u); cross16(t, 13u, 18u); cross16(t, 14u, 17u); cross16(t, 15u, 16u);
 }
 
 fn inverse_odd4(t: ptr<function, array<i32, 32>>) {
     turn(t, 4u, 7u, 4u, 7u, 799, 4017); turn(t, 5u, 6u, 5u, 6u, 3406, 2276);
     cross16(t, 4u, 5u); cross16(t, 7u, 6u);
     turn(t, 6u, 5u, 5u, 6u, 2896, 2896);
-}
-
-fn inverse8(t: ptr<function, array<i32, 32>>) {
-    inverse4(t);
-    inverse_odd4(t);
-    cross16(t, 0u, 7u); cross16(t, 1u, 6u); cross16(t, 2u, 5u); cross16(t, 3u, 4u);
 }
 
 fn inverse_odd8(t: ptr<function, array<i32, 32>>) {
@@ -228,13 +228,6 @@ fn inverse_odd8(t: ptr<function, array<i32, 32>>) {
     cross16(t, 8u, 11u); cross16(t, 9u, 10u);
     cross16(t, 15u, 12u); cross16(t, 14u, 13u);
     turn(t, 13u, 10u, 10u, 13u, 2896, 2896); turn(t, 12u, 11u, 11u, 12u, 2896, 2896);
-}
-
-fn inverse16(t: ptr<function, array<i32, 32>>) {
-    inverse8(t);
-    inverse_odd8(t);
-    cross16(t, 0u, 15u); cross16(t, 1u, 14u); cross16(t, 2u, 13u); cross16(t, 3u, 12u);
-    cross16(t, 4u, 11u); cross16(t, 5u, 10u); cross16(t, 6u, 9u); cross16(t, 7u, 8u);
 }
 
 fn inverse_odd16(t: ptr<function, array<i32, 32>>) {
@@ -262,18 +255,24 @@ fn inverse_odd16(t: ptr<function, array<i32, 32>>) {
     turn(t, 25u, 22u, 22u, 25u, 2896, 2896); turn(t, 24u, 23u, 23u, 24u, 2896, 2896);
 }
 
-fn inverse32(t: ptr<function, array<i32, 32>>) {
-    inverse16(t);
-    inverse_odd16(t);
-    cross16(t, 0u, 31u); cross16(t, 1u, 30u); cross16(t, 2u, 29u); cross16(t, 3u, 28u);
-    cross16(t, 4u, 27u); cross16(t, 5u, 26u); cross16(t, 6u, 25u); cross16(t, 7u, 24u);
-    cross16(t, 8u, 23u); cross16(t, 9u, 22u); cross16(t, 10u, 21u); cross16(t, 11u, 20u);
-    cross16(t, 12u, 19u); cross16(t, 13u, 18u); cross16(t, 14u, 17u); cross16(t, 15u, 16u);
-}
-
-// Samples to frequencies in bit-reversed order: the transposed inverse, without its limits.
-
-fn forward4(t: ptr<function, array<i32, 32>>) {
+// Samples to frequencies in bit-reversed order, `side` of them: the transposed inverse, without its limits.
+fn forward(t: ptr<function, array<i32, 32>>, side: u32) {
+    if side >= 32u {
+        cross(t, 0u, 31u); cross(t, 1u, 30u); cross(t, 2u, 29u); cross(t, 3u, 28u);
+        cross(t, 4u, 27u); cross(t, 5u, 26u); cross(t, 6u, 25u); cross(t, 7u, 24u);
+        cross(t, 8u, 23u); cross(t, 9u, 22u); cross(t, 10u, 21u); cross(t, 11u, 20u);
+        cross(t, 12u, 19u); cross(t, 13u, 18u); cross(t, 14u, 17u); cross(t, 15u, 16u);
+        forward_odd16(t);
+    }
+    if side >= 16u {
+        cross(t, 0u, 15u); cross(t, 1u, 14u); cross(t, 2u, 13u); cross(t, 3u, 12u);
+        cross(t, 4u, 11u); cross(t, 5u, 10u); cross(t, 6u, 9u); cross(t, 7u, 8u);
+        forward_odd8(t);
+    }
+    if side >= 8u {
+        cross(t, 0u, 7u); cross(t, 1u, 6u); cross(t, 2u, 5u); cross(t, 3u, 4u);
+        forward_odd4(t);
+    }
     cross(t, 0u, 3u); cross(t, 1u, 2u);
     back(t, 2u, 3u, 2u, 3u, 1567, -3784);
     back(t, 1u, 0u, 0u, 1u, 2896, -2896);
@@ -285,12 +284,6 @@ fn forward_odd4(t: ptr<function, array<i32, 32>>) {
     back(t, 4u, 7u, 4u, 7u, 799, -4017); back(t, 5u, 6u, 5u, 6u, 3406, -2276);
 }
 
-fn forward8(t: ptr<function, array<i32, 32>>) {
-    cross(t, 0u, 7u); cross(t, 1u, 6u); cross(t, 2u, 5u); cross(t, 3u, 4u);
-    forward4(t);
-    forward_odd4(t);
-}
-
 fn forward_odd8(t: ptr<function, array<i32, 32>>) {
     back(t, 10u, 13u, 13u, 10u, 2896, -2896); back(t, 11u, 12u, 12u, 11u, 2896, -2896);
     cross(t, 8u, 11u); cross(t, 9u, 10u);
@@ -300,13 +293,6 @@ fn forward_odd8(t: ptr<function, array<i32, 32>>) {
     cross(t, 12u, 13u); cross(t, 15u, 14u);
     back(t, 8u, 15u, 8u, 15u, 401, -4076); back(t, 9u, 14u, 9u, 14u, 3166, -2598);
     back(t, 10u, 13u, 10u, 13u, 1931, -3612); back(t, 11u, 12u, 11u, 12u, 3920, -1189);
-}
-
-fn forward16(t: ptr<function, array<i32, 32>>) {
-    cross(t, 0u, 15u); cross(t, 1u, 14u); cross(t, 2u, 13u); cross(t, 3u, 12u);
-    cross(t, 4u, 11u); cross(t, 5u, 10u); cross(t, 6u, 9u); cross(t, 7u, 8u);
-    forward8(t);
-    forward_odd8(t);
 }
 
 fn forward_odd16(t: ptr<function, array<i32, 32>>) {
@@ -332,13 +318,4 @@ fn forward_odd16(t: ptr<function, array<i32, 32>>) {
     back(t, 18u, 29u, 18u, 29u, 1751, -3703); back(t, 19u, 28u, 19u, 28u, 3857, -1380);
     back(t, 20u, 27u, 20u, 27u, 995, -3973); back(t, 21u, 26u, 21u, 26u, 3513, -2106);
     back(t, 22u, 25u, 22u, 25u, 2440, -3290); back(t, 23u, 24u, 23u, 24u, 4052, -601);
-}
-
-fn forward32(t: ptr<function, array<i32, 32>>) {
-    cross(t, 0u, 31u); cross(t, 1u, 30u); cross(t, 2u, 29u); cross(t, 3u, 28u);
-    cross(t, 4u, 27u); cross(t, 5u, 26u); cross(t, 6u, 25u); cross(t, 7u, 24u);
-    cross(t, 8u, 23u); cross(t, 9u, 22u); cross(t, 10u, 21u); cross(t, 11u, 20u);
-    cross(t, 12u, 19u); cross(t, 13u, 18u); cross(t, 14u, 17u); cross(t, 15u, 16u);
-    forward16(t);
-    forward_odd16(t);
 }
