@@ -4,7 +4,8 @@ mod av1_support;
 mod encoder_support;
 mod gpu_support;
 
-use conclave_codecs::{Config, Size, Target};
+use conclave_codecs::av1::encoder::Encoder;
+use conclave_codecs::{Color, Config, FrameInput, GpuPicture, Picture, Size, Target, VideoEncoder};
 use encoder_support::Scene;
 use gpu_support::{Pair, context};
 
@@ -42,5 +43,137 @@ fn a_chain_of_an_odd_size() {
 fn every_edge() {
     for (width, height) in [(16, 16), (24, 40), (64, 64), (66, 50), (130, 98), (17, 33)] {
         chains(Size::new(width, height), 4, &[(Target::Quantizer(30), 1)]);
+    }
+}
+
+#[test]
+fn what_comes_back_is_little_more_than_what_goes_out() {
+    let Some(context) = context() else { return };
+    let size = Size::new(322, 182);
+    let mut scene = Scene::new(3, 6);
+    let config = Config { size, target: Target::Bitrate(600_000), ..Config::default() };
+    let mut encoder = Encoder::open_on(&context, config).expect("opens");
+    let mut unit = Vec::new();
+    for n in 0..40 {
+        // A change of scene in the middle.
+        let picture = scene.picture(size, if n < 20 { n } else { 20 * n });
+        unit.clear();
+        encoder.submit(&picture, FrameInput { frame: n as u64, keyframe: false }).expect("agreed");
+        if encoder.poll(&mut unit).expect("a frame or none").is_none() || n == 0 {
+            continue;
+        }
+        let traffic = encoder.traffic().expect("on the GPU");
+        assert!(traffic.last_back <= 8 * unit.len() as u64 + 65_536, "{n}: {traffic:?} for {} bytes", unit.len());
+    }
+    let traffic = encoder.traffic().expect("on the GPU");
+    assert!(traffic.second_copies <= 1, "{traffic:?}");
+    // Two references of 36 superblocks at most every eight frames.
+    assert!(traffic.checkpoints > 0 && traffic.checkpoints <= 5 * 2 * 18 * 6144, "{traffic:?}");
+    assert_eq!(traffic.up, traffic.frames * (size.i420_len() as u64 + 160), "{traffic:?}");
+}
+
+#[test]
+fn a_picture_that_lies_on_the_gpu_makes_the_same_bytes() {
+    let Some(context) = context() else { return };
+    let gpu = context.gpu();
+    let size = Size::new(131, 77);
+    let usage = conclave_shaders::wgpu::BufferUsages::COPY_SRC;
+    let planes = gpu.buffer("picture", size.i420_len() as u64, usage).expect("memory");
+    let config = Config { size, target: Target::Bitrate(200_000), ..Config::default() };
+    let [mut ours, mut theirs] = [(); 2].map(|()| Encoder::open_on(&context, config).expect("opens"));
+    let mut twin = Encoder::open(config).expect("opens");
+    let mut scene = Scene::new(9, 4);
+    for n in 0..6 {
+        let (picture, input) = (scene.picture(size, n), FrameInput { frame: n as u64, keyframe: n == 4 });
+        gpu.upload(&planes, picture.data()).expect("room");
+        let there = GpuPicture { planes: &planes, size, color: picture.color };
+        ours.submit_gpu(&there, input).expect("on the same device");
+        theirs.submit(&picture, input).expect("agreed");
+        assert!(twin.submit_gpu(&there, input).is_err(), "the twin cannot read it");
+        let [a, b] = [&mut ours, &mut theirs].map(|encoder| {
+            let mut unit = Vec::new();
+            assert!(encoder.poll(&mut unit).expect("a frame").is_some());
+            unit
+        });
+        assert!(a == b, "frame {n}");
+    }
+    let traffic = ours.traffic().expect("on the GPU");
+    assert_eq!(traffic.up, 6 * 160, "the picture did not cross");
+}
+
+#[test]
+fn three_encoders_share_one_context() {
+    let Some(context) = context() else { return };
+    // A camera and its small copy at every tick, a screen at every sixth; scaled down for software adapters.
+    let streams = [(Size::new(160, 90), 1), (Size::new(80, 45), 1), (Size::new(240, 136), 6)];
+    let mut pairs = streams.map(|(size, every)| {
+        let config = Config { size, target: Target::Bitrate(120_000), ..Config::default() };
+        (Encoder::open_on(&context, config).expect("opens"), Encoder::open(config).expect("opens"), size, every)
+    });
+    let mut scenes = [1, 2, 3].map(|seed| Scene::new(seed, 3));
+    let mut made = [0; 3];
+    for n in 0..12 {
+        // All are submitted before any is waited for.
+        let mut pictures = Vec::new();
+        for ((gpu, cpu, size, every), scene) in pairs.iter_mut().zip(&mut scenes) {
+            let picture = scene.picture(*size, n);
+            if n % *every == 0 {
+                let input = FrameInput { frame: n as u64, keyframe: false };
+                gpu.submit(&picture, input).expect("agreed");
+                cpu.submit(&picture, input).expect("agreed");
+            }
+            pictures.push(picture);
+        }
+        for (i, (gpu, cpu, _, every)) in pairs.iter_mut().enumerate() {
+            let [ours, theirs] = [gpu, cpu].map(|encoder| {
+                let mut unit = Vec::new();
+                let info = encoder.poll(&mut unit).expect("a frame or none");
+                (info, unit)
+            });
+            assert!(ours == theirs, "stream {i}, frame {n}");
+            assert_eq!(ours.0.is_some(), n % *every == 0, "stream {i}, frame {n}");
+            made[i] += usize::from(ours.0.is_some());
+        }
+    }
+    assert_eq!(made, [12, 12, 2]);
+}
+
+#[test]
+fn sizes_come_and_go_in_one_encoder() {
+    let Some(context) = context() else { return };
+    let ceiling = Size::new(200, 150);
+    let mut pair = Pair::open(&context, Config { size: ceiling, target: Target::Bitrate(300_000), ..Config::default() });
+    let mut scene = Scene::new(21, 5);
+    for (i, size) in [(200, 150), (100, 76), (200, 150), (33, 150), (17, 18)].into_iter().enumerate() {
+        for n in 0..3 {
+            pair.push(&scene.picture(Size::new(size.0, size.1), 3 * i + n), false);
+        }
+    }
+}
+
+#[test]
+fn a_hundred_encoders_leave_nothing_behind() {
+    let Some(context) = context() else { return };
+    let live = || context.gpu().device.get_internal_counters();
+    let mut random = fastrand::Rng::with_seed(100);
+    let mut scene = Scene::new(8, 4);
+    let mut shown = Picture::new(Size::new(1, 1), Color::default());
+    let mut after_first = None;
+    for n in 0..100 {
+        let size = Size::new(random.u32(16..=150), random.u32(16..=120));
+        let config = Config { size, target: Target::Quantizer(random.u8(1..=255)), ..Config::default() };
+        let mut encoder = Encoder::open_on(&context, config).unwrap_or_else(|error| panic!("{size}: {error}"));
+        for frame in 0..2 {
+            encoder.submit(&scene.picture(size, frame), FrameInput { frame: frame as u64, keyframe: false }).expect("agreed");
+            let mut unit = Vec::new();
+            assert!(encoder.poll(&mut unit).expect("a frame").is_some(), "{size}");
+        }
+        assert!(encoder.reconstruction(&mut shown) && encoder.gpu().is_some(), "{size}");
+        drop(encoder);
+        let _ = context.gpu().device.poll(conclave_shaders::wgpu::PollType::wait_indefinitely());
+        let buffers = live().hal.buffers.read();
+        if n >= 3 {
+            assert!(buffers <= *after_first.get_or_insert(buffers), "{n}: {buffers} buffers, {after_first:?} before");
+        }
     }
 }
