@@ -1,22 +1,394 @@
 
-@group(0) @binding(1) var<storage, read_write> frames: array<u32>;
+// Whole-sample motion (twin: search.rs). A workgroup searches for one block. Up to eight candidates are compared at once,
+// eight invocations each: every round has slots of its own for the sums, so that one barrier a round is enough, after
+// which every invocation makes the same choice for itself.
 
+@group(0) @binding(1) var<storage, read> frames: array<u32>;
+@group(0) @binding(2) var<storage, read> pyramids: array<u32>;
+@group(0) @binding(3) var<storage, read_write> vectors: array<u32>;
+
+// Words of one pyramid, by superblock; the eighth scale begins behind the quarter scale.
+const PYRAMID_WORDS: u32 = 80u;
+const QUARTER_WORDS: u32 = 64u;
+
+// Where the whole-sample vectors begin, by superblock.
+const EIGHTH_AT: u32 = 0u;
+const QUARTER_AT: u32 = 1u;
+const BY16_AT: u32 = 5u;
+const BY32_AT: u32 = 21u;
+const BY8_AT: u32 = 25u;
+
+// A block at full scale begins at most so many samples before the plane.
+const REACH: i32 = 80;
+// Samples of the eighth scale searched each way.
+const WIDE: i32 = 12;
+// Candidates of `wide`, and the words of a row of the window that holds them all.
+const WIDE_COUNT: u32 = 625u;
+const WINDOW_STRIDE: u32 = 8u;
+
+// More than any cost.
+const NONE: u32 = 0x40000000u;
+
+// What the candidates cost, and the candidates: eight of a round, 32 in sum.
+var<workgroup> sums: array<atomic<u32>, 32>;
+var<workgroup> steps: array<u32, 32>;
+// The best of `wide`: cost, then its place in the order of candidates.
+var<workgroup> least: atomic<u32>;
+var<workgroup> window: array<u32, 256>;
+var<workgroup> block: array<u32, 16>;
+
+// A block may begin so far before the plane, and a fifth of that behind it.
+fn inside(size: vec2<i32>, at: vec2<i32>, before: i32) -> bool {
+    let behind = before / 5 - 1;
+    return all(at >= vec2<i32>(-before)) && all(at <= size + behind);
+}
+
+// About the bits of a vector that differs so much from its prediction.
+fn bits_of(difference: vec2<i32>) -> u32 {
+    let a = vec2<u32>(abs(difference));
+    let bits = 2u * (32u - countLeadingZeros(a)) + min(a, vec2<u32>(1u));
+    return bits.x + bits.y;
+}
+
+// A block and its four neighbours.
+fn cross_at(i: u32) -> vec2<i32> {
+    switch i {
+        case 1u: { return vec2<i32>(-1, 0); }
+        case 2u: { return vec2<i32>(1, 0); }
+        case 3u: { return vec2<i32>(0, -1); }
+        case 4u: { return vec2<i32>(0, 1); }
+        default: { return vec2<i32>(0, 0); }
+    }
+}
+
+// All eight neighbours, row after row.
+fn square_at(i: u32) -> vec2<i32> {
+    let place = i32(i + select(0u, 1u, i >= 4u));
+    return vec2<i32>(place % 3 - 1, place / 3 - 1);
+}
+
+// A scale of a pyramid.
+struct Scale {
+    at: u32,
+    stride: u32,
+    size: vec2<i32>,
+}
+
+fn quarter_of(frame: u32) -> Scale {
+    let size = vec2<i32>(i32(params.width + 3u) / 4, i32(params.height + 3u) / 4);
+    return Scale(frame * PYRAMID_WORDS * superblocks(), params.sb_cols * 4u, size);
+}
+
+fn eighth_of(frame: u32) -> Scale {
+    let size = vec2<i32>(i32(params.width + 7u) / 8, i32(params.height + 7u) / 8);
+    return Scale((frame * PYRAMID_WORDS + QUARTER_WORDS) * superblocks(), params.sb_cols * 2u, size);
+}
+
+// Four samples of a scale. The words beyond its true width repeat the edge, and there is always a whole one, so that
+// clamping begins behind them.
+fn scaled_at(scale: Scale, x: i32, y: i32) -> u32 {
+    let row = scale.at + u32(clamp(y, 0, scale.size.y - 1)) * scale.stride;
+    let place = place_in(x, i32(scale.stride) * 4);
+    let low = pyramids[row + u32(place.x) / 4u];
+    let high = pyramids[row + u32(place.x + 3) / 4u];
+    return moved(between(low, high, (u32(place.x) & 3u) * 8u), place.y);
+}
+
+// The part of a block's difference that one of eight invocations sums: every eighth row.
+fn part_of(side: u32, at: vec2<i32>, to: vec2<i32>, part: u32) -> u32 {
+    let source = plane_of(SOURCE, 0u);
+    let reference = plane_of(params.last, 0u);
+    var sum = 0u;
+    for (var y = part; y < side; y += 8u) {
+        let begin = word_at(source, u32(at.x), u32(at.y) + y);
+        let row = reference.at + u32(clamp(to.y + i32(y), 0, reference.height - 1)) * reference.stride;
+        for (var i = 0u; i < side / 4u; i += 1u) {
+            let place = place_in(to.x + i32(i) * 4, reference.width);
+            let low = frames[row + u32(place.x) / 4u];
+            let high = frames[row + u32(place.x + 3) / 4u];
+            let four = moved(between(low, high, (u32(place.x) & 3u) * 8u), place.y);
+            sum += difference(frames[begin + i], four);
+        }
+    }
+    return total(sum);
+}
+
+// Puts a candidate into its slot: eight invocations come with the same one and a part of the difference each.
+fn offer(slot: u32, part: u32, step: vec2<i32>, possible: bool, difference: u32, length: u32) {
+    var cost = difference;
+    if part == 0u {
+        steps[slot] = pack_pair(step);
+        cost += select(NONE, length, possible);
+    }
+    atomicAdd(&sums[slot], cost);
+}
+
+// The best of the candidates tried so far.
+struct Best {
+    cost: u32,
+    step: vec2<i32>,
+}
+
+// The same after `count` slots from `first` on: a barrier stands in front.
+fn choose(before: Best, first: u32, count: u32) -> Best {
+    var cost = before.cost;
+    var slot = 0u;
+    for (var i = 0u; i < count; i += 1u) {
+        let sum = atomicLoad(&sums[first + i]);
+        if sum < cost {
+            cost = sum;
+            slot = i + 1u;
+        }
+    }
+    if slot == 0u {
+        return before;
+    }
+    return Best(cost, unpack_pair(steps[first + slot - 1u]));
+}
+
+// Compares a candidate at full scale.
+fn compare(round: u32, lane: u32, side: u32, at: vec2<i32>, step: vec2<i32>, exists: bool, expected: vec2<i32>) {
+    let part = lane & 7u;
+    let size = vec2<i32>(i32(params.width), i32(params.height));
+    let possible = exists && inside(size, at + step, REACH);
+    var difference = 0u;
+    if possible {
+        difference = part_of(side, at, at + step, part);
+    }
+    let length = (bits_of(step - expected) * params.vector_bit) >> 4u;
+    offer(round * 8u + (lane >> 3u), part, step, possible, difference, length);
+}
+
+// The position of a neighbour in a section of blocks of `side`; whether there is one.
+struct Neighbour {
+    exists: bool,
+    at: u32,
+}
+
+fn neighbour(side: u32, col: u32, row: u32, direction: vec2<i32>) -> Neighbour {
+    let place = vec2<i32>(i32(col), i32(row)) + direction;
+    let exists = all(place >= vec2<i32>(0)) && all(place < vec2<i32>(grid(side)));
+    return Neighbour(exists, select(0u, u32(place.y) * grid_stride(side) + u32(place.x), exists));
+}
+
+// Full search on the eighth scale, for a 64×64.
 @compute @workgroup_size(64)
-fn wide() {
+fn wide(
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let blocks = grid(64u);
+    let number = linear_group(id, groups);
+    if number >= blocks.x * blocks.y {
+        return;
+    }
+    let col = number % blocks.x;
+    let row = number / blocks.x;
+    let source = eighth_of(SOURCE);
+    let reference = eighth_of(params.last);
+    let at = vec2<i32>(i32(col), i32(row)) * 8;
+    for (var i = lane; i < 256u; i += GROUP) {
+        window[i] = scaled_at(reference, at.x - WIDE + i32(i % WINDOW_STRIDE) * 4, at.y - WIDE + i32(i / WINDOW_STRIDE));
+    }
+    if lane < 16u {
+        block[lane] = pyramids[source.at + (row * 8u + lane / 2u) * source.stride + col * 2u + lane % 2u];
+    }
+    if lane == 0u {
+        atomicStore(&least, MAX_U32);
+    }
+    workgroupBarrier();
+    var best = MAX_U32;
+    for (var i = lane; i < WIDE_COUNT; i += GROUP) {
+        let across = i % 25u;
+        let down = i / 25u;
+        let step = vec2<i32>(i32(across), i32(down)) - WIDE;
+        var sum = 0u;
+        let shift = (across & 3u) * 8u;
+        for (var y = 0u; y < 8u; y += 1u) {
+            let line = (down + y) * WINDOW_STRIDE;
+            let middle = window[line + (across + 4u) / 4u];
+            sum += difference(block[y * 2u], between(window[line + across / 4u], middle, shift));
+            sum += difference(block[y * 2u + 1u], between(middle, window[line + (across + 7u) / 4u], shift));
+        }
+        // A far vector must be clearly better. No motion comes first, the others row after row.
+        let cost = total(sum) + u32(abs(step.x) + abs(step.y)) * 2u;
+        let order = select(i + 1u, 0u, all(step == vec2<i32>(0)));
+        if inside(reference.size, at + step, 10) {
+            best = min(best, (cost << 10u) | order);
+        }
+    }
+    atomicMin(&least, best);
+    workgroupBarrier();
+    if lane == 0u {
+        let order = atomicLoad(&least) & 1023u;
+        let place = select(order - 1u, WIDE_COUNT / 2u, order == 0u);
+        let step = vec2<i32>(i32(place % 25u), i32(place / 25u)) - WIDE;
+        vectors[EIGHTH_AT * superblocks() + row * grid_stride(64u) + col] = pack_pair(step);
+    }
+}
+
+// Compares a candidate on the quarter scale.
+fn compare_quarter(first: u32, lane: u32, at: vec2<i32>, step: vec2<i32>, exists: bool) {
+    let part = lane & 7u;
+    let source = quarter_of(SOURCE);
+    let reference = quarter_of(params.last);
+    let begin = source.at + (u32(at.y) + part) * source.stride + u32(at.x) / 4u;
+    let to = at + step;
+    let possible = exists && inside(reference.size, to, 20);
+    let y = to.y + i32(part);
+    let sum = difference(pyramids[begin], scaled_at(reference, to.x, y))
+        + difference(pyramids[begin + 1u], scaled_at(reference, to.x + 4, y));
+    offer(first + (lane >> 3u), part, step, possible, total(sum), u32(abs(step.x) + abs(step.y)));
+}
+
+// Candidates of the eighth scale, refined on the quarter scale, for a 32×32.
+@compute @workgroup_size(64)
+fn narrow(
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let blocks = grid(32u);
+    let number = linear_group(id, groups);
+    if number >= blocks.x * blocks.y {
+        return;
+    }
+    let col = number % blocks.x;
+    let row = number / blocks.x;
+    let at = vec2<i32>(i32(col), i32(row)) * 8;
+    let candidate = lane >> 3u;
+    var step = vec2<i32>(0);
+    var exists = candidate < 6u;
+    if exists && candidate > 0u {
+        let other = neighbour(64u, col / 2u, row / 2u, cross_at(candidate - 1u));
+        exists = other.exists;
+        step = unpack_pair(vectors[EIGHTH_AT * superblocks() + other.at]) * 2;
+    }
+    compare_quarter(0u, lane, at, step, exists);
+    workgroupBarrier();
+    let centre = choose(Best(NONE, vec2<i32>(0)), 0u, 6u);
+    // Five rows of five but for the centre, which is known.
+    for (var round = 0u; round < 3u; round += 1u) {
+        let i = round * 8u + candidate;
+        let place = i32(i + select(0u, 1u, i >= 12u));
+        let near = centre.step + vec2<i32>(place % 5, place / 5) - 2;
+        compare_quarter(8u + round * 8u, lane, at, near, true);
+    }
+    workgroupBarrier();
+    let best = choose(centre, 8u, 24u);
+    if lane == 0u {
+        vectors[QUARTER_AT * superblocks() + row * grid_stride(32u) + col] = pack_pair(best.step);
+    }
 }
 
 @compute @workgroup_size(64)
-fn narrow() {
+fn by16(
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let blocks = grid(16u);
+    let number = linear_group(id, groups);
+    if number >= blocks.x * blocks.y {
+        return;
+    }
+    let col = number % blocks.x;
+    let row = number / blocks.x;
+    let at = vec2<i32>(i32(col), i32(row)) * 16;
+    let own = BY16_AT * superblocks() + row * grid_stride(16u) + col;
+    let quarter = QUARTER_AT * superblocks();
+    let expected = unpack_pair(vectors[quarter + (row / 2u) * grid_stride(32u) + col / 2u]) * 4;
+    let candidate = lane >> 3u;
+    var step = vec2<i32>(0);
+    var exists = candidate < 7u;
+    if candidate == 1u {
+        // Where the block went in the frame before.
+        step = unpack_pair(vectors[own]);
+    } else if exists && candidate > 1u {
+        let other = neighbour(32u, col / 2u, row / 2u, cross_at(candidate - 2u));
+        exists = other.exists;
+        step = unpack_pair(vectors[quarter + other.at]) * 4;
+    }
+    compare(0u, lane, 16u, at, step, exists, expected);
+    workgroupBarrier();
+    var best = choose(Best(NONE, vec2<i32>(0)), 0u, 7u);
+    compare(1u, lane, 16u, at, best.step + square_at(candidate) * 2, true, expected);
+    workgroupBarrier();
+    best = choose(best, 8u, 8u);
+    compare(2u, lane, 16u, at, best.step + square_at(candidate), true, expected);
+    workgroupBarrier();
+    best = choose(best, 16u, 8u);
+    compare(3u, lane, 16u, at, best.step + cross_at(candidate + 1u), candidate < 4u, expected);
+    workgroupBarrier();
+    best = choose(best, 24u, 4u);
+    if lane == 0u {
+        vectors[own] = pack_pair(best.step);
+    }
 }
 
 @compute @workgroup_size(64)
-fn by16() {
+fn by32(
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let blocks = grid(32u);
+    let number = linear_group(id, groups);
+    if number >= blocks.x * blocks.y {
+        return;
+    }
+    let col = number % blocks.x;
+    let row = number / blocks.x;
+    let at = vec2<i32>(i32(col), i32(row)) * 32;
+    let own = row * grid_stride(32u) + col;
+    let expected = unpack_pair(vectors[QUARTER_AT * superblocks() + own]) * 4;
+    let candidate = lane >> 3u;
+    var step = vec2<i32>(0);
+    var exists = candidate < 5u;
+    if exists && candidate > 0u {
+        let quarter = vec2<i32>(i32(candidate - 1u) & 1, i32(candidate - 1u) >> 1u);
+        let other = neighbour(16u, col * 2u, row * 2u, quarter);
+        exists = other.exists;
+        step = unpack_pair(vectors[BY16_AT * superblocks() + other.at]);
+    }
+    compare(0u, lane, 32u, at, step, exists, expected);
+    workgroupBarrier();
+    var best = choose(Best(NONE, vec2<i32>(0)), 0u, 5u);
+    compare(1u, lane, 32u, at, best.step + cross_at(candidate + 1u), candidate < 4u, expected);
+    workgroupBarrier();
+    best = choose(best, 8u, 4u);
+    if lane == 0u {
+        vectors[BY32_AT * superblocks() + own] = pack_pair(best.step);
+    }
 }
 
 @compute @workgroup_size(64)
-fn by32() {
-}
-
-@compute @workgroup_size(64)
-fn by8() {
+fn by8(
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let blocks = grid(8u);
+    let number = linear_group(id, groups);
+    if number >= blocks.x * blocks.y {
+        return;
+    }
+    let col = number % blocks.x;
+    let row = number / blocks.x;
+    let at = vec2<i32>(i32(col), i32(row)) * 8;
+    let by16 = BY16_AT * superblocks();
+    let expected = unpack_pair(vectors[by16 + (row / 2u) * grid_stride(16u) + col / 2u]);
+    let candidate = lane >> 3u;
+    var step = vec2<i32>(0);
+    var exists = candidate < 6u;
+    if exists && candidate > 0u {
+        let other = neighbour(16u, col / 2u, row / 2u, cross_at(candidate - 1u));
+        exists = other.exists;
+        step = unpack_pair(vectors[by16 + other.at]);
+    }
+    compare(0u, lane, 8u, at, step, exists, expected);
+    workgroupBarrier();
+    var best = choose(Best(NONE, vec2<i32>(0)), 0u, 6u);
+    compare(1u, lane, 8u, at, best.step + square_at(candidate), true, expected);
+    workgroupBarrier();
+    best = choose(best, 8u, 8u);
+    if lane == 0u {
+        vectors[BY8_AT * superblocks() + row * grid_stride(8u) + col] = pack_pair(best.step);
+    }
 }

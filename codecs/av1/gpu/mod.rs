@@ -6,3 +6,5 @@ mod passes;
 mod tables;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

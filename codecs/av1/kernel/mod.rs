@@ -17,5 +17,5 @@ pub mod reconstruct;
 pub mod search;
 pub mod subpel;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod transform;

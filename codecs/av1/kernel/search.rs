@@ -34,9 +34,9 @@ impl Step {
 #[derive(Clone, Debug, Default)]
 pub struct Motion {
     /// By 64×64, from the eighth scale, in samples of that scale.
-    eighth: Vec<Step>,
+    pub(crate) eighth: Vec<Step>,
     /// By 32×32, from the quarter scale, in samples of that scale.
-    quarter: Vec<Step>,
+    pub(crate) quarter: Vec<Step>,
     /// By 16×16.
     pub by16: Vec<Step>,
     /// By 32×32.
