@@ -1,7 +1,7 @@
 
-// Whole-sample motion (twin: search.rs). A workgroup searches for one block. Up to eight candidates are compared at once,
-// eight invocations each: every round has slots of its own for the sums, so that one barrier a round is enough, after
-// which every invocation makes the same choice for itself.
+// Whole-sample motion (twin: search.rs). A workgroup searches for one block or a few neighbours. Of each block up to
+// eight candidates are compared at once, by one invocation or several that share the rows: every round has slots of its
+// own for the sums, so that one barrier a round is enough, after which every invocation makes the block's choice itself.
 
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
 @group(0) @binding(2) var<storage, read> pyramids: array<u32>;
@@ -29,9 +29,9 @@ const WINDOW_STRIDE: u32 = 8u;
 // More than any cost.
 const NONE: u32 = 0x40000000u;
 
-// What the candidates cost, and the candidates: eight of a round, 32 in sum.
-var<workgroup> sums: array<atomic<u32>, 32>;
-var<workgroup> steps: array<u32, 32>;
+// What the candidates cost, and the candidates: block after block, round after round, eight slots each.
+var<workgroup> sums: array<atomic<u32>, 128>;
+var<workgroup> steps: array<u32, 128>;
 // The best of `wide`: cost, then its place in the order of candidates.
 var<workgroup> least: atomic<u32>;
 var<workgroup> window: array<u32, 256>;
@@ -94,26 +94,67 @@ fn scaled_at(scale: Scale, x: i32, y: i32) -> u32 {
     return moved(between(low, high, (u32(place.x) & 3u) * 8u), place.y);
 }
 
-// The part of a block's difference that one of eight invocations sums: every eighth row.
-fn part_of(side: u32, at: vec2<i32>, to: vec2<i32>, part: u32) -> u32 {
+// What an invocation works on: a block, one of its candidates, a part of the rows.
+struct Work {
+    // False beyond the last block: the last one is searched once more, for nothing.
+    exists: bool,
+    col: u32,
+    row: u32,
+    // First slot of the block.
+    slot: u32,
+    candidate: u32,
+    part: u32,
+}
+
+// The work of an invocation where each candidate takes `parts` of them and each block `slots`.
+fn work_of(blocks: vec2<u32>, group: u32, lane: u32, parts: u32, slots: u32) -> Work {
+    let local = lane / (8u * parts);
+    let number = group * (8u / parts) + local;
+    let last = blocks.x * blocks.y - 1u;
+    let block = min(number, last);
+    let candidate = lane / parts % 8u;
+    return Work(number <= last, block % blocks.x, block / blocks.x, local * slots, candidate, lane % parts);
+}
+
+// Invocations to a candidate of each size; the host counts the workgroups accordingly.
+const PARTS_QUARTER: u32 = 2u;
+const PARTS_8: u32 = 1u;
+const PARTS_16: u32 = 2u;
+const PARTS_32: u32 = 8u;
+
+// Word `index` of a row of the plane that begins at `row`, with its edges repeated to both sides.
+fn edged(plane: Plane, row: u32, index: i32) -> u32 {
+    let last = (plane.width - 1) >> 2u;
+    let at = clamp(index, 0, last);
+    let samples = u32(min(plane.width - at * 4, 4));
+    // Beyond the last word its last sample goes on alone, before the first its first.
+    let word = frames[row + u32(at)] >> select(0u, (samples - 1u) * 8u, index > last);
+    let kept = select(samples, 1u, index != at) * 8u;
+    let mask = MAX_U32 >> (32u - kept);
+    return (word & mask) | ((((word >> (kept - 8u)) & 255u) * 0x01010101u) & ~mask);
+}
+
+// The part of a block's difference that one of `parts` invocations sums.
+fn part_of(side: u32, parts: u32, at: vec2<i32>, to: vec2<i32>, part: u32) -> u32 {
     let source = plane_of(SOURCE, 0u);
     let reference = plane_of(params.last, 0u);
+    let first = to.x >> 2u;
+    let shift = (u32(to.x) & 3u) * 8u;
     var sum = 0u;
-    for (var y = part; y < side; y += 8u) {
+    for (var y = part; y < side; y += parts) {
         let begin = word_at(source, u32(at.x), u32(at.y) + y);
         let row = reference.at + u32(clamp(to.y + i32(y), 0, reference.height - 1)) * reference.stride;
+        var low = edged(reference, row, first);
         for (var i = 0u; i < side / 4u; i += 1u) {
-            let place = place_in(to.x + i32(i) * 4, reference.width);
-            let low = frames[row + u32(place.x) / 4u];
-            let high = frames[row + u32(place.x + 3) / 4u];
-            let four = moved(between(low, high, (u32(place.x) & 3u) * 8u), place.y);
-            sum += difference(frames[begin + i], four);
+            let high = edged(reference, row, first + i32(i) + 1);
+            sum += difference(frames[begin + i], between(low, high, shift));
+            low = high;
         }
     }
     return total(sum);
 }
 
-// Puts a candidate into its slot: eight invocations come with the same one and a part of the difference each.
+// Puts a candidate into its slot: its invocations come with a part of the difference each.
 fn offer(slot: u32, part: u32, step: vec2<i32>, possible: bool, difference: u32, length: u32) {
     var cost = difference;
     if part == 0u {
@@ -147,16 +188,16 @@ fn choose(before: Best, first: u32, count: u32) -> Best {
 }
 
 // Compares a candidate at full scale.
-fn compare(round: u32, lane: u32, side: u32, at: vec2<i32>, step: vec2<i32>, exists: bool, expected: vec2<i32>) {
-    let part = lane & 7u;
+fn compare(w: Work, round: u32, side: u32, parts: u32, step: vec2<i32>, exists: bool, expected: vec2<i32>) {
+    let at = vec2<i32>(i32(w.col), i32(w.row)) * i32(side);
     let size = vec2<i32>(i32(params.width), i32(params.height));
     let possible = exists && inside(size, at + step, REACH);
     var difference = 0u;
     if possible {
-        difference = part_of(side, at, at + step, part);
+        difference = part_of(side, parts, at, at + step, w.part);
     }
     let length = (bits_of(step - expected) * params.vector_bit) >> 4u;
-    offer(round * 8u + (lane >> 3u), part, step, possible, difference, length);
+    offer(w.slot + round * 8u + w.candidate, w.part, step, possible, difference, length);
 }
 
 // The position of a neighbour in a section of blocks of `side`; whether there is one.
@@ -228,17 +269,22 @@ fn wide(
 }
 
 // Compares a candidate on the quarter scale.
-fn compare_quarter(first: u32, lane: u32, at: vec2<i32>, step: vec2<i32>, exists: bool) {
-    let part = lane & 7u;
+fn compare_quarter(w: Work, round: u32, step: vec2<i32>, exists: bool) {
     let source = quarter_of(SOURCE);
     let reference = quarter_of(params.last);
-    let begin = source.at + (u32(at.y) + part) * source.stride + u32(at.x) / 4u;
+    let at = vec2<i32>(i32(w.col), i32(w.row)) * 8;
     let to = at + step;
     let possible = exists && inside(reference.size, to, 20);
-    let y = to.y + i32(part);
-    let sum = difference(pyramids[begin], scaled_at(reference, to.x, y))
-        + difference(pyramids[begin + 1u], scaled_at(reference, to.x + 4, y));
-    offer(first + (lane >> 3u), part, step, possible, total(sum), u32(abs(step.x) + abs(step.y)));
+    var sum = 0u;
+    if possible {
+        for (var y = w.part; y < 8u; y += PARTS_QUARTER) {
+            let begin = source.at + (u32(at.y) + y) * source.stride + w.col * 2u;
+            sum += difference(pyramids[begin], scaled_at(reference, to.x, to.y + i32(y)));
+            sum += difference(pyramids[begin + 1u], scaled_at(reference, to.x + 4, to.y + i32(y)));
+        }
+    }
+    let length = u32(abs(step.x) + abs(step.y));
+    offer(w.slot + round * 8u + w.candidate, w.part, step, possible, total(sum), length);
 }
 
 // Candidates of the eighth scale, refined on the quarter scale, for a 32×32.
@@ -248,35 +294,31 @@ fn narrow(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let blocks = grid(32u);
-    let number = linear_group(id, groups);
-    if number >= blocks.x * blocks.y {
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_QUARTER) >= blocks.x * blocks.y {
         return;
     }
-    let col = number % blocks.x;
-    let row = number / blocks.x;
-    let at = vec2<i32>(i32(col), i32(row)) * 8;
-    let candidate = lane >> 3u;
+    let w = work_of(blocks, group, lane, PARTS_QUARTER, 32u);
     var step = vec2<i32>(0);
-    var exists = candidate < 6u;
-    if exists && candidate > 0u {
-        let other = neighbour(64u, col / 2u, row / 2u, cross_at(candidate - 1u));
+    var exists = w.candidate < 6u;
+    if exists && w.candidate > 0u {
+        let other = neighbour(64u, w.col / 2u, w.row / 2u, cross_at(w.candidate - 1u));
         exists = other.exists;
         step = unpack_pair(vectors[EIGHTH_AT * superblocks() + other.at]) * 2;
     }
-    compare_quarter(0u, lane, at, step, exists);
+    compare_quarter(w, 0u, step, exists);
     workgroupBarrier();
-    let centre = choose(Best(NONE, vec2<i32>(0)), 0u, 6u);
+    let centre = choose(Best(NONE, vec2<i32>(0)), w.slot, 6u);
     // Five rows of five but for the centre, which is known.
     for (var round = 0u; round < 3u; round += 1u) {
-        let i = round * 8u + candidate;
+        let i = round * 8u + w.candidate;
         let place = i32(i + select(0u, 1u, i >= 12u));
-        let near = centre.step + vec2<i32>(place % 5, place / 5) - 2;
-        compare_quarter(8u + round * 8u, lane, at, near, true);
+        compare_quarter(w, round + 1u, centre.step + vec2<i32>(place % 5, place / 5) - 2, true);
     }
     workgroupBarrier();
-    let best = choose(centre, 8u, 24u);
-    if lane == 0u {
-        vectors[QUARTER_AT * superblocks() + row * grid_stride(32u) + col] = pack_pair(best.step);
+    let best = choose(centre, w.slot + 8u, 24u);
+    if w.exists && w.candidate == 0u && w.part == 0u {
+        vectors[QUARTER_AT * superblocks() + w.row * grid_stride(32u) + w.col] = pack_pair(best.step);
     }
 }
 
@@ -286,40 +328,37 @@ fn by16(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let blocks = grid(16u);
-    let number = linear_group(id, groups);
-    if number >= blocks.x * blocks.y {
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_16) >= blocks.x * blocks.y {
         return;
     }
-    let col = number % blocks.x;
-    let row = number / blocks.x;
-    let at = vec2<i32>(i32(col), i32(row)) * 16;
-    let own = BY16_AT * superblocks() + row * grid_stride(16u) + col;
+    let w = work_of(blocks, group, lane, PARTS_16, 32u);
+    let own = BY16_AT * superblocks() + w.row * grid_stride(16u) + w.col;
     let quarter = QUARTER_AT * superblocks();
-    let expected = unpack_pair(vectors[quarter + (row / 2u) * grid_stride(32u) + col / 2u]) * 4;
-    let candidate = lane >> 3u;
+    let expected = unpack_pair(vectors[quarter + (w.row / 2u) * grid_stride(32u) + w.col / 2u]) * 4;
     var step = vec2<i32>(0);
-    var exists = candidate < 7u;
-    if candidate == 1u {
+    var exists = w.candidate < 7u;
+    if w.candidate == 1u {
         // Where the block went in the frame before.
         step = unpack_pair(vectors[own]);
-    } else if exists && candidate > 1u {
-        let other = neighbour(32u, col / 2u, row / 2u, cross_at(candidate - 2u));
+    } else if exists && w.candidate > 1u {
+        let other = neighbour(32u, w.col / 2u, w.row / 2u, cross_at(w.candidate - 2u));
         exists = other.exists;
         step = unpack_pair(vectors[quarter + other.at]) * 4;
     }
-    compare(0u, lane, 16u, at, step, exists, expected);
+    compare(w, 0u, 16u, PARTS_16, step, exists, expected);
     workgroupBarrier();
-    var best = choose(Best(NONE, vec2<i32>(0)), 0u, 7u);
-    compare(1u, lane, 16u, at, best.step + square_at(candidate) * 2, true, expected);
+    var best = choose(Best(NONE, vec2<i32>(0)), w.slot, 7u);
+    compare(w, 1u, 16u, PARTS_16, best.step + square_at(w.candidate) * 2, true, expected);
     workgroupBarrier();
-    best = choose(best, 8u, 8u);
-    compare(2u, lane, 16u, at, best.step + square_at(candidate), true, expected);
+    best = choose(best, w.slot + 8u, 8u);
+    compare(w, 2u, 16u, PARTS_16, best.step + square_at(w.candidate), true, expected);
     workgroupBarrier();
-    best = choose(best, 16u, 8u);
-    compare(3u, lane, 16u, at, best.step + cross_at(candidate + 1u), candidate < 4u, expected);
+    best = choose(best, w.slot + 16u, 8u);
+    compare(w, 3u, 16u, PARTS_16, best.step + cross_at(w.candidate + 1u), w.candidate < 4u, expected);
     workgroupBarrier();
-    best = choose(best, 24u, 4u);
-    if lane == 0u {
+    best = choose(best, w.slot + 24u, 4u);
+    if w.exists && w.candidate == 0u && w.part == 0u {
         vectors[own] = pack_pair(best.step);
     }
 }
@@ -330,31 +369,28 @@ fn by32(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let blocks = grid(32u);
-    let number = linear_group(id, groups);
-    if number >= blocks.x * blocks.y {
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_32) >= blocks.x * blocks.y {
         return;
     }
-    let col = number % blocks.x;
-    let row = number / blocks.x;
-    let at = vec2<i32>(i32(col), i32(row)) * 32;
-    let own = row * grid_stride(32u) + col;
+    let w = work_of(blocks, group, lane, PARTS_32, 16u);
+    let own = w.row * grid_stride(32u) + w.col;
     let expected = unpack_pair(vectors[QUARTER_AT * superblocks() + own]) * 4;
-    let candidate = lane >> 3u;
     var step = vec2<i32>(0);
-    var exists = candidate < 5u;
-    if exists && candidate > 0u {
-        let quarter = vec2<i32>(i32(candidate - 1u) & 1, i32(candidate - 1u) >> 1u);
-        let other = neighbour(16u, col * 2u, row * 2u, quarter);
+    var exists = w.candidate < 5u;
+    if exists && w.candidate > 0u {
+        let quarter = vec2<i32>(i32(w.candidate - 1u) & 1, i32(w.candidate - 1u) >> 1u);
+        let other = neighbour(16u, w.col * 2u, w.row * 2u, quarter);
         exists = other.exists;
         step = unpack_pair(vectors[BY16_AT * superblocks() + other.at]);
     }
-    compare(0u, lane, 32u, at, step, exists, expected);
+    compare(w, 0u, 32u, PARTS_32, step, exists, expected);
     workgroupBarrier();
-    var best = choose(Best(NONE, vec2<i32>(0)), 0u, 5u);
-    compare(1u, lane, 32u, at, best.step + cross_at(candidate + 1u), candidate < 4u, expected);
+    var best = choose(Best(NONE, vec2<i32>(0)), w.slot, 5u);
+    compare(w, 1u, 32u, PARTS_32, best.step + cross_at(w.candidate + 1u), w.candidate < 4u, expected);
     workgroupBarrier();
-    best = choose(best, 8u, 4u);
-    if lane == 0u {
+    best = choose(best, w.slot + 8u, 4u);
+    if w.exists && w.candidate == 0u && w.part == 0u {
         vectors[BY32_AT * superblocks() + own] = pack_pair(best.step);
     }
 }
@@ -365,30 +401,27 @@ fn by8(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let blocks = grid(8u);
-    let number = linear_group(id, groups);
-    if number >= blocks.x * blocks.y {
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_8) >= blocks.x * blocks.y {
         return;
     }
-    let col = number % blocks.x;
-    let row = number / blocks.x;
-    let at = vec2<i32>(i32(col), i32(row)) * 8;
+    let w = work_of(blocks, group, lane, PARTS_8, 16u);
     let by16 = BY16_AT * superblocks();
-    let expected = unpack_pair(vectors[by16 + (row / 2u) * grid_stride(16u) + col / 2u]);
-    let candidate = lane >> 3u;
+    let expected = unpack_pair(vectors[by16 + (w.row / 2u) * grid_stride(16u) + w.col / 2u]);
     var step = vec2<i32>(0);
-    var exists = candidate < 6u;
-    if exists && candidate > 0u {
-        let other = neighbour(16u, col / 2u, row / 2u, cross_at(candidate - 1u));
+    var exists = w.candidate < 6u;
+    if exists && w.candidate > 0u {
+        let other = neighbour(16u, w.col / 2u, w.row / 2u, cross_at(w.candidate - 1u));
         exists = other.exists;
         step = unpack_pair(vectors[by16 + other.at]);
     }
-    compare(0u, lane, 8u, at, step, exists, expected);
+    compare(w, 0u, 8u, PARTS_8, step, exists, expected);
     workgroupBarrier();
-    var best = choose(Best(NONE, vec2<i32>(0)), 0u, 6u);
-    compare(1u, lane, 8u, at, best.step + square_at(candidate), true, expected);
+    var best = choose(Best(NONE, vec2<i32>(0)), w.slot, 6u);
+    compare(w, 1u, 8u, PARTS_8, best.step + square_at(w.candidate), true, expected);
     workgroupBarrier();
-    best = choose(best, 8u, 8u);
-    if lane == 0u {
-        vectors[BY8_AT * superblocks() + row * grid_stride(8u) + col] = pack_pair(best.step);
+    best = choose(best, w.slot + 8u, 8u);
+    if w.exists && w.candidate == 0u && w.part == 0u {
+        vectors[BY8_AT * superblocks() + w.row * grid_stride(8u) + w.col] = pack_pair(best.step);
     }
 }

@@ -1,8 +1,6 @@
 //! Every pass of a frame: its shader, what it binds, how many workgroups it takes.
 
-use conclave_shaders::av1::{
-    CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, SUBPEL,
-};
+use conclave_shaders::av1::{CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, SUBPEL};
 use conclave_shaders::kernel::{GROUP, spread};
 use conclave_shaders::{DeviceError, Gpu, Kernel, Stage, wgpu};
 
@@ -152,9 +150,13 @@ impl Pass {
             Pass::QuarterSource | Pass::QuarterFresh => invocations(64 * superblocks),
             Pass::EighthSource | Pass::EighthFresh => invocations(16 * superblocks),
             Pass::Wide => flat(blocks(64)),
-            Pass::Narrow | Pass::By32 | Pass::Refine32 | Pass::Choose32 => flat(blocks(32)),
-            Pass::By16 | Pass::Refine16 | Pass::Choose16 => flat(blocks(16)),
-            Pass::By8 | Pass::Refine8 | Pass::Choose8 => flat(blocks(8)),
+            // Small blocks share a workgroup: `PARTS_…` of search.wgsl and subpel.wgsl.
+            Pass::Narrow => flat(blocks(32).div_ceil(4)),
+            Pass::By16 | Pass::Refine16 => flat(blocks(16).div_ceil(4)),
+            Pass::By8 | Pass::Refine8 => flat(blocks(8).div_ceil(8)),
+            Pass::By32 | Pass::Refine32 | Pass::Choose32 => flat(blocks(32)),
+            Pass::Choose16 => flat(blocks(16)),
+            Pass::Choose8 => flat(blocks(8)),
             Pass::Join16 => invocations(blocks(16)),
             Pass::Join32 => invocations(blocks(32)),
             Pass::Record | Pass::Direction => invocations(64 * superblocks),
