@@ -1,7 +1,8 @@
 
 // Whole-sample motion (twin: search.rs). A workgroup searches for one block or a few neighbours. Of each block up to
-// eight candidates are compared at once, by one invocation or several that share the rows: every round has slots of its
-// own for the sums, so that one barrier a round is enough, after which every invocation makes the block's choice itself.
+// eight candidates are compared at once, by one invocation or several that share the rows: every round has slots of
+// its own for the sums, so that one barrier a round is enough, after which every invocation makes the block's choice
+// itself.
 
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
 @group(0) @binding(2) var<storage, read> pyramids: array<u32>;
@@ -229,7 +230,8 @@ fn wide(
     let reference = eighth_of(params.last);
     let at = vec2<i32>(i32(col), i32(row)) * 8;
     for (var i = lane; i < 256u; i += GROUP) {
-        window[i] = scaled_at(reference, at.x - WIDE + i32(i % WINDOW_STRIDE) * 4, at.y - WIDE + i32(i / WINDOW_STRIDE));
+        let place = at - WIDE + vec2<i32>(i32(i % WINDOW_STRIDE) * 4, i32(i / WINDOW_STRIDE));
+        window[i] = scaled_at(reference, place.x, place.y);
     }
     if lane < 16u {
         block[lane] = pyramids[source.at + (row * 8u + lane / 2u) * source.stride + col * 2u + lane % 2u];

@@ -1,8 +1,8 @@
 
 // Quarter-sample motion (twin: subpel.rs). A workgroup refines the vectors of one block or a few. The samples around a
-// block come into workgroup memory once; then eight candidates are compared at a time, by one invocation or several that
-// share the rows: the four sides and the four diagonals of a centre, of which only those count that the twin would have
-// tried.
+// block come into workgroup memory once; then eight candidates are compared at a time, by one invocation or several
+// that share the rows: the four sides and the four diagonals of a centre, of which only those count that the twin would
+// have tried.
 
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
 @group(0) @binding(3) var<storage, read_write> vectors: array<u32>;
