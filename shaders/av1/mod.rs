@@ -23,9 +23,9 @@ pub const PYRAMID: Stage = stage!("pyramid": "planes";
 /// How rough a picture is.
 pub const STATISTICS: Stage = stage!("statistics": "planes"; "roughness");
 /// Whole-sample motion.
-pub const SEARCH: Stage = stage!("search": "planes"; "wide", "narrow", "by16", "by32", "by8");
+pub const SEARCH: Stage = stage!("search": "planes", "difference"; "wide", "narrow", "by16", "by32", "by8");
 /// Quarter-sample motion.
-pub const SUBPEL: Stage = stage!("subpel": "planes"; "refine8", "refine16", "refine32");
+pub const SUBPEL: Stage = stage!("subpel": "planes", "difference"; "refine8", "refine16", "refine32");
 /// The cheapest way to code every block of one size.
 pub const DECIDE: Stage = stage!("decide": "planes", "predict", "transform"; "choose8", "choose16", "choose32");
 /// Blocks against their quarters, from the smallest size upwards.

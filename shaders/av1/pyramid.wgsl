@@ -1,104 +1,119 @@
-// A picture into the pool, and luma at a quarter and an eighth of its scale (twins: Frame::load, pyramid.rs).
-//
-// `load`: one invocation a word of the source frame; beyond the true size the last column and row are repeated. The
-// others: one invocation a word of the smaller plane; means of 4×4 of the full scale, and of 2×2 of the quarter scale.
+
+// A picture into the pool, and luma at a quarter and at an eighth of its scale (twins: Frame::load, pyramid.rs). An
+// invocation makes one word. Beyond the true size the last column and row go on, at every scale.
 
 @group(0) @binding(1) var<storage, read_write> frames: array<u32>;
 @group(0) @binding(2) var<storage, read_write> pyramids: array<u32>;
 @group(0) @binding(11) var<storage, read> picture: array<u32>;
 
-// One sample of a plane of `width` columns that begins at byte `at` of the picture.
-fn picture_at(at: u32, width: u32, x: u32, y: u32) -> u32 {
-    let index = at + y * width + x;
-    return (picture[index >> 2u] >> ((index & 3u) * 8u)) & 255u;
+// Words of one pyramid, by superblock: 64 at the quarter scale, then 16 at the eighth.
+const PYRAMID_WORDS: u32 = 80u;
+const QUARTER_WORDS: u32 = 64u;
+const EIGHTH_WORDS: u32 = 16u;
+
+// The byte at `at` of the picture.
+fn picture_byte(at: u32) -> u32 {
+    return (picture[at >> 2u] >> ((at & 3u) * 8u)) & 255u;
 }
 
 @compute @workgroup_size(64)
 fn load(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let index = linear(id, groups);
     let blocks = superblocks();
-    if index >= FRAME_WORDS * blocks {
+    let word = linear(id, groups);
+    if word >= FRAME_WORDS * blocks {
         return;
     }
-    let plane = select(select(1u, 2u, index >= 1280u * blocks), 0u, index < 1024u * blocks);
-    let view = plane_of(SOURCE, plane);
-    let size = vec2<u32>(vec2<i32>(view.width, view.height));
-    var at = 0u;
-    if plane > 0u {
-        at = params.width * params.height + (plane - 1u) * size.x * size.y;
+    // The word's place in its plane, and where the plane begins in the picture, in bytes.
+    let plane = select(select(2u, 1u, word < 1280u * blocks), 0u, word < 1024u * blocks);
+    let to = plane_of(SOURCE, plane);
+    let width = u32(to.width);
+    let height = u32(to.height);
+    let start = select(params.width * params.height + (plane - 1u) * width * height, 0u, plane == 0u);
+    let place = word - to.at;
+    let row = start + min(place / to.stride, height - 1u) * width;
+    let x = place % to.stride * 4u;
+    if x + 4u <= width {
+        let at = row + x;
+        let shift = (at & 3u) * 8u;
+        var four = picture[at >> 2u] >> shift;
+        if shift != 0u {
+            four |= picture[(at >> 2u) + 1u] << (32u - shift);
+        }
+        frames[word] = four;
+        return;
     }
-    let inside = index - view.at;
-    let y = min(inside / view.stride, size.y - 1u);
-    let x = (inside % view.stride) * 4u;
-    var word = 0u;
-    for (var i = 0u; i < 4u; i += 1u) {
-        word |= picture_at(at, size.x, min(x + i, size.x - 1u), y) << (i * 8u);
-    }
-    frames[SOURCE * FRAME_WORDS * blocks + index] = word;
+    let last = width - 1u;
+    frames[word] = picture_byte(row + min(x, last))
+        | (picture_byte(row + min(x + 1u, last)) << 8u)
+        | (picture_byte(row + min(x + 2u, last)) << 16u)
+        | (picture_byte(row + min(x + 3u, last)) << 24u);
 }
 
-// Sum of four samples in a word.
+// The sum of the four samples of a word.
 fn sum_of(word: u32) -> u32 {
-    let s = unpack_four(word);
-    return u32(s.x + s.y + s.z + s.w);
+    let pairs = (word & 0x00ff00ffu) + ((word >> 8u) & 0x00ff00ffu);
+    return (pairs & 0xffffu) + (pairs >> 16u);
 }
 
-fn quarter(index: u32, frame: u32) {
+fn quarter(frame: u32, word: u32) {
+    let blocks = superblocks();
+    if word >= QUARTER_WORDS * blocks {
+        return;
+    }
+    let plane = plane_of(frame, 0u);
     let stride = params.sb_cols * 4u;
-    if index >= 64u * superblocks() {
-        return;
+    let y = min(i32(word / stride), (plane.height - 1) / 4) * 4;
+    let last = (plane.width - 1) / 4;
+    var four = 0u;
+    for (var i = 0u; i < 4u; i += 1u) {
+        let x = min(i32(word % stride * 4u + i), last) * 4;
+        let sum = sum_of(four_clamped(plane, x, y)) + sum_of(four_clamped(plane, x, y + 1))
+            + sum_of(four_clamped(plane, x, y + 2)) + sum_of(four_clamped(plane, x, y + 3));
+        four |= ((sum + 8u) >> 4u) << (i * 8u);
     }
-    let luma = plane_of(frame, 0u);
-    let x = i32((index % stride) * 16u);
-    let y = i32((index / stride) * 4u);
-    var word = 0u;
-    for (var i = 0; i < 4; i += 1) {
-        var sum = 8u;
-        for (var row = 0; row < 4; row += 1) {
-            sum += sum_of(four_clamped(luma, x + i * 4, y + row));
-        }
-        word |= (sum >> 4u) << (u32(i) * 8u);
-    }
-    pyramids[frame * 80u * superblocks() + index] = word;
+    pyramids[frame * PYRAMID_WORDS * blocks + word] = four;
 }
 
-fn eighth(index: u32, frame: u32) {
-    let stride = params.sb_cols * 2u;
-    if index >= 16u * superblocks() {
+// The quarter scale repeats its own edge as far as the words go, so that nothing has to be clamped here but the last
+// column and row.
+fn eighth(frame: u32, word: u32) {
+    let blocks = superblocks();
+    if word >= EIGHTH_WORDS * blocks {
         return;
     }
-    let first = frame * 80u * superblocks();
-    let last = vec2<u32>((params.width + 3u) / 4u - 1u, (params.height + 3u) / 4u - 1u);
-    let x = (index % stride) * 8u;
-    let y = (index / stride) * 2u;
-    var word = 0u;
+    let at = frame * PYRAMID_WORDS * blocks;
+    let stride = params.sb_cols * 2u;
+    let y = min(word / stride, (params.height - 1u) / 8u) * 2u;
+    let last = (params.width - 1u) / 8u;
+    var four = 0u;
     for (var i = 0u; i < 4u; i += 1u) {
-        var sum = 2u;
-        for (var j = 0u; j < 4u; j += 1u) {
-            let at = min(vec2<u32>(x + 2u * i + j % 2u, y + j / 2u), last);
-            sum += (pyramids[first + at.y * params.sb_cols * 4u + at.x / 4u] >> ((at.x & 3u) * 8u)) & 255u;
-        }
-        word |= (sum >> 2u) << (i * 8u);
+        let x = min(word % stride * 4u + i, last) * 2u;
+        let above = pyramids[at + y * stride * 2u + (x >> 2u)];
+        let below = pyramids[at + (y + 1u) * stride * 2u + (x >> 2u)];
+        let pairs = (above & 0x00ff00ffu) + ((above >> 8u) & 0x00ff00ffu)
+            + (below & 0x00ff00ffu) + ((below >> 8u) & 0x00ff00ffu);
+        let sum = (pairs >> ((x & 2u) * 8u)) & 0xffffu;
+        four |= ((sum + 2u) >> 2u) << (i * 8u);
     }
-    pyramids[first + 64u * superblocks() + index] = word;
+    pyramids[at + QUARTER_WORDS * blocks + word] = four;
 }
 
 @compute @workgroup_size(64)
 fn quarter_source(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    quarter(linear(id, groups), SOURCE);
+    quarter(SOURCE, linear(id, groups));
 }
 
 @compute @workgroup_size(64)
 fn eighth_source(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    eighth(linear(id, groups), SOURCE);
+    eighth(SOURCE, linear(id, groups));
 }
 
 @compute @workgroup_size(64)
 fn quarter_fresh(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    quarter(linear(id, groups), params.fresh);
+    quarter(params.fresh, linear(id, groups));
 }
 
 @compute @workgroup_size(64)
 fn eighth_fresh(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    eighth(linear(id, groups), params.fresh);
+    eighth(params.fresh, linear(id, groups));
 }

@@ -1,80 +1,57 @@
-// Whole-sample motion (twin: search.rs): wide on the small scales, narrow at full scale.
-//
-// One workgroup a block. On the small scales a lane sums a whole candidate; at full scale eight lanes share one, and one
-// lane chooses in the twin's order. Out: the first sections of `vectors`.
+
+// Whole-sample motion (twin: search.rs). A workgroup searches for one block or a few neighbours. Of each block up to
+// eight candidates are compared at once, by one invocation or several that share the rows: every round has slots of
+// its own for the sums, so that one barrier a round is enough, after which every invocation makes the block's choice
+// itself.
 
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
 @group(0) @binding(2) var<storage, read> pyramids: array<u32>;
 @group(0) @binding(3) var<storage, read_write> vectors: array<u32>;
 
-// (cost << 10) | index of the best candidate.
+// Words of one pyramid, by superblock; the eighth scale begins behind the quarter scale.
+const PYRAMID_WORDS: u32 = 80u;
+const QUARTER_WORDS: u32 = 64u;
+
+// Where the whole-sample vectors begin, by superblock.
+const EIGHTH_AT: u32 = 0u;
+const QUARTER_AT: u32 = 1u;
+const BY16_AT: u32 = 5u;
+const BY32_AT: u32 = 21u;
+const BY8_AT: u32 = 25u;
+
+// A block at full scale begins at most so many samples before the plane.
+const REACH: i32 = 80;
+// Samples of the eighth scale searched each way.
+const WIDE: i32 = 12;
+// Candidates of `wide`, and the words of a row of the window that holds them all.
+const WIDE_COUNT: u32 = 625u;
+const WINDOW_STRIDE: u32 = 8u;
+
+// More than any cost.
+const NONE: u32 = 0x40000000u;
+
+// What the candidates cost, and the candidates: block after block, round after round, eight slots each.
+var<workgroup> sums: array<atomic<u32>, 128>;
+var<workgroup> steps: array<u32, 128>;
+// The best of `wide`: cost, then its place in the order of candidates.
 var<workgroup> least: atomic<u32>;
-var<workgroup> centre: vec2<i32>;
-// Steps to try, and whether they may be.
-var<workgroup> candidates: array<vec3<i32>, 8>;
-var<workgroup> sums: array<atomic<u32>, 8>;
-
-// A plane of a pyramid.
-struct Scaled {
-    at: u32,
-    // Words a row.
-    stride: u32,
-    width: i32,
-    height: i32,
-}
-
-fn quarter_of(frame: u32) -> Scaled {
-    let size = vec2<i32>(i32(params.width + 3u) / 4, i32(params.height + 3u) / 4);
-    return Scaled(frame * 80u * superblocks(), params.sb_cols * 4u, size.x, size.y);
-}
-
-fn eighth_of(frame: u32) -> Scaled {
-    let size = vec2<i32>(i32(params.width + 7u) / 8, i32(params.height + 7u) / 8);
-    return Scaled(frame * 80u * superblocks() + 64u * superblocks(), params.sb_cols * 2u, size.x, size.y);
-}
-
-// Four samples from (x, y) on; beyond the true size the last ones go on for ever.
-fn four_scaled(plane: Scaled, x: i32, y: i32) -> u32 {
-    let row = plane.at + u32(clamp(y, 0, plane.height - 1)) * plane.stride;
-    if x >= 0 && x + 4 <= plane.width {
-        let at = row + (u32(x) >> 2u);
-        let shift = (u32(x) & 3u) * 8u;
-        if shift == 0u {
-            return pyramids[at];
-        }
-        return (pyramids[at] >> shift) | (pyramids[at + 1u] << (32u - shift));
-    }
-    var word = 0u;
-    for (var i = 0; i < 4; i += 1) {
-        let column = u32(clamp(x + i, 0, plane.width - 1));
-        word |= ((pyramids[row + (column >> 2u)] >> ((column & 3u) * 8u)) & 255u) << (u32(i) * 8u);
-    }
-    return word;
-}
-
-// Sum of absolute differences of four samples.
-fn apart(a: u32, b: u32) -> u32 {
-    let d = abs(unpack_four(a) - unpack_four(b));
-    return u32(d.x + d.y + d.z + d.w);
-}
-
-// The same of 8×8 samples.
-fn apart8(a: Scaled, ax: i32, ay: i32, b: Scaled, bx: i32, by: i32) -> u32 {
-    var sum = 0u;
-    for (var y = 0; y < 8; y += 1) {
-        sum += apart(four_scaled(a, ax, ay + y), four_scaled(b, bx, by + y));
-        sum += apart(four_scaled(a, ax + 4, ay + y), four_scaled(b, bx + 4, by + y));
-    }
-    return sum;
-}
+var<workgroup> window: array<u32, 256>;
+var<workgroup> block: array<u32, 16>;
 
 // A block may begin so far before the plane, and a fifth of that behind it.
-fn inside(width: i32, height: i32, at: vec2<i32>, before: i32) -> bool {
+fn inside(size: vec2<i32>, at: vec2<i32>, before: i32) -> bool {
     let behind = before / 5 - 1;
-    return at.x >= -before && at.y >= -before && at.x <= width + behind && at.y <= height + behind;
+    return all(at >= vec2<i32>(-before)) && all(at <= size + behind);
 }
 
-// A block and its four neighbours, in the order in which they are tried.
+// About the bits of a vector that differs so much from its prediction.
+fn bits_of(difference: vec2<i32>) -> u32 {
+    let a = vec2<u32>(abs(difference));
+    let bits = 2u * (32u - countLeadingZeros(a)) + min(a, vec2<u32>(1u));
+    return bits.x + bits.y;
+}
+
+// A block and its four neighbours.
 fn cross_at(i: u32) -> vec2<i32> {
     switch i {
         case 1u: { return vec2<i32>(-1, 0); }
@@ -85,315 +62,368 @@ fn cross_at(i: u32) -> vec2<i32> {
     }
 }
 
-// All eight neighbours, row by row.
+// All eight neighbours, row after row.
 fn square_at(i: u32) -> vec2<i32> {
-    let n = i32(select(i, i + 1u, i >= 4u));
-    return vec2<i32>(n % 3 - 1, n / 3 - 1);
+    let place = i32(i + select(0u, 1u, i >= 4u));
+    return vec2<i32>(place % 3 - 1, place / 3 - 1);
 }
 
-// A block exists in the grid of `side`.
-fn exists(side: u32, at: vec2<i32>) -> bool {
-    let size = vec2<i32>(grid(side));
-    return at.x >= 0 && at.y >= 0 && at.x < size.x && at.y < size.y;
+// A scale of a pyramid.
+struct Scale {
+    at: u32,
+    stride: u32,
+    size: vec2<i32>,
 }
 
-// Index of a block in its section of `vectors`.
-fn eighth_index(at: vec2<i32>) -> u32 {
-    return u32(at.y) * params.sb_cols + u32(at.x);
+fn quarter_of(frame: u32) -> Scale {
+    let size = vec2<i32>(i32(params.width + 3u) / 4, i32(params.height + 3u) / 4);
+    return Scale(frame * PYRAMID_WORDS * superblocks(), params.sb_cols * 4u, size);
 }
 
-fn quarter_index(at: vec2<i32>) -> u32 {
-    return superblocks() + u32(at.y) * grid_stride(32u) + u32(at.x);
+fn eighth_of(frame: u32) -> Scale {
+    let size = vec2<i32>(i32(params.width + 7u) / 8, i32(params.height + 7u) / 8);
+    return Scale((frame * PYRAMID_WORDS + QUARTER_WORDS) * superblocks(), params.sb_cols * 2u, size);
 }
 
-fn by16_index(at: vec2<i32>) -> u32 {
-    return 5u * superblocks() + u32(at.y) * grid_stride(16u) + u32(at.x);
+// Four samples of a scale. The words beyond its true width repeat the edge, and there is always a whole one, so that
+// clamping begins behind them.
+fn scaled_at(scale: Scale, x: i32, y: i32) -> u32 {
+    let row = scale.at + u32(clamp(y, 0, scale.size.y - 1)) * scale.stride;
+    let place = place_in(x, i32(scale.stride) * 4);
+    let low = pyramids[row + u32(place.x) / 4u];
+    let high = pyramids[row + u32(place.x + 3) / 4u];
+    return moved(between(low, high, (u32(place.x) & 3u) * 8u), place.y);
 }
 
-fn by32_index(at: vec2<i32>) -> u32 {
-    return 21u * superblocks() + u32(at.y) * grid_stride(32u) + u32(at.x);
+// What an invocation works on: a block, one of its candidates, a part of the rows.
+struct Work {
+    // False beyond the last block: the last one is searched once more, for nothing.
+    exists: bool,
+    col: u32,
+    row: u32,
+    // First slot of the block.
+    slot: u32,
+    candidate: u32,
+    part: u32,
 }
 
-fn by8_index(at: vec2<i32>) -> u32 {
-    return 25u * superblocks() + u32(at.y) * grid_stride(8u) + u32(at.x);
+// The work of an invocation where each candidate takes `parts` of them and each block `slots`.
+fn work_of(blocks: vec2<u32>, group: u32, lane: u32, parts: u32, slots: u32) -> Work {
+    let local = lane / (8u * parts);
+    let number = group * (8u / parts) + local;
+    let last = blocks.x * blocks.y - 1u;
+    let block = min(number, last);
+    let candidate = lane / parts % 8u;
+    return Work(number <= last, block % blocks.x, block / blocks.x, local * slots, candidate, lane % parts);
 }
 
-// Samples of the eighth scale searched each way.
-const WIDE: i32 = 12;
+// Invocations to a candidate of each size; the host counts the workgroups accordingly.
+const PARTS_QUARTER: u32 = 2u;
+const PARTS_8: u32 = 1u;
+const PARTS_16: u32 = 2u;
+const PARTS_32: u32 = 8u;
 
-// Full search on the eighth scale, for a 64×64. Candidate 0 is no motion; the others follow row by row.
-@compute @workgroup_size(64)
-fn wide(
-    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-) {
-    let block = linear_group(id, groups);
-    let size = grid(64u);
-    if block >= size.x * size.y {
-        return;
-    }
-    let at = vec2<i32>(vec2<u32>(block % size.x, block / size.x));
-    let source = eighth_of(SOURCE);
-    let reference = eighth_of(params.last);
-    let origin = at * 8;
-    if lane == 0u {
-        atomicStore(&least, MAX_U32);
-    }
-    workgroupBarrier();
-    for (var i = lane; i < 626u; i += GROUP) {
-        var offset = vec2<i32>(0);
-        if i > 0u {
-            offset = vec2<i32>(i32(i - 1u) % (2 * WIDE + 1) - WIDE, i32(i - 1u) / (2 * WIDE + 1) - WIDE);
-        }
-        let to = origin + offset;
-        if i == 0u || inside(reference.width, reference.height, to, 10) {
-            // A far vector must be clearly better.
-            let far = u32(abs(offset.x) + abs(offset.y)) * 2u;
-            let cost = apart8(source, origin.x, origin.y, reference, to.x, to.y) + far;
-            atomicMin(&least, (cost << 10u) | i);
-        }
-    }
-    workgroupBarrier();
-    if lane == 0u {
-        let i = i32(atomicLoad(&least) & 1023u);
-        var offset = vec2<i32>(0);
-        if i > 0 {
-            offset = vec2<i32>((i - 1) % (2 * WIDE + 1) - WIDE, (i - 1) / (2 * WIDE + 1) - WIDE);
-        }
-        vectors[eighth_index(at)] = pack_pair(offset);
-    }
+// Word `index` of a row of the plane that begins at `row`, with its edges repeated to both sides.
+fn edged(plane: Plane, row: u32, index: i32) -> u32 {
+    let last = (plane.width - 1) >> 2u;
+    let at = clamp(index, 0, last);
+    let samples = u32(min(plane.width - at * 4, 4));
+    // Beyond the last word its last sample goes on alone, before the first its first.
+    let word = frames[row + u32(at)] >> select(0u, (samples - 1u) * 8u, index > last);
+    let kept = select(samples, 1u, index != at) * 8u;
+    let mask = MAX_U32 >> (32u - kept);
+    return (word & mask) | ((((word >> (kept - 8u)) & 255u) * 0x01010101u) & ~mask);
 }
 
-fn narrow_cost(source: Scaled, reference: Scaled, origin: vec2<i32>, offset: vec2<i32>) -> u32 {
-    let to = origin + offset;
-    if !inside(reference.width, reference.height, to, 20) {
-        return MAX_U32;
-    }
-    return apart8(source, origin.x, origin.y, reference, to.x, to.y) + u32(abs(offset.x) + abs(offset.y));
-}
-
-// Candidates of the eighth scale, refined by ±2 on the quarter scale, for a 32×32.
-@compute @workgroup_size(64)
-fn narrow(
-    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-) {
-    let block = linear_group(id, groups);
-    let size = grid(32u);
-    if block >= size.x * size.y {
-        return;
-    }
-    let at = vec2<i32>(vec2<u32>(block % size.x, block / size.x));
-    let source = quarter_of(SOURCE);
-    let reference = quarter_of(params.last);
-    let origin = at * 8;
-    if lane == 0u {
-        atomicStore(&least, MAX_U32);
-    }
-    workgroupBarrier();
-    var offset = vec2<i32>(0);
-    var valid = lane < 6u;
-    if lane >= 1u && lane < 6u {
-        let near = at / 2 + cross_at(lane - 1u);
-        valid = exists(64u, near);
-        if valid {
-            offset = unpack_pair(vectors[eighth_index(near)]) * 2;
+// The part of a block's difference that one of `parts` invocations sums.
+fn part_of(side: u32, parts: u32, at: vec2<i32>, to: vec2<i32>, part: u32) -> u32 {
+    let source = plane_of(SOURCE, 0u);
+    let reference = plane_of(params.last, 0u);
+    let first = to.x >> 2u;
+    let shift = (u32(to.x) & 3u) * 8u;
+    var sum = 0u;
+    for (var y = part; y < side; y += parts) {
+        let begin = word_at(source, u32(at.x), u32(at.y) + y);
+        let row = reference.at + u32(clamp(to.y + i32(y), 0, reference.height - 1)) * reference.stride;
+        var low = edged(reference, row, first);
+        for (var i = 0u; i < side / 4u; i += 1u) {
+            let high = edged(reference, row, first + i32(i) + 1);
+            sum += difference(frames[begin + i], between(low, high, shift));
+            low = high;
         }
     }
-    if valid {
-        let cost = narrow_cost(source, reference, origin, offset);
-        if cost != MAX_U32 {
-            atomicMin(&least, (cost << 10u) | lane);
-        }
-    }
-    workgroupBarrier();
-    if (atomicLoad(&least) & 1023u) == lane {
-        centre = offset;
-    }
-    workgroupBarrier();
-    // What was best stays ahead of its equals.
-    if lane < 25u {
-        offset = centre + vec2<i32>(i32(lane) % 5 - 2, i32(lane) / 5 - 2);
-        let cost = narrow_cost(source, reference, origin, offset);
-        if cost != MAX_U32 {
-            atomicMin(&least, (cost << 10u) | (lane + 64u));
-        }
-    }
-    workgroupBarrier();
-    let best = atomicLoad(&least) & 1023u;
-    if best == lane + 64u {
-        vectors[quarter_index(at)] = pack_pair(offset);
-    } else if best < 64u && lane == 0u {
-        vectors[quarter_index(at)] = pack_pair(centre);
-    }
+    return total(sum);
 }
 
-// About the bits of one vector component that differs from its prediction by so many samples.
-fn length_of(difference: i32) -> u32 {
-    let magnitude = u32(abs(difference));
-    return 2u * (32u - countLeadingZeros(magnitude)) + select(0u, 1u, magnitude > 0u);
+// Puts a candidate into its slot: its invocations come with a part of the difference each.
+fn offer(slot: u32, part: u32, step: vec2<i32>, possible: bool, difference: u32, length: u32) {
+    var cost = difference;
+    if part == 0u {
+        steps[slot] = pack_pair(step);
+        cost += select(NONE, length, possible);
+    }
+    atomicAdd(&sums[slot], cost);
 }
 
-// A block at full scale begins at most so many samples before the plane.
-const REACH: i32 = 80;
-
-// The best of the candidates tried so far; only the first lane's counts.
+// The best of the candidates tried so far.
 struct Best {
     cost: u32,
-    offset: vec2<i32>,
+    step: vec2<i32>,
 }
 
-// Puts a step on the list; one that leads outside is not tried.
-fn propose(i: u32, origin: vec2<i32>, offset: vec2<i32>, valid: bool) {
-    let may = valid && inside(i32(params.width), i32(params.height), origin + offset, REACH);
-    candidates[i] = vec3<i32>(offset, select(0, 1, may));
-}
-
-// Sums the differences of `count` proposals and returns the best of them and of `best`.
-fn compare(
-    lane: u32, count: u32, origin: vec2<i32>, side: u32, expected: vec2<i32>, best: Best,
-) -> Best {
-    if lane < 8u {
-        atomicStore(&sums[lane], 0u);
-    }
-    workgroupBarrier();
-    let candidate = lane / 8u;
-    if candidate < count && candidates[candidate].z == 1 {
-        let source = plane_of(SOURCE, 0u);
-        let reference = plane_of(params.last, 0u);
-        let to = origin + candidates[candidate].xy;
-        var sum = 0u;
-        for (var y = i32(lane % 8u); y < i32(side); y += 8) {
-            for (var x = 0; x < i32(side); x += 4) {
-                sum += apart(
-                    frames[word_at(source, u32(origin.x + x), u32(origin.y + y))], four_clamped(reference, to.x + x, to.y + y),
-                );
-            }
+// The same after `count` slots from `first` on: a barrier stands in front.
+fn choose(before: Best, first: u32, count: u32) -> Best {
+    var cost = before.cost;
+    var slot = 0u;
+    for (var i = 0u; i < count; i += 1u) {
+        let sum = atomicLoad(&sums[first + i]);
+        if sum < cost {
+            cost = sum;
+            slot = i + 1u;
         }
-        atomicAdd(&sums[candidate], sum);
     }
-    workgroupBarrier();
-    var now = best;
+    if slot == 0u {
+        return before;
+    }
+    return Best(cost, unpack_pair(steps[first + slot - 1u]));
+}
+
+// Compares a candidate at full scale.
+fn compare(w: Work, round: u32, side: u32, parts: u32, step: vec2<i32>, exists: bool, expected: vec2<i32>) {
+    let at = vec2<i32>(i32(w.col), i32(w.row)) * i32(side);
+    let size = vec2<i32>(i32(params.width), i32(params.height));
+    let possible = exists && inside(size, at + step, REACH);
+    var difference = 0u;
+    if possible {
+        difference = part_of(side, parts, at, at + step, w.part);
+    }
+    let length = (bits_of(step - expected) * params.vector_bit) >> 4u;
+    offer(w.slot + round * 8u + w.candidate, w.part, step, possible, difference, length);
+}
+
+// The position of a neighbour in a section of blocks of `side`; whether there is one.
+struct Neighbour {
+    exists: bool,
+    at: u32,
+}
+
+fn neighbour(side: u32, col: u32, row: u32, direction: vec2<i32>) -> Neighbour {
+    let place = vec2<i32>(i32(col), i32(row)) + direction;
+    let exists = all(place >= vec2<i32>(0)) && all(place < vec2<i32>(grid(side)));
+    return Neighbour(exists, select(0u, u32(place.y) * grid_stride(side) + u32(place.x), exists));
+}
+
+// Full search on the eighth scale, for a 64×64.
+@compute @workgroup_size(64)
+fn wide(
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let blocks = grid(64u);
+    let number = linear_group(id, groups);
+    if number >= blocks.x * blocks.y {
+        return;
+    }
+    let col = number % blocks.x;
+    let row = number / blocks.x;
+    let source = eighth_of(SOURCE);
+    let reference = eighth_of(params.last);
+    let at = vec2<i32>(i32(col), i32(row)) * 8;
+    for (var i = lane; i < 256u; i += GROUP) {
+        let place = at - WIDE + vec2<i32>(i32(i % WINDOW_STRIDE) * 4, i32(i / WINDOW_STRIDE));
+        window[i] = scaled_at(reference, place.x, place.y);
+    }
+    if lane < 16u {
+        block[lane] = pyramids[source.at + (row * 8u + lane / 2u) * source.stride + col * 2u + lane % 2u];
+    }
     if lane == 0u {
-        for (var i = 0u; i < count; i += 1u) {
-            if candidates[i].z == 1 {
-                let off = candidates[i].xy - expected;
-                let bits = length_of(off.x) + length_of(off.y);
-                let cost = atomicLoad(&sums[i]) + ((bits * params.vector_bit) >> 4u);
-                if cost < now.cost {
-                    now = Best(cost, candidates[i].xy);
-                }
-            }
-        }
+        atomicStore(&least, MAX_U32);
     }
     workgroupBarrier();
-    return now;
+    var best = MAX_U32;
+    for (var i = lane; i < WIDE_COUNT; i += GROUP) {
+        let across = i % 25u;
+        let down = i / 25u;
+        let step = vec2<i32>(i32(across), i32(down)) - WIDE;
+        var sum = 0u;
+        let shift = (across & 3u) * 8u;
+        for (var y = 0u; y < 8u; y += 1u) {
+            let line = (down + y) * WINDOW_STRIDE;
+            let middle = window[line + (across + 4u) / 4u];
+            sum += difference(block[y * 2u], between(window[line + across / 4u], middle, shift));
+            sum += difference(block[y * 2u + 1u], between(middle, window[line + (across + 7u) / 4u], shift));
+        }
+        // A far vector must be clearly better. No motion comes first, the others row after row.
+        let cost = total(sum) + u32(abs(step.x) + abs(step.y)) * 2u;
+        let order = select(i + 1u, 0u, all(step == vec2<i32>(0)));
+        if inside(reference.size, at + step, 10) {
+            best = min(best, (cost << 10u) | order);
+        }
+    }
+    atomicMin(&least, best);
+    workgroupBarrier();
+    if lane == 0u {
+        let order = atomicLoad(&least) & 1023u;
+        let place = select(order - 1u, WIDE_COUNT / 2u, order == 0u);
+        let step = vec2<i32>(i32(place % 25u), i32(place / 25u)) - WIDE;
+        vectors[EIGHTH_AT * superblocks() + row * grid_stride(64u) + col] = pack_pair(step);
+    }
+}
+
+// Compares a candidate on the quarter scale.
+fn compare_quarter(w: Work, round: u32, step: vec2<i32>, exists: bool) {
+    let source = quarter_of(SOURCE);
+    let reference = quarter_of(params.last);
+    let at = vec2<i32>(i32(w.col), i32(w.row)) * 8;
+    let to = at + step;
+    let possible = exists && inside(reference.size, to, 20);
+    var sum = 0u;
+    if possible {
+        for (var y = w.part; y < 8u; y += PARTS_QUARTER) {
+            let begin = source.at + (u32(at.y) + y) * source.stride + w.col * 2u;
+            sum += difference(pyramids[begin], scaled_at(reference, to.x, to.y + i32(y)));
+            sum += difference(pyramids[begin + 1u], scaled_at(reference, to.x + 4, to.y + i32(y)));
+        }
+    }
+    let length = u32(abs(step.x) + abs(step.y));
+    offer(w.slot + round * 8u + w.candidate, w.part, step, possible, total(sum), length);
+}
+
+// Candidates of the eighth scale, refined on the quarter scale, for a 32×32.
+@compute @workgroup_size(64)
+fn narrow(
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let blocks = grid(32u);
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_QUARTER) >= blocks.x * blocks.y {
+        return;
+    }
+    let w = work_of(blocks, group, lane, PARTS_QUARTER, 32u);
+    var step = vec2<i32>(0);
+    var exists = w.candidate < 6u;
+    if exists && w.candidate > 0u {
+        let other = neighbour(64u, w.col / 2u, w.row / 2u, cross_at(w.candidate - 1u));
+        exists = other.exists;
+        step = unpack_pair(vectors[EIGHTH_AT * superblocks() + other.at]) * 2;
+    }
+    compare_quarter(w, 0u, step, exists);
+    workgroupBarrier();
+    let centre = choose(Best(NONE, vec2<i32>(0)), w.slot, 6u);
+    // Five rows of five but for the centre, which is known.
+    for (var round = 0u; round < 3u; round += 1u) {
+        let i = round * 8u + w.candidate;
+        let place = i32(i + select(0u, 1u, i >= 12u));
+        compare_quarter(w, round + 1u, centre.step + vec2<i32>(place % 5, place / 5) - 2, true);
+    }
+    workgroupBarrier();
+    let best = choose(centre, w.slot + 8u, 24u);
+    if w.exists && w.candidate == 0u && w.part == 0u {
+        vectors[QUARTER_AT * superblocks() + w.row * grid_stride(32u) + w.col] = pack_pair(best.step);
+    }
 }
 
 @compute @workgroup_size(64)
 fn by16(
-    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
 ) {
-    let block = linear_group(id, groups);
-    let size = grid(16u);
-    if block >= size.x * size.y {
+    let blocks = grid(16u);
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_16) >= blocks.x * blocks.y {
         return;
     }
-    let at = vec2<i32>(vec2<u32>(block % size.x, block / size.x));
-    let origin = at * 16;
-    let expected = unpack_pair(vectors[quarter_index(at / 2)]) * 4;
-    var best = Best(MAX_U32, vec2<i32>(0));
-    if lane == 0u {
-        propose(0u, origin, vec2<i32>(0), true);
-        propose(1u, origin, unpack_pair(vectors[by16_index(at)]), true);
-    } else if lane < 6u {
-        let near = at / 2 + cross_at(lane - 1u);
-        let valid = exists(32u, near);
-        propose(lane + 1u, origin, unpack_pair(vectors[quarter_index(select(at / 2, near, valid))]) * 4, valid);
+    let w = work_of(blocks, group, lane, PARTS_16, 32u);
+    let own = BY16_AT * superblocks() + w.row * grid_stride(16u) + w.col;
+    let quarter = QUARTER_AT * superblocks();
+    let expected = unpack_pair(vectors[quarter + (w.row / 2u) * grid_stride(32u) + w.col / 2u]) * 4;
+    var step = vec2<i32>(0);
+    var exists = w.candidate < 7u;
+    if w.candidate == 1u {
+        // Where the block went in the frame before.
+        step = unpack_pair(vectors[own]);
+    } else if exists && w.candidate > 1u {
+        let other = neighbour(32u, w.col / 2u, w.row / 2u, cross_at(w.candidate - 2u));
+        exists = other.exists;
+        step = unpack_pair(vectors[quarter + other.at]) * 4;
     }
-    best = compare(lane, 7u, origin, 16u, expected, best);
-    for (var distance = 2; distance > 0; distance -= 1) {
-        if lane == 0u {
-            for (var i = 0u; i < 8u; i += 1u) {
-                propose(i, origin, best.offset + square_at(i) * distance, true);
-            }
-        }
-        best = compare(lane, 8u, origin, 16u, expected, best);
-    }
-    if lane == 0u {
-        for (var i = 0u; i < 4u; i += 1u) {
-            propose(i, origin, best.offset + cross_at(i + 1u), true);
-        }
-    }
-    best = compare(lane, 4u, origin, 16u, expected, best);
-    if lane == 0u {
-        vectors[by16_index(at)] = pack_pair(best.offset);
+    compare(w, 0u, 16u, PARTS_16, step, exists, expected);
+    workgroupBarrier();
+    var best = choose(Best(NONE, vec2<i32>(0)), w.slot, 7u);
+    compare(w, 1u, 16u, PARTS_16, best.step + square_at(w.candidate) * 2, true, expected);
+    workgroupBarrier();
+    best = choose(best, w.slot + 8u, 8u);
+    compare(w, 2u, 16u, PARTS_16, best.step + square_at(w.candidate), true, expected);
+    workgroupBarrier();
+    best = choose(best, w.slot + 16u, 8u);
+    compare(w, 3u, 16u, PARTS_16, best.step + cross_at(w.candidate + 1u), w.candidate < 4u, expected);
+    workgroupBarrier();
+    best = choose(best, w.slot + 24u, 4u);
+    if w.exists && w.candidate == 0u && w.part == 0u {
+        vectors[own] = pack_pair(best.step);
     }
 }
 
 @compute @workgroup_size(64)
 fn by32(
-    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
 ) {
-    let block = linear_group(id, groups);
-    let size = grid(32u);
-    if block >= size.x * size.y {
+    let blocks = grid(32u);
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_32) >= blocks.x * blocks.y {
         return;
     }
-    let at = vec2<i32>(vec2<u32>(block % size.x, block / size.x));
-    let origin = at * 32;
-    let expected = unpack_pair(vectors[quarter_index(at)]) * 4;
-    var best = Best(MAX_U32, vec2<i32>(0));
-    if lane == 0u {
-        propose(0u, origin, vec2<i32>(0), true);
-    } else if lane < 5u {
-        let part = at * 2 + vec2<i32>(vec2<u32>((lane - 1u) % 2u, (lane - 1u) / 2u));
-        let valid = exists(16u, part);
-        propose(lane, origin, unpack_pair(vectors[by16_index(select(at * 2, part, valid))]), valid);
+    let w = work_of(blocks, group, lane, PARTS_32, 16u);
+    let own = w.row * grid_stride(32u) + w.col;
+    let expected = unpack_pair(vectors[QUARTER_AT * superblocks() + own]) * 4;
+    var step = vec2<i32>(0);
+    var exists = w.candidate < 5u;
+    if exists && w.candidate > 0u {
+        let quarter = vec2<i32>(i32(w.candidate - 1u) & 1, i32(w.candidate - 1u) >> 1u);
+        let other = neighbour(16u, w.col * 2u, w.row * 2u, quarter);
+        exists = other.exists;
+        step = unpack_pair(vectors[BY16_AT * superblocks() + other.at]);
     }
-    best = compare(lane, 5u, origin, 32u, expected, best);
-    if lane == 0u {
-        for (var i = 0u; i < 4u; i += 1u) {
-            propose(i, origin, best.offset + cross_at(i + 1u), true);
-        }
-    }
-    best = compare(lane, 4u, origin, 32u, expected, best);
-    if lane == 0u {
-        vectors[by32_index(at)] = pack_pair(best.offset);
+    compare(w, 0u, 32u, PARTS_32, step, exists, expected);
+    workgroupBarrier();
+    var best = choose(Best(NONE, vec2<i32>(0)), w.slot, 5u);
+    compare(w, 1u, 32u, PARTS_32, best.step + cross_at(w.candidate + 1u), w.candidate < 4u, expected);
+    workgroupBarrier();
+    best = choose(best, w.slot + 8u, 4u);
+    if w.exists && w.candidate == 0u && w.part == 0u {
+        vectors[BY32_AT * superblocks() + own] = pack_pair(best.step);
     }
 }
 
 @compute @workgroup_size(64)
 fn by8(
-    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
 ) {
-    let block = linear_group(id, groups);
-    let size = grid(8u);
-    if block >= size.x * size.y {
+    let blocks = grid(8u);
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_8) >= blocks.x * blocks.y {
         return;
     }
-    let at = vec2<i32>(vec2<u32>(block % size.x, block / size.x));
-    let origin = at * 8;
-    let expected = unpack_pair(vectors[by16_index(at / 2)]);
-    var best = Best(MAX_U32, vec2<i32>(0));
-    if lane == 0u {
-        propose(0u, origin, vec2<i32>(0), true);
-    } else if lane < 6u {
-        let near = at / 2 + cross_at(lane - 1u);
-        let valid = exists(16u, near);
-        propose(lane, origin, unpack_pair(vectors[by16_index(select(at / 2, near, valid))]), valid);
+    let w = work_of(blocks, group, lane, PARTS_8, 16u);
+    let by16 = BY16_AT * superblocks();
+    let expected = unpack_pair(vectors[by16 + (w.row / 2u) * grid_stride(16u) + w.col / 2u]);
+    var step = vec2<i32>(0);
+    var exists = w.candidate < 6u;
+    if exists && w.candidate > 0u {
+        let other = neighbour(16u, w.col / 2u, w.row / 2u, cross_at(w.candidate - 1u));
+        exists = other.exists;
+        step = unpack_pair(vectors[by16 + other.at]);
     }
-    best = compare(lane, 6u, origin, 8u, expected, best);
-    if lane == 0u {
-        for (var i = 0u; i < 8u; i += 1u) {
-            propose(i, origin, best.offset + square_at(i), true);
-        }
-    }
-    best = compare(lane, 8u, origin, 8u, expected, best);
-    if lane == 0u {
-        vectors[by8_index(at)] = pack_pair(best.offset);
+    compare(w, 0u, 8u, PARTS_8, step, exists, expected);
+    workgroupBarrier();
+    var best = choose(Best(NONE, vec2<i32>(0)), w.slot, 6u);
+    compare(w, 1u, 8u, PARTS_8, best.step + square_at(w.candidate), true, expected);
+    workgroupBarrier();
+    best = choose(best, w.slot + 8u, 8u);
+    if w.exists && w.candidate == 0u && w.part == 0u {
+        vectors[BY8_AT * superblocks() + w.row * grid_stride(8u) + w.col] = pack_pair(best.step);
     }
 }

@@ -1,173 +1,231 @@
-// Quarter-sample motion (twin: subpel.rs): a half step, then a quarter step, around each whole-sample vector, with
-// samples blended from four.
-//
-// One workgroup a block; eight lanes share a candidate, and one lane chooses in the twin's order. In and out: `vectors`.
+
+// Quarter-sample motion (twin: subpel.rs). A workgroup refines the vectors of one block or a few. The samples around a
+// block come into workgroup memory once; then eight candidates are compared at a time, by one invocation or several
+// that share the rows: the four sides and the four diagonals of a centre, of which only those count that the twin would
+// have tried.
 
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
 @group(0) @binding(3) var<storage, read_write> vectors: array<u32>;
 
-// Vectors (row, column) to try, and whether they may be.
-var<workgroup> candidates: array<vec3<i32>, 8>;
-var<workgroup> sums: array<atomic<u32>, 8>;
+// Where the vectors begin, by superblock: whole samples, then eighths.
+const BY16_AT: u32 = 5u;
+const BY32_AT: u32 = 21u;
+const BY8_AT: u32 = 25u;
+const FINE8_AT: u32 = 89u;
+const FINE16_AT: u32 = 153u;
+const FINE32_AT: u32 = 169u;
 
-// A block at full scale begins at most so many samples before the plane, and 15 behind it.
-fn inside(at: vec2<i32>) -> bool {
-    return at.x >= -80 && at.y >= -80 && at.x <= i32(params.width) + 15 && at.y <= i32(params.height) + 15;
+// A block at full scale begins at most so many samples before the plane.
+const REACH: i32 = 80;
+// More than any cost.
+const NONE: u32 = 0x40000000u;
+
+// Invocations to a candidate of each size; the host counts the workgroups accordingly.
+const PARTS_8: u32 = 1u;
+const PARTS_16: u32 = 2u;
+const PARTS_32: u32 = 8u;
+
+// The reference from one sample to the left of a block and one above it on: side + 2 rows of side / 4 + 1 words, eight
+// times for 8×8, four times for 16×16, once for 32×32.
+var<workgroup> window: array<u32, 360>;
+// The blocks themselves.
+var<workgroup> block: array<u32, 256>;
+// What the candidates cost: eight half a sample away, eight a quarter, and the whole-sample vector.
+var<workgroup> sums: array<atomic<u32>, 136>;
+const SLOTS: u32 = 17u;
+
+// Sides, then diagonals: of the left, of the right.
+fn direction(i: u32) -> vec2<i32> {
+    switch i {
+        case 0u: { return vec2<i32>(-1, 0); }
+        case 1u: { return vec2<i32>(1, 0); }
+        case 2u: { return vec2<i32>(0, -1); }
+        case 3u: { return vec2<i32>(0, 1); }
+        case 4u: { return vec2<i32>(-1, -1); }
+        case 5u: { return vec2<i32>(-1, 1); }
+        case 6u: { return vec2<i32>(1, -1); }
+        default: { return vec2<i32>(1, 1); }
+    }
 }
 
-// The best of the candidates tried so far; only the first lane's counts.
+// Where a block lies in workgroup memory, and the part of its rows that an invocation sums.
+struct Place {
+    window: u32,
+    block: u32,
+    part: u32,
+}
+
+// Compares a candidate, `offset` (x, y) in eighths away from the whole-sample position `to`.
+fn compare(place: Place, slot: u32, side: u32, parts: u32, to: vec2<i32>, offset: vec2<i32>) {
+    let floor = offset >> vec2<u32>(3u);
+    let at = to + floor;
+    let size = vec2<i32>(i32(params.width), i32(params.height));
+    // As `inside` of search.wgsl.
+    let possible = all(at >= vec2<i32>(-REACH)) && all(at <= size + (REACH / 5 - 1));
+    let fraction = vec2<u32>(offset & vec2<i32>(7)) / 2u;
+    let left = 4u - fraction.x;
+    let above = 4u - fraction.y;
+    let words = side / 4u;
+    let stride = words + 1u;
+    // The window begins one sample and one row earlier.
+    let shift = u32(floor.x + 1) * 8u;
+    let count = side / parts;
+    let first = place.part * count;
+    var sum = 0u;
+    for (var x = 0u; x < words; x += 2u) {
+        var word = place.window + (first + u32(floor.y + 1)) * stride + x;
+        var source = place.block + first * words + x;
+        // Eight samples of the row before, blended across: even and odd ones of either word.
+        var before = vec4<u32>(0u);
+        for (var y = 0u; y <= count; y += 1u) {
+            let low = window[word];
+            let middle = window[word + 1u];
+            let high = window[word + 2u];
+            let a = vec2<u32>(between(low, middle, shift), between(middle, high, shift));
+            let b = vec2<u32>(between(low, middle, shift + 8u), between(middle, high, shift + 8u));
+            let row = (vec4<u32>(a, a >> vec2<u32>(8u)) & vec4<u32>(HALVES)) * left
+                + (vec4<u32>(b, b >> vec2<u32>(8u)) & vec4<u32>(HALVES)) * fraction.x;
+            if y > 0u {
+                let blend = ((before * above + row * fraction.y + 0x00080008u) >> vec4<u32>(4u)) & vec4<u32>(HALVES);
+                sum += difference(block[source], blend.x | (blend.z << 8u));
+                sum += difference(block[source + 1u], blend.y | (blend.w << 8u));
+                source += words;
+            }
+            before = row;
+            word += stride;
+        }
+    }
+    var cost = total(sum);
+    if place.part == 0u {
+        let bits = select(0u, 2u, fraction.x != 0u) + select(0u, 2u, fraction.y != 0u);
+        cost += select(NONE, (bits * params.vector_bit) >> 4u, possible);
+    }
+    atomicAdd(&sums[slot], cost);
+}
+
+// The best offset so far.
 struct Best {
     cost: u32,
-    vector: vec2<i32>,
+    offset: vec2<i32>,
 }
 
-fn propose(i: u32, origin: vec2<i32>, vector: vec2<i32>) {
-    let may = inside(origin + (vector.yx >> vec2<u32>(3u)));
-    candidates[i] = vec3<i32>(vector, select(0, 1, may));
+// The same after the eight slots from `first` on: a barrier stands in front.
+fn choose(before: Best, first: u32, distance: i32) -> Best {
+    var cost = before.cost;
+    var step = vec2<i32>(0);
+    for (var i = 0u; i < 4u; i += 1u) {
+        let sum = atomicLoad(&sums[first + i]);
+        if sum < cost {
+            cost = sum;
+            step = direction(i);
+        }
+    }
+    // Where a side helped, so may the diagonals next to it.
+    let side = step;
+    for (var i = 4u; i < 8u; i += 1u) {
+        let diagonal = direction(i);
+        let next_to = (side.x != 0 && side.x == diagonal.x) || (side.y != 0 && side.y == diagonal.y);
+        let sum = atomicLoad(&sums[first + i]);
+        if next_to && sum < cost {
+            cost = sum;
+            step = diagonal;
+        }
+    }
+    return Best(cost, before.offset + step * distance);
 }
 
-fn fraction(vector: vec2<i32>) -> vec2<i32> {
-    return (vector.yx & vec2<i32>(7)) / 2;
-}
-
-// Sums the differences of `count` proposals and returns the best of them and of `best`.
-fn compare(lane: u32, count: u32, origin: vec2<i32>, side: u32, best: Best) -> Best {
-    if lane < 8u {
-        atomicStore(&sums[lane], 0u);
+// Refines the blocks of one workgroup, each with `parts` invocations to a candidate.
+fn refine(side: u32, parts: u32, whole_at: u32, fine_at: u32, group: u32, lane: u32) {
+    let blocks = grid(side);
+    // The block's invocations, and this one among them. Beyond the last block that one is refined again, for nothing.
+    let share = 8u * parts;
+    let local = lane / share;
+    let mate = lane % share;
+    let number = group * (8u / parts) + local;
+    let last = blocks.x * blocks.y - 1u;
+    let col = min(number, last) % blocks.x;
+    let row = min(number, last) / blocks.x;
+    let own = row * grid_stride(side) + col;
+    let whole = unpack_pair(vectors[whole_at * superblocks() + own]);
+    let at = vec2<i32>(i32(col * side), i32(row * side));
+    let to = at + whole;
+    let source = plane_of(SOURCE, 0u);
+    let reference = plane_of(params.last, 0u);
+    let words = side / 4u;
+    let stride = words + 1u;
+    let place = Place(local * (side + 2u) * stride, local * side * words, mate % parts);
+    for (var i = mate; i < (side + 2u) * stride; i += share) {
+        let y = clamp(to.y - 1 + i32(i / stride), 0, reference.height - 1);
+        let line = reference.at + u32(y) * reference.stride;
+        let four = place_in(to.x - 1 + i32(i % stride) * 4, reference.width);
+        let low = frames[line + u32(four.x) / 4u];
+        let high = frames[line + u32(four.x + 3) / 4u];
+        window[place.window + i] = moved(between(low, high, (u32(four.x) & 3u) * 8u), four.y);
+    }
+    for (var i = mate; i < side * words; i += share) {
+        block[place.block + i] = frames[word_at(source, u32(at.x) + i % words * 4u, u32(at.y) + i / words)];
     }
     workgroupBarrier();
-    let candidate = lane / 8u;
-    if candidate < count && candidates[candidate].z == 1 {
-        let source = plane_of(SOURCE, 0u);
-        let reference = plane_of(params.last, 0u);
-        let vector = candidates[candidate].xy;
-        let to = origin + (vector.yx >> vec2<u32>(3u));
-        let f = fraction(vector);
-        let weights = vec4<i32>((4 - f.x) * (4 - f.y), f.x * (4 - f.y), (4 - f.x) * f.y, f.x * f.y);
-        var sum = 0u;
-        // A run of rows, so that each row serves as the lower and then as the upper one.
-        let rows = i32(side) / 8;
-        let top = i32(lane % 8u) * rows;
-        for (var x = 0; x < i32(side); x += 4) {
-            var upper = unpack_four(four_clamped(reference, to.x + x, to.y + top));
-            var upper_right = unpack_four(four_clamped(reference, to.x + x + 1, to.y + top));
-            for (var y = top; y < top + rows; y += 1) {
-                let lower = unpack_four(four_clamped(reference, to.x + x, to.y + y + 1));
-                let lower_right = unpack_four(four_clamped(reference, to.x + x + 1, to.y + y + 1));
-                let blend = upper * weights.x + upper_right * weights.y + lower * weights.z + lower_right * weights.w;
-                let four = (blend + 8) >> vec4<u32>(4u);
-                let d = abs(unpack_four(frames[word_at(source, u32(origin.x + x), u32(origin.y + y))]) - four);
-                sum += u32(d.x + d.y + d.z + d.w);
-                upper = lower;
-                upper_right = lower_right;
-            }
-        }
-        atomicAdd(&sums[candidate], sum);
+    // The vector itself, by all invocations of the block.
+    var sum = 0u;
+    for (var i = mate; i < side * words; i += share) {
+        let word = place.window + (i / words + 1u) * stride + i % words;
+        sum += difference(block[place.block + i], between(window[word], window[word + 1u], 8u));
     }
+    let slot = local * SLOTS;
+    atomicAdd(&sums[slot + 16u], total(sum));
+    let candidate = mate / parts;
+    compare(place, slot + candidate, side, parts, to, direction(candidate) * 4);
     workgroupBarrier();
-    var now = best;
-    if lane == 0u {
-        for (var i = 0u; i < count; i += 1u) {
-            if candidates[i].z == 1 {
-                let f = fraction(candidates[i].xy);
-                let bits = select(0u, 2u, f.x != 0) + select(0u, 2u, f.y != 0);
-                let cost = atomicLoad(&sums[i]) + ((bits * params.vector_bit) >> 4u);
-                if cost < now.cost {
-                    now = Best(cost, candidates[i].xy);
-                }
-            }
-        }
-    }
+    let size = vec2<i32>(i32(params.width), i32(params.height));
+    let possible = all(to >= vec2<i32>(-REACH)) && all(to <= size + (REACH / 5 - 1));
+    let start = Best(select(NONE, atomicLoad(&sums[slot + 16u]), possible), vec2<i32>(0));
+    let half = choose(start, slot, 4);
+    compare(place, slot + 8u + candidate, side, parts, to, half.offset + direction(candidate) * 2);
     workgroupBarrier();
-    return now;
-}
-
-// Neighbours at a distance (row, column): left, right, above, below.
-fn side_at(i: u32) -> vec2<i32> {
-    switch i {
-        case 0u: { return vec2<i32>(0, -1); }
-        case 1u: { return vec2<i32>(0, 1); }
-        case 2u: { return vec2<i32>(-1, 0); }
-        default: { return vec2<i32>(1, 0); }
-    }
-}
-
-// Refines the vector at `from_index` of a block and stores it at `to_index`.
-fn refine(lane: u32, origin: vec2<i32>, side: u32, from_index: u32, to_index: u32) {
-    let whole = unpack_pair(vectors[from_index]);
-    var best = Best(MAX_U32, whole.yx * 8);
-    for (var distance = 4; distance > 1; distance /= 2) {
-        let middle = best.vector;
-        // The whole vector comes first, once.
-        let first = select(0u, 1u, distance == 4);
-        if lane == 0u {
-            propose(0u, origin, middle);
-            for (var i = 0u; i < 4u; i += 1u) {
-                propose(first + i, origin, middle + side_at(i) * distance);
-            }
-        }
-        best = compare(lane, first + 4u, origin, side, best);
-        // Where a side helped, so may the diagonals next to it.
-        if lane == 0u {
-            let moved = sign(best.vector - middle);
-            candidates[0].z = 0;
-            candidates[1].z = 0;
-            if moved.y != 0 {
-                propose(0u, origin, middle + vec2<i32>(-1, moved.y) * distance);
-                propose(1u, origin, middle + vec2<i32>(1, moved.y) * distance);
-            } else if moved.x != 0 {
-                propose(0u, origin, middle + vec2<i32>(moved.x, -1) * distance);
-                propose(1u, origin, middle + vec2<i32>(moved.x, 1) * distance);
-            }
-        }
-        best = compare(lane, 2u, origin, side, best);
-    }
-    if lane == 0u {
-        vectors[to_index] = pack_pair(best.vector);
+    let best = choose(half, slot + 8u, 2);
+    if number <= last && mate == 0u {
+        // A vector is row, then column.
+        let vector = vec2<i32>(whole.y * 8 + best.offset.y, whole.x * 8 + best.offset.x);
+        vectors[fine_at * superblocks() + own] = pack_pair(vector);
     }
 }
 
 @compute @workgroup_size(64)
 fn refine8(
-    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
 ) {
-    let block = linear_group(id, groups);
-    let size = grid(8u);
-    if block >= size.x * size.y {
+    let blocks = grid(8u);
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_8) >= blocks.x * blocks.y {
         return;
     }
-    let at = vec2<u32>(block % size.x, block / size.x);
-    let index = at.y * grid_stride(8u) + at.x;
-    refine(lane, vec2<i32>(at * 8u), 8u, 25u * superblocks() + index, 89u * superblocks() + index);
+    refine(8u, PARTS_8, BY8_AT, FINE8_AT, group, lane);
 }
 
 @compute @workgroup_size(64)
 fn refine16(
-    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
 ) {
-    let block = linear_group(id, groups);
-    let size = grid(16u);
-    if block >= size.x * size.y {
+    let blocks = grid(16u);
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_16) >= blocks.x * blocks.y {
         return;
     }
-    let at = vec2<u32>(block % size.x, block / size.x);
-    let index = at.y * grid_stride(16u) + at.x;
-    refine(lane, vec2<i32>(at * 16u), 16u, 5u * superblocks() + index, 153u * superblocks() + index);
+    refine(16u, PARTS_16, BY16_AT, FINE16_AT, group, lane);
 }
 
 @compute @workgroup_size(64)
 fn refine32(
-    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
 ) {
-    let block = linear_group(id, groups);
-    let size = grid(32u);
-    if block >= size.x * size.y {
+    let blocks = grid(32u);
+    let group = linear_group(id, groups);
+    if group * (8u / PARTS_32) >= blocks.x * blocks.y {
         return;
     }
-    let at = vec2<u32>(block % size.x, block / size.x);
-    let index = at.y * grid_stride(32u) + at.x;
-    refine(lane, vec2<i32>(at * 32u), 32u, 21u * superblocks() + index, 169u * superblocks() + index);
+    refine(32u, PARTS_32, BY32_AT, FINE32_AT, group, lane);
 }

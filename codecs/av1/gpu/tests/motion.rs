@@ -1,20 +1,28 @@
-use std::sync::Arc;
+//! Loading, scales, and motion to quarter samples.
+
+use std::sync::{Arc, OnceLock};
 
 use super::SIZES;
+use crate::av1::decisions::Vector;
 use crate::av1::frame::Frame;
-use crate::av1::gpu::params::FIRST;
+use crate::av1::gpu::params::{FIRST, SOURCE};
 use crate::av1::gpu::passes::{Kernels, PICTURE, PYRAMIDS, Pass, VECTORS};
-use crate::av1::gpu::testing::{SOURCE, Stand, adapter, words};
+use crate::av1::gpu::testing::{Stand, adapter, words};
+use crate::av1::kernel::cost::Costs;
 use crate::av1::kernel::pyramid::{Padded, Pyramid};
-use crate::av1::kernel::search::{Motion, Step};
+use crate::av1::kernel::search::{Grid, Motion, Step};
 use crate::av1::kernel::subpel::Fine;
+use crate::av1::kernel::testing;
 use crate::av1::layout::Layout;
 use crate::av1::threads::Threads;
 use crate::{Color, Picture, Size};
 
-const PASSES: [Pass; 11] = [
+const PASSES: [Pass; 13] = [
+    Pass::Load,
     Pass::QuarterSource,
     Pass::EighthSource,
+    Pass::QuarterFresh,
+    Pass::EighthFresh,
     Pass::Wide,
     Pass::Narrow,
     Pass::By16,
@@ -23,108 +31,210 @@ const PASSES: [Pass; 11] = [
     Pass::Refine8,
     Pass::Refine16,
     Pass::Refine32,
-    Pass::Load,
 ];
 
-/// Waves with noise, moved.
-fn picture(size: Size, shift: (i32, i32), noise: i32, random: &mut fastrand::Rng) -> Picture {
-    let mut picture = Picture::new(size, Color::default());
-    let width = size.width as i32;
-    for (i, sample) in (0..).zip(picture.data_mut()) {
-        let (x, y) = (i % width + shift.0, i / width + shift.1);
-        let wave = (f64::from(x * x / 9 + y * 7) / 31.0).sin() * 60.0 + (f64::from(y * 3 - x) / 17.0).cos() * 40.0;
-        *sample = (128 + wave as i32 + random.i32(-noise..=noise)).clamp(0, 255) as u8;
-    }
+/// Where the sections of vectors begin, by superblock, and the sides of their blocks.
+const WHOLE: [(usize, usize); 5] = [(0, 64), (1, 32), (5, 16), (21, 32), (25, 8)];
+const FINE: [(usize, usize); 3] = [(89, 8), (153, 16), (169, 32)];
+
+fn stand(size: Size) -> Option<Stand> {
+    static COMPILED: OnceLock<Arc<Kernels>> = OnceLock::new();
+    let gpu = adapter()?;
+    let kernels = COMPILED.get_or_init(|| {
+        Arc::new(Kernels::only(&gpu, |pass| PASSES.contains(&pass)).unwrap_or_else(|error| panic!("{error}")))
+    });
+    Some(Stand::new(&gpu, kernels, &Layout::new(size, Default::default())))
+}
+
+/// The picture in the true area of a frame.
+fn picture(frame: &Frame) -> Picture {
+    let mut picture = Picture::new(frame.size, Color::default());
+    frame.store(&mut picture);
     picture
 }
 
-/// A plane of the pyramid in `words`, as far as it goes.
-fn same_scale(words: &[u32], stride: usize, padded: &Padded, what: &str) {
-    for y in 0..padded.height {
-        for x in 0..padded.width {
-            let ours = words[y * stride + x / 4] >> (8 * (x % 4)) & 255;
-            assert_eq!(ours, u32::from(padded.at(x as i32, y as i32)[0]), "{what} {x} {y}");
+/// Loads a picture; gives what the twin makes of it.
+fn load(stand: &Stand, picture: &Picture) -> Frame {
+    let mut bytes = picture.data().to_vec();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    stand.write(PICTURE, 0, &words(&bytes).collect::<Vec<_>>());
+    stand.run(&[Pass::Load]);
+    let mut frame = Frame::new(&stand.layout);
+    frame.load(picture);
+    frame
+}
+
+fn pyramid(frame: &Frame) -> Pyramid {
+    let mut pyramid = Pyramid::default();
+    pyramid.load(&frame.planes[0]);
+    pyramid
+}
+
+/// A frame in which pieces of another went different ways, with noise, and rubbish beyond its true size.
+fn moved(from: &Frame, layout: &Layout, random: &mut fastrand::Rng) -> Frame {
+    let mut frame = testing::frame(layout, random);
+    let reach = [2, 12, 90][random.usize(..3)];
+    let piece = [12, 40, 1000][random.usize(..3)];
+    let noise = [0, 1, 9][random.usize(..3)];
+    let from = &from.planes[0];
+    let to = &mut frame.planes[0];
+    let (width, height) = (to.width as i32, to.height as i32);
+    for top in (0..height).step_by(piece) {
+        for left in (0..width).step_by(piece) {
+            let (dx, dy) = (random.i32(-reach..=reach), random.i32(-reach..=reach));
+            // Between two samples, now and then.
+            let half = random.i32(..2);
+            for y in top..(top + piece as i32).min(height) {
+                for x in left..(left + piece as i32).min(width) {
+                    let at =
+                        |x: i32, y: i32| from.at(x.clamp(0, width - 1) as usize, y.clamp(0, height - 1) as usize)[0];
+                    let (a, b) = (at(x + dx, y + dy), at(x + dx + half, y + dy + half));
+                    let value = (i32::from(a) + i32::from(b) + 1) / 2 + random.i32(-noise..=noise);
+                    to.at_mut(x as usize, y as usize)[0] = value.clamp(0, 255) as u8;
+                }
+            }
         }
+    }
+    frame
+}
+
+#[test]
+fn pictures_are_loaded_with_their_edges() {
+    let mut random = fastrand::Rng::with_seed(71);
+    for size in SIZES.into_iter().chain(testing::SIZES) {
+        let Some(stand) = stand(size) else { return };
+        let frame = testing::frame(&stand.layout, &mut random);
+        let expected = load(&stand, &picture(&frame));
+        assert!(stand.read_frame(SOURCE) == expected, "{size:?}");
     }
 }
 
-/// A section of blocks of `side` samples against the twin's.
-fn same_section<T: PartialEq + std::fmt::Debug>(
-    words: &[u32],
-    layout: &Layout,
-    side: usize,
-    theirs: &[T],
-    of: impl Fn(u32) -> T,
-    what: &str,
-) {
-    let cols = layout.cols.div_ceil(side / 8);
-    for (i, theirs) in theirs.iter().enumerate() {
-        let at = i / cols * layout.superblock_cols() * (64 / side) + i % cols;
-        assert_eq!(of(words[at]), *theirs, "{what} by {side}, block {i}");
+/// Words of a scale against the twin's plane, edges and all.
+fn assert_scale(words: &[u32], stride: usize, expected: &Padded, what: &str) {
+    for (y, row) in words.chunks_exact(stride).enumerate() {
+        let expected = &expected.at(0, y as i32)[..stride * 4];
+        assert_eq!(bytemuck::cast_slice::<u32, u8>(row), expected, "{what}, row {y}");
     }
 }
 
 #[test]
-fn pyramids_and_vectors_equal_the_twins() {
-    let Some(gpu) = adapter() else { return };
-    let kernels =
-        Arc::new(Kernels::only(&gpu, |pass| PASSES.contains(&pass)).unwrap_or_else(|error| panic!("{error}")));
-    let mut random = fastrand::Rng::with_seed(12);
-    let threads = Threads::new(1);
-    for size in SIZES {
-        let layout = Layout::new(size, Default::default());
-        let mut stand = Stand::new(&gpu, &kernels, &layout);
-        let (mut motion, mut fine) = (Motion::default(), Fine::default());
-        let [mut reference, mut source] = [Pyramid::default(), Pyramid::default()];
-        // The vectors of one round are candidates of the next.
-        for round in 0..3 {
-            let shift = (random.i32(-40..=40), random.i32(-20..=20));
-            let noise = [0, 3, 90][round];
-            let before = picture(size, (0, 0), noise, &mut random);
-            let now = picture(size, shift, noise, &mut random);
-            let what = format!("{size}, round {round}");
-            stand.params.vector_bit = [3, 90, 1257][random.usize(..3)];
-            stand.params.last = FIRST + round as u32;
-            let [mut old, mut new] = [Frame::new(&layout), Frame::new(&layout)];
-            old.load(&before);
-            new.load(&now);
-            reference.load(&old.planes[0]);
-            source.load(&new.planes[0]);
-            motion.search(&threads, &layout, &source, &reference, stand.params.vector_bit);
-            fine.refine(&threads, &layout, &source.full, &reference.full, &motion, stand.params.vector_bit);
-
-            // The reference's pyramid is made as that of a source, and moved.
-            let mut bytes = before.data().to_vec();
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            stand.write(PICTURE, 0, &words(&bytes).collect::<Vec<_>>());
-            stand.run(&[Pass::Load, Pass::QuarterSource, Pass::EighthSource]);
-            assert_eq!(stand.read_frame(SOURCE), old, "{what}");
-            let one = 80 * stand.superblocks();
-            let pyramid = stand.read(PYRAMIDS)[..one].to_vec();
-            stand.write(PYRAMIDS, stand.params.last as usize * one, &pyramid);
-            stand.write_frame(stand.params.last, &old);
-            let mut bytes = now.data().to_vec();
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            stand.write(PICTURE, 0, &words(&bytes).collect::<Vec<_>>());
-            let order = [&PASSES[10..], &PASSES[..10]].concat();
-            stand.run(&order);
-
-            let pyramid = stand.read(PYRAMIDS);
-            let cols = layout.superblock_cols();
-            same_scale(&pyramid, 4 * cols, &source.quarter, &what);
-            same_scale(&pyramid[64 * stand.superblocks()..], 2 * cols, &source.eighth, &what);
-            let vectors = stand.read(VECTORS);
-            let n = stand.superblocks();
-            let step = |word: u32| Step { x: word as i16, y: (word >> 16) as i16 };
-            let vector = |word: u32| crate::av1::decisions::Vector { row: word as i16, col: (word >> 16) as i16 };
-            same_section(&vectors, &layout, 64, &motion.eighth, step, &what);
-            same_section(&vectors[n..], &layout, 32, &motion.quarter, step, &what);
-            same_section(&vectors[5 * n..], &layout, 16, &motion.by16, step, &what);
-            same_section(&vectors[21 * n..], &layout, 32, &motion.by32, step, &what);
-            same_section(&vectors[25 * n..], &layout, 8, &motion.by8, step, &what);
-            same_section(&vectors[89 * n..], &layout, 8, &fine.by8, vector, &what);
-            same_section(&vectors[153 * n..], &layout, 16, &fine.by16, vector, &what);
-            same_section(&vectors[169 * n..], &layout, 32, &fine.by32, vector, &what);
+fn small_scales_are_those_of_the_twin() {
+    let mut random = fastrand::Rng::with_seed(72);
+    for size in SIZES.into_iter().chain(testing::SIZES) {
+        let Some(mut stand) = stand(size) else { return };
+        let number = FIRST + 1;
+        stand.params.fresh = number;
+        let source = load(&stand, &picture(&testing::frame(&stand.layout, &mut random)));
+        let fresh = testing::frame(&stand.layout, &mut random);
+        stand.write_frame(number, &fresh);
+        stand.run(&[Pass::QuarterSource, Pass::EighthSource, Pass::QuarterFresh, Pass::EighthFresh]);
+        let (pyramids, cols) = (stand.read(PYRAMIDS), stand.layout.superblock_cols());
+        for (number, frame) in [(SOURCE, &source), (number, &fresh)] {
+            let (expected, blocks) = (pyramid(frame), stand.superblocks());
+            let words = &pyramids[number as usize * 80 * blocks..][..80 * blocks];
+            let (quarter, eighth) = words.split_at(64 * blocks);
+            assert_scale(quarter, 4 * cols, &expected.quarter, &format!("{size:?}, frame {number}, quarter"));
+            assert_scale(eighth, 2 * cols, &expected.eighth, &format!("{size:?}, frame {number}, eighth"));
         }
+    }
+}
+
+fn pair(low: i16, high: i16) -> u32 {
+    u32::from(low as u16) | u32::from(high as u16) << 16
+}
+
+/// The blocks of one section, without the room beyond the frame.
+fn section(stand: &Stand, vectors: &[u32], (at, side): (usize, usize)) -> Vec<u32> {
+    let grid = Grid::of(&stand.layout, side);
+    let rows = vectors[at * stand.superblocks()..].chunks(stand.layout.superblock_cols() * 64 / side);
+    rows.take(grid.rows).flat_map(|row| &row[..grid.cols]).copied().collect()
+}
+
+/// Runs frame after frame, so that the vectors of the one before are candidates.
+fn compare_motion(stand: &mut Stand, quantizer: u8, random: &mut fastrand::Rng) -> Vec<Vector> {
+    let (layout, threads) = (stand.layout, Threads::new(1));
+    let costs = Costs::new(quantizer);
+    stand.params = stand.params.costs(&costs);
+    (stand.params.last, stand.params.fresh) = (FIRST + 1, FIRST + 1);
+    let mut motion = Motion::default();
+    stand.write(VECTORS, 0, &vec![0; 173 * stand.superblocks()]);
+    for round in 0..3 {
+        if round == 2 {
+            // Vectors that no frame would leave behind, most of them out of reach.
+            let grid = Grid::of(&layout, 16);
+            let stride = layout.superblock_cols() * 4;
+            for (i, step) in motion.by16.iter_mut().enumerate() {
+                *step = Step { x: random.i16(-300..300), y: random.i16(-300..300) };
+                let at = 5 * stand.superblocks() + i / grid.cols * stride + i % grid.cols;
+                stand.write(VECTORS, at, &[pair(step.x, step.y)]);
+            }
+        }
+        let source = load(stand, &picture(&testing::frame(&layout, random)));
+        let reference = if round == 1 { testing::frame(&layout, random) } else { moved(&source, &layout, random) };
+        stand.write_frame(FIRST + 1, &reference);
+        let (here, there) = (pyramid(&source), pyramid(&reference));
+        motion.search(&threads, &layout, &here, &there, costs.vector_bit);
+        stand.run(&[Pass::QuarterSource, Pass::EighthSource, Pass::QuarterFresh, Pass::EighthFresh]);
+        stand.run(&[Pass::Wide, Pass::Narrow, Pass::By16, Pass::By32, Pass::By8]);
+        let vectors = stand.read(VECTORS);
+        let steps = [&motion.eighth, &motion.quarter, &motion.by16, &motion.by32, &motion.by8];
+        for (place, steps) in WHOLE.into_iter().zip(steps) {
+            let expected: Vec<u32> = steps.iter().map(|step| pair(step.x, step.y)).collect();
+            let found = section(stand, &vectors, place);
+            assert_eq!(found, expected, "{:?}, quantizer {quantizer}, round {round}, {place:?}", layout.size);
+        }
+        let mut fine = Fine::default();
+        fine.refine(&threads, &layout, &here.full, &there.full, &motion, costs.vector_bit);
+        stand.run(&[Pass::Refine8, Pass::Refine16, Pass::Refine32]);
+        let vectors = stand.read(VECTORS);
+        for (place, fine) in FINE.into_iter().zip([&fine.by8, &fine.by16, &fine.by32]) {
+            let expected: Vec<u32> = fine.iter().map(|vector| pair(vector.row, vector.col)).collect();
+            let found = section(stand, &vectors, place);
+            assert_eq!(found, expected, "{:?}, quantizer {quantizer}, round {round}, {place:?}", layout.size);
+        }
+        if round == 2 {
+            return fine.by8;
+        }
+    }
+    Vec::new()
+}
+
+#[test]
+fn motion_is_that_of_the_twin() {
+    let mut random = fastrand::Rng::with_seed(73);
+    let mut fractions = [0u32; 64];
+    for size in SIZES.into_iter().chain(testing::SIZES) {
+        let Some(mut stand) = stand(size) else { return };
+        for quantizer in [1, 60, 140, 255] {
+            for vector in compare_motion(&mut stand, quantizer, &mut random) {
+                fractions[(vector.row & 7) as usize * 8 + (vector.col & 7) as usize] += 1;
+            }
+        }
+    }
+    // The material is worth something: every quarter sample, both ways, is somebody's best.
+    for (i, count) in fractions.iter().enumerate() {
+        assert_eq!(*count > 0, i / 8 % 2 == 0 && i % 2 == 0, "{i}: {count}");
+    }
+}
+
+#[test]
+#[ignore = "for measurements"]
+fn time_of_each_pass() {
+    let Some(mut stand) = stand(Size::new(640, 360)) else { return };
+    let layout = stand.layout;
+    let mut random = fastrand::Rng::with_seed(74);
+    stand.params = stand.params.costs(&Costs::new(100));
+    (stand.params.last, stand.params.fresh) = (FIRST, FIRST);
+    let source = load(&stand, &picture(&testing::frame(&layout, &mut random)));
+    stand.write_frame(FIRST, &moved(&source, &layout, &mut random));
+    for pass in PASSES {
+        let mut least = std::time::Duration::MAX;
+        for _ in 0..12 {
+            let start = std::time::Instant::now();
+            stand.run(&[pass]);
+            stand.read(crate::av1::gpu::passes::TOTALS);
+            least = least.min(start.elapsed());
+        }
+        println!("{pass:?}: {:.2} ms", least.as_secs_f64() * 1000.0);
     }
 }
