@@ -142,7 +142,8 @@ fn three_encoders_share_one_context() {
 fn sizes_come_and_go_in_one_encoder() {
     let Some(context) = context() else { return };
     let ceiling = Size::new(200, 150);
-    let mut pair = Pair::open(&context, Config { size: ceiling, target: Target::Bitrate(300_000), ..Config::default() });
+    let mut pair =
+        Pair::open(&context, Config { size: ceiling, target: Target::Bitrate(300_000), ..Config::default() });
     let mut scene = Scene::new(21, 5);
     for (i, size) in [(200, 150), (100, 76), (200, 150), (33, 150), (17, 18)].into_iter().enumerate() {
         for n in 0..3 {
@@ -164,7 +165,9 @@ fn a_hundred_encoders_leave_nothing_behind() {
         let config = Config { size, target: Target::Quantizer(random.u8(1..=255)), ..Config::default() };
         let mut encoder = Encoder::open_on(&context, config).unwrap_or_else(|error| panic!("{size}: {error}"));
         for frame in 0..2 {
-            encoder.submit(&scene.picture(size, frame), FrameInput { frame: frame as u64, keyframe: false }).expect("agreed");
+            encoder
+                .submit(&scene.picture(size, frame), FrameInput { frame: frame as u64, keyframe: false })
+                .expect("agreed");
             let mut unit = Vec::new();
             assert!(encoder.poll(&mut unit).expect("a frame").is_some(), "{size}");
         }

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use super::SIZES;
 use crate::av1::decisions::Vector;
 use crate::av1::frame::Frame;
-use crate::av1::gpu::params::{FIRST, SOURCE};
+use crate::av1::gpu::params::FIRST;
 use crate::av1::gpu::passes::{Kernels, PICTURE, PYRAMIDS, Pass, VECTORS};
-use crate::av1::gpu::testing::{Stand, adapter, words};
+use crate::av1::gpu::testing::{SOURCE, Stand, adapter, words};
 use crate::av1::kernel::cost::Costs;
 use crate::av1::kernel::pyramid::{Padded, Pyramid};
 use crate::av1::kernel::search::{Grid, Motion, Step};
@@ -214,27 +214,5 @@ fn motion_is_that_of_the_twin() {
     // The material is worth something: every quarter sample, both ways, is somebody's best.
     for (i, count) in fractions.iter().enumerate() {
         assert_eq!(*count > 0, i / 8 % 2 == 0 && i % 2 == 0, "{i}: {count}");
-    }
-}
-
-#[test]
-#[ignore = "for measurements"]
-fn time_of_each_pass() {
-    let Some(mut stand) = stand(Size::new(640, 360)) else { return };
-    let layout = stand.layout;
-    let mut random = fastrand::Rng::with_seed(74);
-    stand.params = stand.params.costs(&Costs::new(100));
-    (stand.params.last, stand.params.fresh) = (FIRST, FIRST);
-    let source = load(&stand, &picture(&testing::frame(&layout, &mut random)));
-    stand.write_frame(FIRST, &moved(&source, &layout, &mut random));
-    for pass in PASSES {
-        let mut least = std::time::Duration::MAX;
-        for _ in 0..12 {
-            let start = std::time::Instant::now();
-            stand.run(&[pass]);
-            stand.read(crate::av1::gpu::passes::TOTALS);
-            least = least.min(start.elapsed());
-        }
-        println!("{pass:?}: {:.2} ms", least.as_secs_f64() * 1000.0);
     }
 }
