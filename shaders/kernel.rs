@@ -84,6 +84,23 @@ impl Kernel {
         }
         pass.dispatch_workgroups(x, y, z);
     }
+
+    /// The same, with as many workgroups as three words in `arguments` from byte `offset` on say.
+    pub fn dispatch_indirect(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        bindings: &wgpu::BindGroup,
+        part: Option<&wgpu::BindGroup>,
+        arguments: &wgpu::Buffer,
+        offset: u64,
+    ) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, bindings, &[]);
+        if let Some(part) = part {
+            pass.set_bind_group(1, part, &[]);
+        }
+        pass.dispatch_workgroups_indirect(arguments, offset);
+    }
 }
 
 /// Workgroups in each dimension for `invocations`.

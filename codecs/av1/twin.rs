@@ -9,7 +9,7 @@ use super::kernel::quantize::{DeadZone, Quantizer};
 use super::kernel::reconstruct::{self, Coder, Input, References};
 use super::kernel::search::Motion;
 use super::kernel::subpel::Fine;
-use super::kernel::{cdef, deblock, merge};
+use super::kernel::{cdef, deblock, islands, merge};
 use super::layout::Layout;
 use super::threads::Threads;
 use crate::Picture;
@@ -54,6 +54,8 @@ struct Work {
     motion: Motion,
     fine: Fine,
     decide: Decide,
+    /// Of the islands of intra blocks.
+    depths: Vec<u8>,
     coder: Coder,
     /// The frame between deblocking and CDEF.
     deblocked: Frame,
@@ -68,6 +70,7 @@ impl Work {
             motion: Motion::default(),
             fine: Fine::default(),
             decide: Decide::default(),
+            depths: Vec::new(),
             coder: Coder::default(),
             deblocked: Frame::new(layout),
         }
@@ -87,7 +90,7 @@ impl Twin {
         }
         let mut stored = self.take(job);
         let stores = job.references.map(|buffers| buffers.map(|buffer| stored_in(&self.frames, buffer)));
-        let Work { layout, source, pyramid, motion, fine, decide, coder, deblocked } = &mut self.work;
+        let Work { layout, source, pyramid, motion, fine, decide, depths, coder, deblocked } = &mut self.work;
         source.load(picture);
         let costs = Costs::new(decisions.quantizer);
         if let Some([last, _]) = stores {
@@ -101,6 +104,9 @@ impl Twin {
             golden: stores.filter(|_| job.apart).map(|[_, golden]| &golden.frame),
         };
         decide.run(&self.threads, view, &costs, decisions);
+        if stores.is_some() {
+            islands::limit(decisions, fine, depths);
+        }
         let references = stores.map(|[last, golden]| References { last: &last.frame, golden: &golden.frame });
         let quantizer = Quantizer::new(decisions.quantizer, DC_ZONE, AC_ZONE);
         coder.frame(&Input { source, references, quantizer: &quantizer }, decisions, deblocked);

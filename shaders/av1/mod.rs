@@ -30,8 +30,10 @@ pub const SUBPEL: Stage = stage!("subpel": "planes", "difference"; "refine8", "r
 pub const DECIDE: Stage = stage!("decide": "planes", "predict", "transform"; "choose8", "choose16", "choose32");
 /// Blocks against their quarters, from the smallest size upwards.
 pub const PARTITION: Stage = stage!("partition":; "join16", "join32", "record");
+/// Intra blocks of inter frames, in islands that are not deep.
+pub const ISLANDS: Stage = stage!("islands":; "islands");
 /// Prediction, levels, reconstruction.
-pub const RECONSTRUCT: Stage = stage!("reconstruct": "planes", "predict", "transform"; "inter", "intra");
+pub const RECONSTRUCT: Stage = stage!("reconstruct": "planes", "predict", "transform"; "inter", "intra", "island");
 /// Skipped blocks that move alike.
 pub const MERGE: Stage = stage!("merge":; "merge");
 /// Deblocking, in place.
@@ -43,4 +45,4 @@ pub const COMPACT: Stage = stage!("compact":; "count", "total", "pack");
 
 /// Every stage of the encoder.
 pub const STAGES: &[Stage] =
-    &[PYRAMID, STATISTICS, SEARCH, SUBPEL, DECIDE, PARTITION, RECONSTRUCT, MERGE, DEBLOCK, CDEF, COMPACT];
+    &[PYRAMID, STATISTICS, SEARCH, SUBPEL, DECIDE, PARTITION, ISLANDS, RECONSTRUCT, MERGE, DEBLOCK, CDEF, COMPACT];

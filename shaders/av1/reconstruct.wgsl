@@ -4,11 +4,12 @@
 // scan order, `ends`. One workgroup codes one plane of a block. Planes do not wait for each other, as chroma is
 // predicted from chroma, and its transform is the DCT.
 //
-// `inter` takes every cell; those at which no inter block begins have nothing to do. `intra` takes one step of the order
-// in which blocks of 16×16 on a grid can be predicted from what is around them: a block of n×n of them at (row, column)
-// runs at step row + column + n − 1, and the 8×8 blocks of one run in Z order.
+// `inter` takes every cell; those at which no inter block begins have nothing to do. Then intra blocks, on the grid of
+// 16×16 blocks, whose 8×8 blocks run in Z order: on key frames `intra`, one anti-diagonal after the other, where a block
+// of n×n at (row, column) runs at step row + column + n − 1; on inter frames `island`, one depth after the other.
 
 @group(0) @binding(1) var<storage, read_write> frames: array<u32>;
+@group(0) @binding(4) var<storage, read> depths: array<u32>;
 @group(0) @binding(5) var<storage, read> blocks: array<u32>;
 @group(0) @binding(6) var<storage, read_write> ends: array<u32>;
 @group(0) @binding(7) var<storage, read_write> levels: array<u32>;
@@ -322,17 +323,11 @@ fn inter(
     code(lane, row, col, id.z, block.x, block.y);
 }
 
-@compute @workgroup_size(64)
-fn intra(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>) {
-    let size = grid(16u);
-    let row = id.x + max(step, size.x - 1u) - (size.x - 1u);
-    if row > step || row >= size.y {
-        return;
-    }
-    let col = step - row;
+// Codes the intra blocks of one plane of the 16×16 at (row, column) of their grid; the upper right quarter of a 32×32
+// speaks for all four.
+fn code_intra(lane: u32, row: u32, col: u32, plane: u32) {
     let first = record_of(lane, 2u * row, 2u * col);
     let side = side_of(first.x);
-    // The quarter of a 32×32 above to the right speaks for all four.
     if side == 32u && (row % 2u != 0u || col % 2u != 1u) {
         return;
     }
@@ -343,10 +338,43 @@ fn intra(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: 
         if at.x < params.rows && at.y < params.cols {
             let block = record_of(lane, at.x, at.y);
             if reference_of(block.x) == 0u {
-                code(lane, at.x, at.y, id.z, block.x, block.y);
+                code(lane, at.x, at.y, plane, block.x, block.y);
             }
         }
         storageBarrier();
         workgroupBarrier();
     }
+}
+
+// One anti-diagonal of a key frame.
+@compute @workgroup_size(64)
+fn intra(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>) {
+    let size = grid(16u);
+    let row = id.x + max(step, size.x - 1u) - (size.x - 1u);
+    if row > step || row >= size.y {
+        return;
+    }
+    code_intra(lane, row, step - row, id.z);
+}
+
+// One depth of the islands of an inter frame.
+@compute @workgroup_size(64)
+fn island(
+    @builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let size = grid(16u);
+    let block = linear_group(id, groups);
+    if block >= size.x * size.y {
+        return;
+    }
+    let row = block / size.x;
+    let col = block % size.x;
+    if lane == 0u {
+        shown = depths[row * grid_stride(16u) + col];
+    }
+    if workgroupUniformLoad(&shown) != step {
+        return;
+    }
+    code_intra(lane, row, col, id.z);
 }

@@ -6,6 +6,7 @@ use wgpu::BufferUsages;
 use super::params::{FIRST, Params};
 use super::passes::BINDINGS;
 use super::tables::tables;
+use crate::av1::kernel::islands::DEEPEST;
 use crate::av1::layout::Layout;
 
 /// Words of a frame, by superblock.
@@ -52,6 +53,7 @@ impl Buffers {
             gpu.buffer("packed", 4 * (u64::from(PACKED_WORDS) * superblocks + 4), storage)?,
             gpu.buffer("totals", 4 * (superblocks + 1), storage)?,
             gpu.buffer("picture", layout.size.i420_len() as u64, storage)?,
+            gpu.buffer("arguments", 12 * u64::from(DEEPEST), storage | BufferUsages::INDIRECT)?,
         ]))
     }
 

@@ -8,13 +8,16 @@ use wgpu::BufferUsages;
 
 use super::passes::{Kernels, Pass};
 use crate::av1::encoder::{MAX_HEIGHT, MAX_WIDTH};
+use crate::av1::kernel::islands::DEEPEST;
 
 /// An opened adapter with the encoder's pipelines. Compiling them takes a while, so that one should serve all encoders.
 pub struct Context {
     pub(super) gpu: Arc<Gpu>,
     pub(super) kernels: Kernels,
-    /// The number of each intra step, to be bound.
-    pub(super) steps: Vec<wgpu::BindGroup>,
+    /// The number of each anti-diagonal of a key frame, to be bound.
+    pub(super) diagonals: Vec<wgpu::BindGroup>,
+    /// The number of each depth of islands, from 1 on.
+    pub(super) depths: Vec<wgpu::BindGroup>,
 }
 
 /// Uniforms are bound at multiples of so many bytes.
@@ -44,9 +47,10 @@ impl Context {
             bytes[..4].copy_from_slice(&step.to_le_bytes());
         }
         gpu.upload(&numbers, &bytes)?;
-        let bind = |step| kernels.of(Pass::Intra).bind_part(&gpu, &numbers, step * ALIGNMENT, 4);
-        let steps = (0..STEPS).map(bind).collect();
-        Ok(Arc::new(Self { gpu, kernels, steps }))
+        let bind = |pass, step| kernels.of(pass).bind_part(&gpu, &numbers, step * ALIGNMENT, 4);
+        let diagonals = (0..STEPS).map(|step| bind(Pass::Intra, step)).collect();
+        let depths = (1..=u64::from(DEEPEST)).map(|depth| bind(Pass::Island, depth)).collect();
+        Ok(Arc::new(Self { gpu, kernels, diagonals, depths }))
     }
 
     /// The adapter.

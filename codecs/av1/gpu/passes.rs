@@ -1,12 +1,13 @@
 //! Every pass of a frame: its shader, what it binds, how many workgroups it takes.
 
 use conclave_shaders::av1::{
-    CDEF, COMPACT, DEBLOCK, DECIDE, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, STATISTICS, SUBPEL,
+    CDEF, COMPACT, DEBLOCK, DECIDE, ISLANDS, MERGE, PARTITION, PYRAMID, RECONSTRUCT, SEARCH, STATISTICS, SUBPEL,
 };
 use conclave_shaders::kernel::{GROUP, spread};
 use conclave_shaders::{DeviceError, Gpu, Kernel, Stage, wgpu};
 
 use super::buffers::{Buffers, FRAME_WORDS};
+use crate::av1::kernel::islands::DEEPEST;
 use crate::av1::kernel::search::Grid;
 use crate::av1::layout::Layout;
 
@@ -30,8 +31,10 @@ pub(super) enum Pass {
     Join16,
     Join32,
     Record,
+    Islands,
     Inter,
     Intra,
+    Island,
     Merge,
     Vertical,
     VerticalOdd,
@@ -60,9 +63,10 @@ pub(super) const TABLES: u32 = 8;
 pub(super) const PACKED: u32 = 9;
 pub(super) const TOTALS: u32 = 10;
 pub(super) const PICTURE: u32 = 11;
+pub(super) const ARGUMENTS: u32 = 12;
 
 /// Number of bindings.
-pub(super) const BINDINGS: usize = 12;
+pub(super) const BINDINGS: usize = 13;
 
 /// A line of the table.
 struct Line {
@@ -79,7 +83,7 @@ const fn line(pass: Pass, stage: Stage, entry: &'static str, bindings: &'static 
 const CHOOSE: &[u32] = &[PARAMS, FRAMES, VECTORS, CHOICES, TABLES];
 const CODE: &[u32] = &[PARAMS, FRAMES, BLOCKS, ENDS, LEVELS, TABLES];
 
-const TABLE: [Line; 31] = [
+const TABLE: [Line; 33] = [
     line(Pass::Load, PYRAMID, "load", &[PARAMS, FRAMES, PICTURE]),
     line(Pass::QuarterSource, PYRAMID, "quarter_source", &[PARAMS, FRAMES, PYRAMIDS]),
     line(Pass::EighthSource, PYRAMID, "eighth_source", &[PARAMS, PYRAMIDS]),
@@ -97,8 +101,10 @@ const TABLE: [Line; 31] = [
     line(Pass::Join16, PARTITION, "join16", &[PARAMS, CHOICES]),
     line(Pass::Join32, PARTITION, "join32", &[PARAMS, CHOICES]),
     line(Pass::Record, PARTITION, "record", &[PARAMS, CHOICES, BLOCKS]),
+    line(Pass::Islands, ISLANDS, "islands", &[PARAMS, VECTORS, CHOICES, BLOCKS, ARGUMENTS]),
     line(Pass::Inter, RECONSTRUCT, "inter", CODE),
     line(Pass::Intra, RECONSTRUCT, "intra", CODE),
+    line(Pass::Island, RECONSTRUCT, "island", &[PARAMS, FRAMES, CHOICES, BLOCKS, ENDS, LEVELS, TABLES]),
     line(Pass::Merge, MERGE, "merge", &[PARAMS, BLOCKS, ENDS]),
     line(Pass::Vertical, DEBLOCK, "vertical", &[PARAMS, FRAMES, BLOCKS]),
     line(Pass::VerticalOdd, DEBLOCK, "vertical_odd", &[PARAMS, FRAMES, BLOCKS]),
@@ -162,25 +168,32 @@ impl Pass {
         all
     };
 
-    /// A key frame does without it.
-    pub fn wants_reference(self) -> bool {
-        matches!(
-            self,
+    /// How often it is dispatched for a frame: key frames have their anti-diagonals, inter frames their islands' depths.
+    pub fn repeats(self, layout: &Layout, key: bool) -> usize {
+        match self {
+            Self::Intra if key => {
+                let grid = Grid::of(layout, 16);
+                grid.rows + grid.cols - 1
+            }
+            Self::Island if !key => usize::from(DEEPEST),
+            Self::Intra | Self::Island => 0,
             Self::QuarterSource
-                | Self::EighthSource
-                | Self::Wide
-                | Self::Narrow
-                | Self::By16
-                | Self::By32
-                | Self::By8
-                | Self::Refine8
-                | Self::Refine16
-                | Self::Refine32
-                | Self::Inter
-        )
+            | Self::EighthSource
+            | Self::Wide
+            | Self::Narrow
+            | Self::By16
+            | Self::By32
+            | Self::By8
+            | Self::Refine8
+            | Self::Refine16
+            | Self::Refine32
+            | Self::Islands
+            | Self::Inter => usize::from(!key),
+            _ => 1,
+        }
     }
 
-    /// Workgroups of the pass over a frame of `layout`; of one step of [`Pass::Intra`].
+    /// Workgroups of one dispatch of the pass over a frame of `layout`.
     pub fn groups(self, layout: &Layout) -> [u32; 3] {
         let superblocks = (layout.superblock_cols() * layout.superblock_rows()) as u32;
         let invocations = |count: u32| flat(count.div_ceil(GROUP));
@@ -204,12 +217,16 @@ impl Pass {
                 let [x, y, _] = flat(64 * superblocks);
                 [x, y, 3]
             }
+            Pass::Island => {
+                let [x, y, _] = flat(blocks(16));
+                [x, y, 3]
+            }
             Pass::Intra => [(Grid::of(layout, 16).rows.min(Grid::of(layout, 16).cols)) as u32, 1, 3],
             Pass::Merge | Pass::Count | Pass::Pack | Pass::Roughness => flat(superblocks),
             Pass::Vertical => invocations((2 * layout.cells() + 2 * layout.rows * layout.cols.div_ceil(2)) as u32),
             Pass::VerticalOdd => invocations((2 * layout.rows * (layout.cols / 2)) as u32),
             Pass::Horizontal => invocations(4 * layout.cells() as u32),
-            Pass::Total => [1; 3],
+            Pass::Total | Pass::Islands => [1; 3],
         }
     }
 }

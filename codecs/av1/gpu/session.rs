@@ -15,7 +15,6 @@ use crate::av1::decisions::Decisions;
 use crate::av1::frame::Frame;
 use crate::av1::kernel::cost::Costs;
 use crate::av1::kernel::quantize::Quantizer;
-use crate::av1::kernel::search::Grid;
 use crate::av1::layout::Layout;
 use crate::av1::twin::{AC_ZONE, DC_ZONE, Job, Twin};
 use crate::{GpuPicture, Picture};
@@ -196,18 +195,24 @@ impl Session {
         let timestamp_writes = self.timer.as_ref().map(Timer::around);
         let descriptor = wgpu::ComputePassDescriptor { label: Some("frame"), timestamp_writes };
         let mut recording = encoder.begin_compute_pass(&descriptor);
+        let (context, layout, key) = (&self.context, &job.layout, job.references.is_none());
         let mut dispatches = 0;
-        let mut dispatch = |pass: Pass, part: Option<&wgpu::BindGroup>| {
-            let bindings = &self.bindings[pass as usize];
-            self.context.kernels.of(pass).dispatch(&mut recording, bindings, part, pass.groups(&job.layout));
-            dispatches += 1;
-        };
         for pass in Pass::FRAME {
-            if pass == Pass::Intra {
-                let grid = Grid::of(&job.layout, 16);
-                self.context.steps[..grid.rows + grid.cols - 1].iter().for_each(|step| dispatch(pass, Some(step)));
-            } else if job.references.is_some() || !pass.wants_reference() {
-                dispatch(pass, None);
+            let (kernel, bindings) = (context.kernels.of(pass), &self.bindings[pass as usize]);
+            for step in 0..pass.repeats(layout, key) {
+                match pass {
+                    Pass::Intra => {
+                        let part = Some(&context.diagonals[step]);
+                        kernel.dispatch(&mut recording, bindings, part, pass.groups(layout));
+                    }
+                    Pass::Island => {
+                        let arguments = self.buffers.binding(passes::ARGUMENTS);
+                        let part = Some(&context.depths[step]);
+                        kernel.dispatch_indirect(&mut recording, bindings, part, arguments, 12 * step as u64);
+                    }
+                    _ => kernel.dispatch(&mut recording, bindings, None, pass.groups(layout)),
+                }
+                dispatches += 1;
             }
         }
         dispatches

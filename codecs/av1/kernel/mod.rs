@@ -8,6 +8,7 @@ pub mod cost;
 pub mod deblock;
 pub mod decide;
 pub mod distance;
+pub mod islands;
 pub mod merge;
 pub mod predict;
 pub mod pyramid;

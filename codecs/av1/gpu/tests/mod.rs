@@ -2,6 +2,7 @@
 
 mod decide;
 mod filters;
+mod islands;
 mod merge;
 mod motion;
 mod reconstruct;
