@@ -21,5 +21,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use conclave_shaders::device::Prefer as Adapter;
 pub use context::Context;
 pub use session::{Input, Session, Traffic};

@@ -2,6 +2,9 @@
 //! at once.
 #![allow(dead_code, reason = "each test uses a part")]
 
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use conclave_codecs::av1::encoder::Encoder;
 use conclave_codecs::{Color, Config, EncodedInfo, FrameInput, Picture, Plane, Size, Target, VideoEncoder};
 
@@ -127,4 +130,38 @@ impl Scene {
             }
         }
     }
+}
+
+/// A file of the test media; says so where it is absent.
+pub fn media(name: &str) -> Option<PathBuf> {
+    let Some(shared) = std::env::var_os("CONCLAVE_SHARED").map(PathBuf::from) else {
+        println!("skipped: CONCLAVE_SHARED does not name the folder of the test media");
+        return None;
+    };
+    let path = shared.join("media/video").join(name);
+    if !path.is_file() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// The first pictures of a clip in `size`; none where ffmpeg is not installed.
+pub fn pictures(path: &Path, size: Size, count: usize) -> Vec<Picture> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-i"]).arg(path);
+    command.args(["-frames:v", &count.to_string(), "-vf", &format!("scale={}:{}", size.width, size.height)]);
+    command.args(["-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]);
+    let Ok(output) = command.stdin(Stdio::null()).output() else {
+        println!("skipped: ffmpeg is not installed");
+        return Vec::new();
+    };
+    let pictures = output.stdout.chunks_exact(size.i420_len()).map(|samples| {
+        let mut picture = Picture::new(size, Color::default());
+        picture.data_mut().copy_from_slice(samples);
+        picture
+    });
+    let pictures: Vec<Picture> = pictures.collect();
+    assert_eq!(pictures.len(), count, "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    pictures
 }

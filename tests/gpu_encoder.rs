@@ -1,0 +1,125 @@
+//! Capture to bits on one GPU: the picture goes up once and stays there, and the bits are those of the CPU.
+
+use std::sync::Arc;
+
+use conclave::codecs::av1::encoder::Encoder;
+use conclave::codecs::av1::gpu::{Adapter, Context};
+use conclave::codecs::{Color, Config, Session, Size, Target};
+use conclave::control::Edge;
+use conclave::encode::{Video, VideoConfig};
+use conclave::frame::{Encoded, Kind};
+use conclave::gpu::{Converter, Format, Prefer, Source};
+use conclave::ledger::Stage;
+use conclave::stats::StageStats;
+use conclave::time::{Stopwatch, Time};
+
+const CAMERA: Size = Size::new(200, 120);
+const SENT: Size = Size::new(160, 96);
+
+fn context() -> Option<Arc<Context>> {
+    match Context::open(Adapter::Any) {
+        Ok(context) => Some(context),
+        Err(error) => {
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+fn stage(encoder: Encoder, prefer: Prefer) -> Video {
+    let config = VideoConfig {
+        stream: 1,
+        kind: Kind::Camera,
+        size: SENT,
+        color: Color::default(),
+        session: Session::Live,
+        watch: Stopwatch::still(),
+    };
+    let mut stage = Video::open(config, Converter::open(prefer).expect("opens"), Box::new(encoder)).expect("lag 0");
+    stage.set_adaptive(false);
+    stage
+}
+
+/// Pixels that move and change.
+fn pixels(n: usize) -> Vec<u8> {
+    let (width, height) = (CAMERA.width as usize, CAMERA.height as usize);
+    let pixel = |i: usize| {
+        let (x, y) = (i % width + 2 * n, i / width + n);
+        [(x * x / 40 + y) as u8, (y * 3) as u8, (x / 2 + y * y / 60) as u8, 255]
+    };
+    (0..width * height).flat_map(pixel).collect()
+}
+
+fn push(stage: &mut Video, n: usize) -> Option<Encoded> {
+    let data = pixels(n);
+    let source = Source { format: Format::Rgba, size: CAMERA, color: Color::default(), data: &data };
+    stage.submit(source, &Edge::default(), Time(n as u64 * 33_333)).expect("a picture");
+    stage.poll().expect("a frame or none")
+}
+
+fn config() -> Config {
+    Config { size: SENT, target: Target::Bitrate(250_000), ..Config::default() }
+}
+
+#[test]
+fn a_picture_crosses_once_and_makes_the_same_bits() {
+    let Some(context) = context() else { return };
+    let mut ours = stage(Encoder::open_on(&context, config()).expect("opens"), Prefer::Gpu);
+    let mut theirs = stage(Encoder::open(config()).expect("opens"), Prefer::Cpu);
+    let mut stats = StageStats::new();
+    for n in 0..8 {
+        let (a, b) = (push(&mut ours, n), push(&mut theirs, n));
+        assert!(ours.picture().is_none() && theirs.picture().is_some(), "frame {n}");
+        let (a, b) = (a.expect("a frame"), b.expect("a frame"));
+        assert_eq!((a.info, a.payload.as_slice()), (b.info, b.payload.as_slice()), "frame {n}");
+        stats.record(&a.ledger);
+        assert_eq!(b.ledger.gpu_us(Stage::Encode), None);
+    }
+    if context.gpu().device.features().contains(conclave_shaders::wgpu::Features::TIMESTAMP_QUERY) {
+        let latency = stats.latency();
+        assert_eq!(latency.encode_gpu.map(|times| times.count), Some(8));
+        assert!(latency.convert_gpu.is_some_and(|times| times.count >= 6));
+    }
+}
+
+#[test]
+fn a_stage_whose_pictures_are_watched_reads_them_back() {
+    let Some(context) = context() else { return };
+    let mut ours = stage(Encoder::open_on(&context, config()).expect("opens"), Prefer::Gpu);
+    let mut theirs = stage(Encoder::open(config()).expect("opens"), Prefer::Cpu);
+    ours.watch_pictures();
+    for n in 0..3 {
+        let (a, b) = (push(&mut ours, n), push(&mut theirs, n));
+        assert_eq!(ours.picture(), theirs.picture(), "frame {n}");
+        assert_eq!(a.expect("a frame").payload.as_slice(), b.expect("a frame").payload.as_slice(), "frame {n}");
+    }
+}
+
+#[test]
+fn where_the_gpu_is_lost_both_stages_go_on_without_a_key_frame() {
+    for between in [false, true] {
+        let Some(context) = context() else { return };
+        let mut ours = stage(Encoder::open_on(&context, config()).expect("opens"), Prefer::Gpu);
+        let mut missing = 0;
+        for n in 0..14 {
+            if n == 6 && !between {
+                context.gpu().device.destroy();
+            }
+            let data = pixels(n);
+            let source = Source { format: Format::Rgba, size: CAMERA, color: Color::default(), data: &data };
+            ours.submit(source, &Edge::default(), Time(n as u64 * 33_333)).expect("a picture");
+            if n == 6 && between {
+                // The picture of this frame is nowhere but on the device.
+                context.gpu().device.destroy();
+            }
+            match ours.poll().expect("a frame or none") {
+                Some(frame) => assert_eq!(frame.info.keyframe, n == 0, "frame {n}"),
+                None => missing += 1,
+            }
+        }
+        assert_eq!(missing, u32::from(between));
+        assert!(ours.encoder().gpu().is_none());
+        assert!(ours.encoder().info().device.starts_with("cpu, as "), "{}", ours.encoder().info().device);
+        assert_eq!(ours.converter().device(), "cpu");
+    }
+}
