@@ -87,7 +87,8 @@ pub trait VideoEncoder: Send {
     fn info(&self) -> EncoderInfo;
     /// Later frames this encoder requires before it returns frame N; 0 for a live session.
     fn max_lag(&self) -> u32;
-    /// Takes one picture. Errors name what is wrong with it.
+    /// Takes one picture. Errors name what is wrong with it. An encoder on a GPU takes one more of the same size before the
+    /// frame of the first was polled, and begins with it; no encoder waits for that.
     fn submit(&mut self, picture: &Picture, input: FrameInput) -> Result<(), CodecError>;
     /// The GPU that the encoder runs on now: [`Self::submit_gpu`] takes pictures that lie in its memory.
     fn gpu(&self) -> Option<&Arc<Gpu>> {

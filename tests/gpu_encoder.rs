@@ -1,20 +1,28 @@
 //! Capture to bits on one GPU: the picture goes up once and stays there, and the bits are those of the CPU.
 
+use std::net::UdpSocket;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use conclave::capture::Still;
 use conclave::codecs::av1::encoder::Encoder;
 use conclave::codecs::av1::gpu::{Adapter, Context};
 use conclave::codecs::{Color, Config, Session, Size, Target};
 use conclave::control::Edge;
+use conclave::drive::{Event, Sending, Transport, sending};
+use conclave::e2ee::StaticKeys;
 use conclave::encode::{Video, VideoConfig};
 use conclave::frame::{Encoded, Kind};
 use conclave::gpu::{Converter, Format, Prefer, Source};
 use conclave::ledger::Stage;
+use conclave::send;
 use conclave::stats::StageStats;
-use conclave::time::{Stopwatch, Time};
+use conclave::time::{Clock, Stopwatch, Time};
 
 const CAMERA: Size = Size::new(200, 120);
 const SENT: Size = Size::new(160, 96);
+/// Waits end by what they wait for; this ends those of a failing test.
+const LONG: Duration = Duration::from_secs(60);
 
 fn context() -> Option<Arc<Context>> {
     match Context::open(Adapter::Any) {
@@ -122,4 +130,51 @@ fn where_the_gpu_is_lost_both_stages_go_on_without_a_key_frame() {
         assert!(ours.encoder().info().device.starts_with("cpu, as "), "{}", ours.encoder().info().device);
         assert_eq!(ours.converter().device(), "cpu");
     }
+}
+
+#[test]
+fn a_meeting_on_threads_tells_that_the_gpu_is_gone_and_goes_on() {
+    let Some(context) = context() else { return };
+    let encoder = Encoder::open_on(&context, config()).expect("opens");
+    let streams = vec![send::Stream { id: 1, kind: Kind::Camera, payload_type: 96 }];
+    let mut keys = StaticKeys::new(&[9; 32], 0).expect("keys");
+    let (here, _there) = udp();
+    let parts = sending::Parts {
+        sender: send::Sender::new(send::Config { streams, ..Default::default() }, &mut keys).expect("a stream"),
+        transport: here,
+        clock: Clock::start(),
+        video: sending::Video::Camera(Box::new(Still::new(CAMERA, 20_000, u64::MAX)), stage(encoder, Prefer::Gpu)),
+        audio: sending::Audio::Off,
+    };
+    let mut sending = Sending::start(parts).expect("threads");
+    let name = context.gpu().name().to_owned();
+    assert_eq!(sending.stats().encoder.map(|info| (info.name, info.device)), Some(("gpu", name)));
+    let sent_beyond = |sending: &mut Sending, frames: u64| {
+        let begun = Instant::now();
+        while sending.stats().sender.frames <= frames {
+            assert!(begun.elapsed() < LONG, "no frame is sent");
+            std::thread::yield_now();
+        }
+    };
+    sent_beyond(&mut sending, 2);
+    context.gpu().device.destroy();
+    let moved = loop {
+        match sending.event(LONG).expect("an event") {
+            Event::Moved(info) => break info,
+            Event::Resized(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(moved.device.starts_with("cpu, as "), "{moved:?}");
+    assert_eq!(sending.stats().encoder, Some(moved));
+    let frames = sending.stats().sender.frames;
+    sent_beyond(&mut sending, frames + 2);
+    sending.stop();
+}
+
+fn udp() -> (Transport, Transport) {
+    let [here, there] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    here.connect(there.local_addr().expect("bound")).expect("connects");
+    there.connect(here.local_addr().expect("bound")).expect("connects");
+    (Transport::udp(here).expect("connected"), Transport::udp(there).expect("connected"))
 }

@@ -58,6 +58,10 @@ pub struct Encoder {
     dropped: u64,
     /// The frame that `poll` hands out next.
     pending: Option<Pending>,
+    /// The picture after it, where it was submitted ahead.
+    ahead: Option<Ahead>,
+    /// Memory for pictures to be kept.
+    spare: Vec<Picture>,
     unit: Vec<u8>,
     flushed: bool,
 }
@@ -73,6 +77,16 @@ struct Pending {
     plan: Plan,
     job: Job,
     fresh: Fresh,
+    /// Kept until the GPU has made the frame, for the twin if it does not; `None` where it lay on the GPU.
+    picture: Option<Picture>,
+}
+
+/// A picture that the GPU has begun with while the frame before was not polled.
+struct Ahead {
+    input: FrameInput,
+    /// `None` where it lay on the GPU.
+    picture: Option<Picture>,
+    size: Size,
 }
 
 impl Encoder {
@@ -115,6 +129,8 @@ impl Encoder {
             last_key: None,
             dropped: 0,
             pending: None,
+            ahead: None,
+            spare: Vec::with_capacity(2),
             unit: Vec::with_capacity(config.size.area() * MOST_BYTES),
             flushed: false,
             config,
@@ -178,7 +194,7 @@ impl Encoder {
             let mut begin = || {
                 session.load(input)?;
                 if plan.is_key()
-                    && let (Some(rate), Input::Gpu(_)) = (&mut self.rate, input)
+                    && let (Some(rate), None) = (&mut self.rate, input.host())
                 {
                     rate.look(session.roughness(&layout)?);
                 }
@@ -193,16 +209,20 @@ impl Encoder {
         } else {
             self.settle(&plan, &layout, input);
         }
-        if let Arm::Twin(twin) = &mut self.arm {
-            let there = |buffers: [u8; 2]| buffers.iter().all(|buffer| twin.frame(*buffer).is_some());
-            match input {
-                Input::Host(picture) if job.references.is_none_or(there) => {
-                    twin.make(picture, &job, &mut self.decisions);
-                }
-                _ => return self.lose(),
-            }
+        let mut picture = None;
+        match (&mut self.arm, input.host()) {
+            (Arm::Gpu(_), host) => picture = host.map(|host| self.keep(host)),
+            (Arm::Twin(twin), Some(host)) if twin.has(&job) => twin.make(host, &job, &mut self.decisions),
+            _ => return self.lose(),
         }
-        self.pending = Some(Pending { plan, job, fresh });
+        self.pending = Some(Pending { plan, job, fresh, picture });
+    }
+
+    /// A copy of a picture, in memory that was used before.
+    fn keep(&mut self, picture: &Picture) -> Picture {
+        let Some(mut kept) = self.spare.pop() else { return picture.clone() };
+        kept.clone_from(picture);
+        kept
     }
 
     /// Quantizer and filter levels of a frame.
@@ -211,7 +231,7 @@ impl Encoder {
         let quantizer = match (self.config.target, &mut self.rate) {
             (Target::Quantizer(index), _) => index.max(1),
             (_, Some(rate)) => {
-                if let (true, Input::Host(picture)) = (key, input) {
+                if let (true, Some(picture)) = (key, input.host()) {
                     rate.look(roughness(picture.plane(Plane::Y), plan.size.width as usize));
                 }
                 rate.quantizer(kind(plan), layout.cells(), plan.quantizer)
@@ -224,20 +244,20 @@ impl Encoder {
     }
 
     /// Waits for the decisions of a frame and puts them into words. `None` where they were lost with the GPU.
-    fn finish(&mut self, Pending { plan, job, fresh }: Pending) -> Option<EncodedInfo> {
+    fn finish(&mut self, Pending { plan, job, fresh, picture }: Pending) -> Option<EncodedInfo> {
         if let Arm::Gpu(session) = &mut self.arm
             && let Err(error) = session.finish(&mut self.decisions)
         {
-            let source = session.source().cloned();
-            let whole = self.leave(&error) || plan.is_key();
-            match (&mut self.arm, source) {
-                (Arm::Twin(twin), Some(source)) if whole => twin.make(&source, &job, &mut self.decisions),
+            self.leave(&error);
+            match (&mut self.arm, &picture) {
+                (Arm::Twin(twin), Some(picture)) if twin.has(&job) => twin.make(picture, &job, &mut self.decisions),
                 _ => {
                     self.lose();
                     return None;
                 }
             }
         }
+        self.spare.extend(picture);
         self.unit.clear();
         obu::delimiter(&mut self.unit);
         if plan.is_key() {
@@ -282,15 +302,15 @@ impl Encoder {
         Some(info)
     }
 
-    /// Goes over to the twin, with the references that the GPU had; false where these could not be made again.
-    fn leave(&mut self, error: &DeviceError) -> bool {
-        let twin = Box::new(Twin::new(&ceiling(&self.config), self.config.threads));
-        let Arm::Gpu(mut session) = std::mem::replace(&mut self.arm, Arm::Twin(twin)) else { return true };
-        let Arm::Twin(twin) = &mut self.arm else { return true };
-        session.leave(twin);
-        tracing::warn!("encoding on the CPU from here on: {error}");
-        self.left = Some((format!("cpu, as {} failed: {error}", session.device()), session.traffic()));
-        self.slots.live().all(|(buffer, _)| twin.frame(buffer).is_some())
+    /// Goes over to the twin, with the references that the GPU had.
+    fn leave(&mut self, error: &DeviceError) {
+        let mut twin = Box::new(Twin::new(&ceiling(&self.config), self.config.threads));
+        if let Arm::Gpu(session) = &mut self.arm {
+            session.leave(&mut twin);
+            tracing::warn!("encoding on the CPU from here on: {error}");
+            self.left = Some((format!("cpu, as {} failed: {error}", session.device()), session.traffic()));
+            self.arm = Arm::Twin(twin);
+        }
     }
 
     /// A frame was lost with the GPU. Where its references were too, or there are none, a key frame follows.
@@ -301,11 +321,12 @@ impl Encoder {
         self.key_wanted |= live.peek().is_none() || live.any(|(buffer, _)| twin.frame(buffer).is_none());
     }
 
-    /// Refuses a picture that does not follow or does not fit; makes it a frame, or leaves it out to hold the rate.
+    /// Refuses a picture that does not follow or does not fit; else makes it a frame, or begins with it ahead of its time.
     fn take(&mut self, source: Input<'_>, input: FrameInput) -> Result<(), CodecError> {
         let (size, color) = match source {
-            Input::Host(picture) => (picture.size(), picture.color),
             Input::Gpu(picture) => (picture.size, picture.color),
+            Input::Host(picture) | Input::Prepared(Some(picture)) => (picture.size(), picture.color),
+            Input::Prepared(None) => return Ok(()),
         };
         let refuse = |what: String, hint| Err(CodecError::Config { codec: self.name, what, hint });
         check_size(self.name, size, Some(self.config.size))?;
@@ -319,12 +340,30 @@ impl Encoder {
         if self.flushed {
             return refuse("a picture came after the flush".to_owned(), "open a new encoder");
         }
-        if self.pending.is_some() {
-            return refuse("the frame before was not taken".to_owned(), "poll after each picture");
-        }
         if self.last_in.is_some_and(|last| input.frame <= last) {
             return refuse(format!("frame number {} does not follow", input.frame), "let the numbers rise");
         }
+        if let Some(pending) = &self.pending {
+            let (same, layout) = (pending.plan.size == size, pending.job.layout);
+            let Arm::Gpu(session) = &mut self.arm else {
+                return refuse("the frame before was not taken".to_owned(), "poll after each picture");
+            };
+            if self.ahead.is_some() || !same {
+                return refuse("the frame before was not taken".to_owned(), "poll before another picture");
+            }
+            // A device that fails here fails again where the frame is started.
+            let _ = session.prepare(source, &layout);
+            let picture = source.host().map(|picture| self.keep(picture));
+            self.ahead = Some(Ahead { input, picture, size });
+        } else {
+            self.begin(source, input, size);
+        }
+        self.last_in = Some(input.frame);
+        Ok(())
+    }
+
+    /// Makes a picture a frame, or leaves it out to hold the rate.
+    fn begin(&mut self, source: Input<'_>, input: FrameInput, size: Size) {
         let number = input.frame;
         let resized = self.slots.get(LAST).is_some_and(|last| last.size != size);
         // A frame further back than 16 bits can say is out of reach; the long-term reference is never the later one.
@@ -332,17 +371,15 @@ impl Encoder {
         let interval = u64::from(self.config.keyframe_interval);
         let due = interval > 0 && self.last_key.is_some_and(|key| number - key >= interval);
         let key = input.keyframe || self.key_wanted || resized || far || due;
-        self.last_in = Some(number);
         if !key && self.rate.as_mut().is_some_and(Rate::skip) {
             self.dropped += 1;
-            return Ok(());
+            return;
         }
         let plan = self.plan(number, size, key);
         if key {
             (self.key_wanted, self.last_key) = (false, Some(number));
         }
         self.start(source, plan);
-        Ok(())
     }
 }
 
@@ -386,6 +423,10 @@ impl VideoEncoder for Encoder {
         let info = self.finish(pending);
         if info.is_some() {
             out.extend_from_slice(&self.unit);
+        }
+        if let Some(Ahead { input, picture, size }) = self.ahead.take() {
+            self.begin(Input::Prepared(picture.as_ref()), input, size);
+            self.spare.extend(picture);
         }
         Ok(info)
     }

@@ -140,6 +140,11 @@ impl Twin {
         *self.place(buffer) = Some(Stored { frame, pyramid });
     }
 
+    /// The references of a frame are there.
+    pub fn has(&self, job: &Job) -> bool {
+        job.references.is_none_or(|buffers| buffers.iter().all(|buffer| self.frame(*buffer).is_some()))
+    }
+
     /// The reconstruction in a buffer.
     pub fn frame(&self, buffer: u8) -> Option<&Frame> {
         self.frames.get(usize::from(buffer))?.as_ref().map(|stored| &stored.frame)

@@ -172,3 +172,31 @@ fn sizes_come_and_go_in_one_encoder() {
         }
     }
 }
+
+#[test]
+fn a_picture_submitted_ahead_makes_the_same_bytes() {
+    let Some(context) = context() else { return };
+    let (size, frames) = (Size::new(146, 82), 9);
+    let config = Config { size, target: Target::Bitrate(150_000), ..Config::default() };
+    let mut gpu = Encoder::open_on(&context, config).expect("opens");
+    let mut cpu = Encoder::open(config).expect("opens");
+    let mut scene = Scene::new(13, 4);
+    let pictures: Vec<Picture> = (0..frames).map(|n| scene.picture(size, n)).collect();
+    let input = |n: usize| FrameInput { frame: n as u64, keyframe: n == 5 };
+    gpu.submit(&pictures[0], input(0)).expect("the first");
+    for n in 0..frames {
+        if n + 1 < frames {
+            gpu.submit(&pictures[n + 1], input(n + 1)).expect("one ahead");
+            let error = gpu.submit(&pictures[n + 1], input(n + 2)).err().expect("two ahead");
+            assert!(error.to_string().contains("poll before another picture"), "{error}");
+        }
+        cpu.submit(&pictures[n], input(n)).expect("agreed");
+        let [ours, theirs] = [&mut gpu, &mut cpu].map(|encoder| {
+            let mut unit = Vec::new();
+            (encoder.poll(&mut unit).expect("a frame or none"), unit)
+        });
+        assert!(ours == theirs, "frame {n}");
+    }
+    assert!(gpu.poll(&mut Vec::new()).expect("none").is_none());
+    assert!(cpu.submit(&pictures[0], input(100)).is_ok() && cpu.submit(&pictures[0], input(101)).is_err());
+}

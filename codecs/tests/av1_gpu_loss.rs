@@ -88,3 +88,58 @@ fn the_stream_goes_on_without_a_key_frame_wherever_the_device_is_lost() {
         }
     }
 }
+
+#[test]
+fn a_command_that_the_device_refuses_ends_in_a_sentence_and_the_twin() {
+    let Some(context) = gpu_support::open() else { return };
+    let size = Size::new(66, 50);
+    let mut encoder = Encoder::open_on(&context, Config { size, ..Config::default() }).expect("opens");
+    let mut scene = Scene::new(5, 3);
+    let mut made = 0;
+    for n in 0..6 {
+        encoder.submit(&scene.picture(size, n), FrameInput { frame: n as u64, keyframe: false }).expect("agreed");
+        made += usize::from(encoder.poll(&mut Vec::new()).expect("a frame or none").is_some());
+        if n == 2 {
+            // A buffer larger than any device takes: an error that nobody waits for.
+            let _ = context.gpu().device.create_buffer(&conclave_shaders::wgpu::BufferDescriptor {
+                label: Some("nobody's"),
+                size: 1 << 60,
+                usage: conclave_shaders::wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            });
+        }
+    }
+    assert_eq!(made, 6);
+    let device = encoder.info().device;
+    assert!(device.starts_with("cpu, as ") && device.contains("open it anew or use the CPU"), "{device}");
+    // What cannot be opened says so and names the way out.
+    let error = Encoder::open_on(&context, Config { size, ..Config::default() }).err().expect("refused");
+    assert!(error.to_string().contains("the GPU was lost or failed"), "{error}");
+}
+
+#[test]
+fn a_picture_that_was_submitted_ahead_survives() {
+    let Some(context) = gpu_support::open() else { return };
+    let size = Size::new(66, 50);
+    let mut encoder = Encoder::open_on(&context, Config { size, ..Config::default() }).expect("opens");
+    let (mut judge, mut scene) = (InProcess::new(), Scene::new(6, 3));
+    let mut shown = Picture::new(size, Color::default());
+    let input = |n: usize| FrameInput { frame: n as u64, keyframe: false };
+    encoder.submit(&scene.picture(size, 0), input(0)).expect("the first");
+    for n in 0..6 {
+        if n < 5 && encoder.gpu().is_some() {
+            encoder.submit(&scene.picture(size, n + 1), input(n + 1)).expect("one ahead");
+        } else if n > 4 {
+            encoder.submit(&scene.picture(size, n), input(n)).expect("the next");
+        }
+        if n == 3 {
+            context.gpu().device.destroy();
+        }
+        let mut unit = Vec::new();
+        let info = encoder.poll(&mut unit).expect("a frame").expect("none is lost");
+        assert_eq!((info.frame, info.keyframe), (n as u64, n == 0));
+        assert!(encoder.reconstruction(&mut shown));
+        judge.check(&unit, &shown).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+    assert!(encoder.gpu().is_none());
+}

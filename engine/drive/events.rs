@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use conclave_codecs::CodecError;
+use conclave_codecs::{CodecError, EncoderInfo};
 
 use super::transport;
 use crate::capture::CaptureError;
@@ -53,6 +53,8 @@ pub enum Event {
     /// A live session did not hold its rate, or has time to spare again: its pictures are of another size now, or no
     /// smaller size helps.
     Resized(Change),
+    /// The GPU failed, and the video encoder went on elsewhere, without a key frame.
+    Moved(EncoderInfo),
 }
 
 /// What failed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use conclave_codecs::{Color, Size};
+use conclave_codecs::{Color, EncoderInfo, Size};
 
 use super::inject::{VIDEO_DEPTH, border};
 use super::socket::{Tally, Wire, listen};
@@ -62,6 +62,8 @@ pub struct Stats {
     pub sender: send::Stats,
     /// Time spent in each stage, refreshed once a second and at the end.
     pub latency: Latency,
+    /// The video encoder and where it runs now; `None` where the app encodes by itself.
+    pub encoder: Option<EncoderInfo>,
     /// Border from camera to convert.
     pub camera: Counters,
     /// Border from the video encoder to the sending thread.
@@ -103,6 +105,9 @@ pub struct Sending {
     edge: Edge,
     board: queue::Receiver<(send::Stats, Latency)>,
     last: (send::Stats, Latency),
+    encoder: Option<EncoderInfo>,
+    /// Where it runs from some moment on.
+    moves: Option<queue::Receiver<EncoderInfo>>,
     gauges: Gauges,
     tally: Arc<Tally>,
     lost: Arc<Lost>,
@@ -115,6 +120,7 @@ impl Sending {
         let (mut crew, edge) = (Crew::new(), sender.edge().clone());
         let (tally, lost) = (Arc::<Tally>::default(), Arc::<Lost>::default());
         let mut gauges = Gauges::default();
+        let (mut encoder, mut moves) = (None, None);
         let video = match video {
             Video::Off => None,
             Video::Camera(input, stage) => {
@@ -123,8 +129,10 @@ impl Sending {
                 gauges.camera = Some(grabs.gauge());
                 let shelf = Pool::new(3, Vec::new);
                 let (spare, counts) = (shelf.clone(), lost.clone());
+                let (place, places) = pair(Policy::Latest);
+                (encoder, moves) = (Some(stage.encoder().info()), Some(places));
                 crew.spawn(Role::Encode, move |worker| {
-                    encode(worker, stage, grabbed, spare, injector, clock, &counts)
+                    encode(worker, stage, (grabbed, spare), (injector, place), clock, &counts)
                 })?;
                 crew.spawn(Role::Camera, move |worker| watch(worker, input, grabs, shelf, clock))?;
                 Some(injected)
@@ -151,7 +159,7 @@ impl Sending {
         crew.spawn(Role::Send, move |worker| work.run(worker))?;
         let (incoming, counts) = (transport.incoming, tally.clone());
         crew.spawn(Role::Socket, move |worker| listen(worker, incoming, packets, &counts, &clock))?;
-        Ok(Self { crew, edge, board, last: Default::default(), gauges, tally, lost })
+        Ok(Self { crew, edge, board, last: Default::default(), encoder, moves, gauges, tally, lost })
     }
 
     /// Where the app puts wishes of its own: a key frame, a bitrate.
@@ -172,11 +180,15 @@ impl Sending {
         if let Some(newest) = self.board.pop() {
             self.last = newest;
         }
+        if let Some(now) = self.moves.as_mut().and_then(queue::Receiver::pop) {
+            self.encoder = Some(now);
+        }
         let read = |gauge: &Option<Gauge>| gauge.as_ref().map_or_else(Counters::default, Gauge::read);
         let (sender, latency) = self.last.clone();
         Stats {
             sender,
             latency,
+            encoder: self.encoder.clone(),
             camera: read(&self.gauges.camera),
             video: read(&self.gauges.video),
             audio: read(&self.gauges.audio),
@@ -255,13 +267,13 @@ fn watch(
 fn encode(
     worker: &mut Worker,
     mut stage: encode::Video,
-    mut grabs: queue::Receiver<Grab>,
-    shelf: Pool<Vec<u8>>,
-    mut injector: Injector,
+    (mut grabs, shelf): (queue::Receiver<Grab>, Pool<Vec<u8>>),
+    (mut injector, mut place): (Injector, queue::Sender<EncoderInfo>),
     clock: Clock,
     lost: &Lost,
 ) {
     let mut failures = Failures::default();
+    let mut on_gpu = stage.encoder().gpu().is_some();
     let (waiting, mut displaced) = (grabs.gauge(), 0);
     loop {
         match grabs.pop_wait(PATIENCE) {
@@ -281,6 +293,12 @@ fn encode(
                 }
                 if failures.hopeless(result, worker, lost) {
                     return;
+                }
+                if on_gpu && stage.encoder().gpu().is_none() {
+                    on_gpu = false;
+                    let info = stage.encoder().info();
+                    let _ = place.push(info.clone());
+                    worker.post.tell(Event::Moved(info));
                 }
                 let (now, so_far) = (clock.now(), waiting.read().displaced);
                 if let Some(change) = stage.paced(now, now.since(begun), interval_us, so_far - displaced) {

@@ -10,6 +10,7 @@ use super::readback;
 use crate::av1::decisions::{Cdef, Deblock, Decisions};
 use crate::av1::frame::Frame;
 use crate::av1::layout::Layout;
+use crate::av1::plan::SLOTS;
 use crate::av1::twin::{Job, Twin};
 
 /// Copies and decisions.
@@ -17,6 +18,8 @@ pub(super) struct Checkpoint {
     ring: Ring,
     /// Copies on their way.
     flight: Option<Flight>,
+    /// The buffers that were live when they were made, with their frames; those copied come first and in this order.
+    buffers: Vec<(u8, u64)>,
     /// References as they were after some frame.
     base: Vec<Kept>,
     /// Every frame since, oldest first.
@@ -40,8 +43,7 @@ struct Flight {
     /// The frame after which the copy was made, and its layout.
     number: u64,
     layout: Layout,
-    /// Buffers with their frames; those copied come first and in this order.
-    buffers: Vec<(u8, u64)>,
+    /// How many of the buffers were copied.
     copied: usize,
 }
 
@@ -66,6 +68,7 @@ impl Checkpoint {
         Ok(Self {
             ring: Ring::new(gpu, 1, u64::from(references) * frame_bytes(layout))?,
             flight: None,
+            buffers: Vec::new(),
             base: Vec::new(),
             log: VecDeque::new(),
             spare_words: Vec::new(),
@@ -110,25 +113,24 @@ impl Checkpoint {
     ) -> Result<(), DeviceError> {
         let bytes = frame_bytes(&job.layout);
         let known = |(_, number): &(u8, u64)| self.base.iter().any(|kept| kept.number == *number);
-        let mut buffers: Vec<(u8, u64)> = live.collect();
-        buffers.sort_by_key(known);
-        let copied = buffers.iter().take_while(|buffer| !known(buffer)).count();
-        let part = |(buffer, _): &(u8, u64)| Part {
-            buffer: frames,
-            begin: (u64::from(FIRST) + u64::from(*buffer)) * bytes,
-            bytes,
-        };
-        let parts: Vec<_> = buffers[..copied].iter().map(part).collect();
+        self.buffers.clear();
+        self.buffers.extend(live);
+        self.buffers.sort_unstable_by_key(known);
+        let copied = self.buffers.iter().take_while(|buffer| !known(buffer)).count();
+        let mut parts = [Part::front(frames, bytes); SLOTS];
+        for (part, (buffer, _)) in parts.iter_mut().zip(&self.buffers[..copied]) {
+            part.begin = (u64::from(FIRST) + u64::from(*buffer)) * bytes;
+        }
         let encoder = gpu.device.create_command_encoder(&Default::default());
-        let ticket = self.ring.submit(gpu, encoder, &parts)?;
-        self.flight = Some(Flight { ticket, number, layout: job.layout, buffers, copied });
+        let ticket = self.ring.submit(gpu, encoder, &parts[..copied])?;
+        self.flight = Some(Flight { ticket, number, layout: job.layout, copied });
         self.age = 0;
         Ok(())
     }
 
     fn arrive(&mut self, gpu: &Gpu, flight: Flight) -> Result<u64, DeviceError> {
         let mut old = std::mem::take(&mut self.base);
-        let (copied, known) = flight.buffers.split_at(flight.copied);
+        let (copied, known) = self.buffers.split_at(flight.copied);
         for (buffer, number) in known {
             if let Some(at) = old.iter().position(|kept| kept.number == *number) {
                 self.base.push(Kept { buffer: *buffer, ..old.swap_remove(at) });

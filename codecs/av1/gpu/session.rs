@@ -47,9 +47,8 @@ pub struct Session {
     ring: Ring,
     checkpoint: Checkpoint,
     layout: Layout,
-    /// The picture on its way, for the twin if the device is lost, where it came from the CPU.
-    source: Picture,
-    kept: bool,
+    /// The picture last loaded is in the pool already, with its small scales.
+    prepared: bool,
     flight: Option<Flight>,
     /// Words of the frame that came back last.
     words: Vec<u32>,
@@ -65,6 +64,19 @@ pub enum Input<'a> {
     Host(&'a Picture),
     /// A buffer of the same device.
     Gpu(&'a GpuPicture<'a>),
+    /// [`Session::prepare`] has taken it in; the host may have it too.
+    Prepared(Option<&'a Picture>),
+}
+
+impl<'a> Input<'a> {
+    /// The picture in the host's memory.
+    pub fn host(self) -> Option<&'a Picture> {
+        match self {
+            Self::Host(picture) => Some(picture),
+            Self::Gpu(_) => None,
+            Self::Prepared(picture) => picture,
+        }
+    }
 }
 
 struct Flight {
@@ -73,6 +85,9 @@ struct Flight {
     window: u64,
     key: bool,
 }
+
+/// Passes at the front that need the picture alone.
+const PREPARED: usize = 3;
 
 /// Reference buffers: the frame before, the long-term reference, the new one.
 const REFERENCES: u32 = 3;
@@ -93,8 +108,7 @@ impl Session {
             ring: Ring::new(gpu, 2, packed + TIMER_BYTES)?,
             checkpoint: Checkpoint::new(gpu, layout, REFERENCES)?,
             layout: *layout,
-            source: Picture::new(layout.size, Default::default()),
-            kept: false,
+            prepared: false,
             flight: None,
             words: Vec::with_capacity(packed as usize / 4),
             window: Window::new(packed / 4),
@@ -125,10 +139,10 @@ impl Session {
         let gpu = &*self.context.gpu;
         gpu.check()?;
         let target = self.buffers.binding(passes::PICTURE);
-        self.kept = matches!(input, Input::Host(_));
+        self.prepared = matches!(input, Input::Prepared(_));
         match input {
+            Input::Prepared(_) => {}
             Input::Host(picture) => {
-                self.source.clone_from(picture);
                 gpu.upload(target, picture.data())?;
                 self.traffic.up += picture.data().len() as u64;
             }
@@ -142,24 +156,40 @@ impl Session {
         Ok(())
     }
 
+    /// Takes in the picture of the next frame, of `layout` as well, while the last one is on its way: everything that needs
+    /// the picture alone is submitted.
+    pub fn prepare(&mut self, input: Input<'_>, layout: &Layout) -> Result<(), DeviceError> {
+        self.load(input)?;
+        let encoder = self.record_alone(layout, &[Pass::Load, Pass::QuarterSource, Pass::EighthSource])?;
+        self.context.gpu.queue.submit([encoder.finish()]);
+        Ok(())
+    }
+
     /// The roughness of the picture last loaded, of a frame of `layout`. Waits for it.
     pub fn roughness(&mut self, layout: &Layout) -> Result<f64, DeviceError> {
+        let bytes = 4 * (layout.superblock_cols() * layout.superblock_rows()) as u64;
+        let totals = Part::front(self.buffers.binding(passes::TOTALS), bytes);
+        let gpu = self.context.gpu.clone();
+        let encoder = self.record_alone(layout, &[Pass::Load, Pass::Roughness])?;
+        let ticket = self.ring.submit(&gpu, encoder, &[totals])?;
+        let sum: u64 = self.ring.read(&gpu, ticket, |bytes| {
+            bytes.as_chunks().0.iter().map(|word| u64::from(u32::from_le_bytes(*word))).sum()
+        })?;
+        Ok(sum as f64 / layout.size.area() as f64)
+    }
+
+    /// Records passes that look at nothing but the picture.
+    fn record_alone(&self, layout: &Layout, passes: &[Pass]) -> Result<wgpu::CommandEncoder, DeviceError> {
         let gpu = &*self.context.gpu;
         gpu.upload(self.buffers.binding(passes::PARAMS), bytemuck::bytes_of(&Params::of(layout)))?;
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         let mut recording = encoder.begin_compute_pass(&Default::default());
-        for pass in [Pass::Load, Pass::Roughness] {
-            let kernel = self.context.kernels.of(pass);
-            kernel.dispatch(&mut recording, &self.bindings[pass as usize], None, pass.groups(layout));
+        for pass in passes {
+            let kernel = self.context.kernels.of(*pass);
+            kernel.dispatch(&mut recording, &self.bindings[*pass as usize], None, pass.groups(layout));
         }
         drop(recording);
-        let bytes = 4 * (layout.superblock_cols() * layout.superblock_rows()) as u64;
-        let totals = Part::front(self.buffers.binding(passes::TOTALS), bytes);
-        let ticket = self.ring.submit(gpu, encoder, &[totals])?;
-        let sum: u64 = self.ring.read(gpu, ticket, |bytes| {
-            bytes.as_chunks().0.iter().map(|word| u64::from(u32::from_le_bytes(*word))).sum()
-        })?;
-        Ok(sum as f64 / layout.size.area() as f64)
+        Ok(encoder)
     }
 
     /// Submits everything that makes a frame of the picture last loaded. `decisions` come with the quantizer and the
@@ -197,7 +227,8 @@ impl Session {
         let mut recording = encoder.begin_compute_pass(&descriptor);
         let (context, layout, key) = (&self.context, &job.layout, job.references.is_none());
         let mut dispatches = 0;
-        for pass in Pass::FRAME {
+        let rest = if self.prepared { &Pass::FRAME[PREPARED..] } else { &Pass::FRAME[..] };
+        for pass in rest.iter().copied() {
             let (kernel, bindings) = (context.kernels.of(pass), &self.bindings[pass as usize]);
             for step in 0..pass.repeats(layout, key) {
                 match pass {
@@ -258,11 +289,6 @@ impl Session {
         let made = (number, job, decisions, &self.words[..]);
         // A device that fails here fails again where the next frame is started.
         self.traffic.checkpoints += self.checkpoint.commit(&self.context.gpu, frames, made, live).unwrap_or_default();
-    }
-
-    /// The picture whose frame has not come back, unless it lay on the GPU.
-    pub fn source(&self) -> Option<&Picture> {
-        self.kept.then_some(&self.source)
     }
 
     /// The adapter.
