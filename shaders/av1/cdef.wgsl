@@ -10,21 +10,6 @@ fn is_skipped(cell: u32) -> bool {
     return (blocks[2u * cell] & SKIP) != 0u;
 }
 
-// Four neighbouring lines, moved by 0…3 lines: those that stay among the four, and those beyond.
-struct Moved {
-    low: vec4<i32>,
-    high: vec4<i32>,
-}
-
-fn moved(lines: vec4<i32>, by: u32) -> Moved {
-    switch by {
-        case 0u: { return Moved(lines, vec4<i32>(0)); }
-        case 1u: { return Moved(vec4<i32>(0, lines.xyz), vec4<i32>(lines.w, 0, 0, 0)); }
-        case 2u: { return Moved(vec4<i32>(0, 0, lines.xy), vec4<i32>(lines.zw, 0, 0)); }
-        default: { return Moved(vec4<i32>(0, 0, 0, lines.x), vec4<i32>(lines.yzw, 0)); }
-    }
-}
-
 // Sums of the samples of up to sixteen lines.
 struct Lines {
     a: vec4<i32>,
@@ -33,31 +18,15 @@ struct Lines {
     d: vec4<i32>,
 }
 
-// Adds eight samples to the lines from `start` on.
-fn add_eight(lines: ptr<function, Lines>, first: vec4<i32>, second: vec4<i32>, start: u32) {
-    let m = moved(first, start & 3u);
-    let n = moved(second, start & 3u);
-    if start < 4u {
-        (*lines).a += m.low;
-        (*lines).b += m.high + n.low;
-        (*lines).c += n.high;
-    } else {
-        (*lines).b += m.low;
-        (*lines).c += m.high + n.low;
-        (*lines).d += n.high;
-    }
-}
-
-// Adds four sums of pairs likewise.
-fn add_pairs(lines: ptr<function, Lines>, pairs: vec4<i32>, start: u32) {
-    let m = moved(pairs, start & 3u);
-    if start < 4u {
-        (*lines).a += m.low;
-        (*lines).b += m.high;
-    } else {
-        (*lines).b += m.low;
-        (*lines).c += m.high;
-    }
+// Lines moved by one, and eight samples added to the first of them: so a row ends as many lines on as rows come after
+// it. Without branches or indices, of which a compiler that unrolls the loops would make very much.
+fn pushed(lines: Lines, first: vec4<i32>, second: vec4<i32>) -> Lines {
+    return Lines(
+        vec4<i32>(0, lines.a.xyz) + first,
+        vec4<i32>(lines.a.w, lines.b.xyz) + second,
+        vec4<i32>(lines.b.w, lines.c.xyz),
+        vec4<i32>(lines.c.w, lines.d.xyz),
+    );
 }
 
 fn energy(lines: vec4<i32>, weights: vec4<i32>) -> i32 {
@@ -105,7 +74,6 @@ fn direction(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgrou
         return;
     }
     let plane = plane_of(RECON, 0u);
-    var at = word_at(plane, col * 8u, row * 8u);
     var from_left_up: Lines;
     var from_left_down: Lines;
     var pairs_up: Lines;
@@ -115,21 +83,30 @@ fn direction(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgrou
     var first_columns = vec4<i32>(0);
     var last_columns = vec4<i32>(0);
     var across = 0;
-    for (var i = 0u; i < 8u; i += 1u) {
-        let a = unpack_four(frames[at]) - 128;
-        let b = unpack_four(frames[at + 1u]) - 128;
-        at += plane.stride;
-        let pairs = vec4<i32>(a.xz, b.xz) + vec4<i32>(a.yw, b.yw);
-        let sum = pairs.x + pairs.y + pairs.z + pairs.w;
-        across += sum * sum;
-        first_columns += a;
-        last_columns += b;
-        add_eight(&from_left_up, a, b, i);
-        add_eight(&from_left_down, b.wzyx, a.wzyx, i);
-        add_pairs(&pairs_up, pairs, i);
-        add_pairs(&pairs_down, pairs.wzyx, i);
-        add_eight(&rows_up, a, b, i / 2u);
-        add_eight(&rows_down, a, b, 3u - i / 2u);
+    // Two rows at a time, from the bottom upwards.
+    var at = word_at(plane, col * 8u, row * 8u + 7u);
+    for (var i = 0u; i < 4u; i += 1u) {
+        var first_of_two = vec4<i32>(0);
+        var last_of_two = vec4<i32>(0);
+        for (var j = 0u; j < 2u; j += 1u) {
+            let a = unpack_four(frames[at]) - 128;
+            let b = unpack_four(frames[at + 1u]) - 128;
+            at -= plane.stride;
+            let pairs = vec4<i32>(a.xz, b.xz) + vec4<i32>(a.yw, b.yw);
+            let sum = pairs.x + pairs.y + pairs.z + pairs.w;
+            across += sum * sum;
+            first_of_two += a;
+            last_of_two += b;
+            from_left_up = pushed(from_left_up, a, b);
+            from_left_down = pushed(from_left_down, b.wzyx, a.wzyx);
+            pairs_up = pushed(pairs_up, pairs, vec4<i32>(0));
+            pairs_down = pushed(pairs_down, pairs.wzyx, vec4<i32>(0));
+        }
+        first_columns += first_of_two;
+        last_columns += last_of_two;
+        rows_up = pushed(rows_up, first_of_two, last_of_two);
+        // In a mirror, which leaves the energy as it is.
+        rows_down = pushed(rows_down, last_of_two.wzyx, first_of_two.wzyx);
     }
     let cost0 = diagonal(from_left_up);
     let cost1 = steep(pairs_up);
