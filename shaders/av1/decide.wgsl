@@ -563,9 +563,8 @@ fn price(site: Site, number: u32, skip_bits: u32, coded_bits: u32) -> Price {
     let stride = pitch(side);
     workgroupBarrier();
     for (var second = false; ; second = true) {
-        forward_pass(
-            site.lane, side, select(stride, 1u, second), select(1u, stride, second), forward_shift(side, second),
-        );
+        let first = site.lane * select(1u, stride, second);
+        forward_pass(site.lane, side, first, select(stride, 1u, second), forward_shift(side, second));
         workgroupBarrier();
         if second {
             break;

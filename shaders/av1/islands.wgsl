@@ -104,6 +104,6 @@ fn islands(@builtin(local_invocation_index) lane: u32) {
         let count = select(0u, size.x * size.y, lane < atomicLoad(&deepest));
         arguments[3u * lane] = min(count, 32768u);
         arguments[3u * lane + 1u] = (count + 32767u) / 32768u;
-        arguments[3u * lane + 2u] = 3u;
+        arguments[3u * lane + 2u] = 1u;
     }
 }

@@ -124,45 +124,9 @@ const SMOOTH_V: u32 = 10u;
 const SMOOTH_H: u32 = 11u;
 const PAETH: u32 = 12u;
 
-// One sample of an intra prediction at column x and row y of a block of `side`. `above` and `left` are the edge samples
-// of that column and row, `right` the last one above, `bottom` the last one on the left, `mean` that of both edges.
-fn intra_sample(
-    mode: u32, x: u32, y: u32, side: u32,
-    above: i32, left: i32, corner: i32, right: i32, bottom: i32, mean: i32,
-) -> i32 {
-    let weights = SMOOTH + side - 4u;
-    switch mode {
-        case V: { return above; }
-        case H: { return left; }
-        case SMOOTH_BOTH: {
-            let down = tables[weights + y];
-            let across = tables[weights + x];
-            let both = down * above + (256 - down) * bottom + across * left + (256 - across) * right;
-            return (both + 256) >> 9u;
-        }
-        case SMOOTH_V: {
-            let down = tables[weights + y];
-            return (down * above + (256 - down) * bottom + 128) >> 8u;
-        }
-        case SMOOTH_H: {
-            let across = tables[weights + x];
-            return (across * left + (256 - across) * right + 128) >> 8u;
-        }
-        case PAETH: {
-            let to_left = abs(above - corner);
-            let to_above = abs(left - corner);
-            let to_corner = abs(above + left - 2 * corner);
-            if to_left <= to_above && to_left <= to_corner {
-                return left;
-            }
-            return select(corner, above, to_above <= to_corner);
-        }
-        default: { return mean; }
-    }
-}
-
-// Four neighbouring samples of an intra prediction; `across` and `down` are the smooth weights of their columns and
-// row, the other arguments those of `intra_sample`.
+// Four neighbouring samples of an intra prediction. `across` and `down` are the smooth weights of their columns and row,
+// `above` and `left` the edge samples of those; `right` is the last one above, `bottom` the last one on the left, `mean`
+// that of both edges.
 fn intra_four(
     mode: u32, across: vec4<i32>, down: i32,
     above: vec4<i32>, left: i32, corner: i32, right: i32, bottom: i32, mean: i32,

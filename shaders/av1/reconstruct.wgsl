@@ -1,8 +1,8 @@
 // Prediction plus residual (twin: reconstruct.rs, with quantize.rs): from records and a picture to levels and samples.
 //
 // In: `frames` (the source and two references), `blocks`. Out: the frame before its filters in `frames`, `levels` in
-// scan order, `ends`. One workgroup codes one plane of a block. Planes do not wait for each other, as chroma is
-// predicted from chroma, and its transform is the DCT.
+// scan order, `ends`. One workgroup codes all three planes of a block in lockstep, as chroma needs nothing of luma: work
+// by sample, word or level runs over the tasks of luma, then those of U and V, a quarter as many each.
 //
 // `inter` takes every cell; those at which no inter block begins have nothing to do. Then intra blocks, on the grid of
 // 16×16 blocks, whose 8×8 blocks run in Z order: on key frames `intra`, one anti-diagonal after the other, where a block
@@ -15,124 +15,66 @@
 @group(0) @binding(7) var<storage, read_write> levels: array<u32>;
 @group(1) @binding(0) var<uniform> step: u32;
 
-// Filter lines, 37 of 32 samples, then coefficients, then the residual.
-var<workgroup> coefficients: array<i32, 1184>;
-// Levels in scan order.
-var<workgroup> scanned: array<i32, 1024>;
-var<workgroup> predicted: array<u32, 256>;
-var<workgroup> above: array<i32, 32>;
-var<workgroup> left: array<i32, 32>;
+// Residual, coefficients, residual again: 33 words a row of luma, from 1056 on 17 a row of U, then of V.
+var<workgroup> coefficients: array<i32, 1600>;
+// Rows filtered across, four samples in two words; then levels in scan order.
+var<workgroup> scanned: array<i32, 1536>;
+var<workgroup> predicted: array<u32, 384>;
+// Edges: 32 samples of luma, 16 of U, 16 of V; the corner of luma behind those to the left.
+var<workgroup> above: array<i32, 64>;
+var<workgroup> left: array<i32, 65>;
+// Smooth weights of luma, four a word.
+var<workgroup> weights: array<u32, 8>;
+// Of the samples above and to the left, by plane, of up to four blocks.
+var<workgroup> edge_sums: array<atomic<u32>, 24>;
+// Of the levels of each plane: where they end, the greatest magnitude, whether samples would overshoot.
+var<workgroup> end: array<atomic<u32>, 3>;
+var<workgroup> greatest: array<atomic<u32>, 3>;
+var<workgroup> outside: array<atomic<u32>, 3>;
+// What one lane read, for all.
 var<workgroup> record: vec2<u32>;
-var<workgroup> end: atomic<u32>;
-var<workgroup> greatest: atomic<u32>;
-var<workgroup> outside: atomic<u32>;
-// What one lane read of the three above, for all.
-var<workgroup> shown: u32;
+var<workgroup> kinds: vec4<u32>;
+var<workgroup> agreed: vec3<u32>;
 
-// A plane of a block.
+// A block.
 struct Site {
-    plane: u32,
-    // First sample in the plane, and samples along one side.
-    x: u32,
-    y: u32,
+    row: u32,
+    col: u32,
+    // Luma samples along one side, and log2 of them.
     side: u32,
-    // log2 of the words of a row.
     log2: u32,
+    // Nothing but the prediction is wanted.
+    skipped: bool,
 }
 
-fn site_of(row: u32, col: u32, plane: u32, kind: u32) -> Site {
-    let shift = min(plane, 1u);
-    let side = side_of(kind) >> shift;
-    return Site(plane, (col * 8u) >> shift, (row * 8u) >> shift, side, countTrailingZeros(side) - 2u);
+fn site_of(row: u32, col: u32, kind: u32) -> Site {
+    let side = side_of(kind);
+    return Site(row, col, side, countTrailingZeros(side), (kind & SKIP) != 0u);
 }
 
-fn predict_inter(lane: u32, site: Site, kind: u32, vector: u32) {
-    let reference = plane_of(select(params.golden, params.last, reference_of(kind) == 1u), site.plane);
-    let m = motion(site.x, site.y, unpack_pair(vector), site.plane > 0u);
-    let before = select(0u, 2u, m.down != 0u);
-    let rows = site.side + select(0u, 5u, m.down != 0u);
-    for (var task = lane; task < rows << site.log2; task += GROUP) {
-        let row = task >> site.log2;
-        let column = (task - (row << site.log2)) * 4u;
-        let four = filtered_across(reference, m, column, i32(row) - i32(before), site.side);
-        for (var i = 0u; i < 4u; i += 1u) {
-            coefficients[row * site.side + column + i] = four[i];
-        }
-    }
-    workgroupBarrier();
-    for (var task = lane; task < site.side << site.log2; task += GROUP) {
-        let row = task >> site.log2;
-        let at = row * site.side + (task - (row << site.log2)) * 4u;
-        if m.down == 0u {
-            let c = line(at);
-            predicted[task] = pack_four(filtered_down(m, site.side, c, c, c, c, c, c));
-        } else {
-            let s = site.side;
-            predicted[task] = pack_four(filtered_down(
-                m, s, line(at), line(at + s), line(at + 2u * s), line(at + 3u * s), line(at + 4u * s), line(at + 5u * s),
-            ));
-        }
-    }
+// One of some tasks: its plane, and its number there.
+struct Task {
+    plane: u32,
+    index: u32,
 }
 
-fn line(at: u32) -> vec4<i32> {
-    return vec4<i32>(coefficients[at], coefficients[at + 1u], coefficients[at + 2u], coefficients[at + 3u]);
+// Task number `i` where luma has `luma` of them, U and V `chroma` each.
+fn task_of(i: u32, luma: u32, chroma: u32) -> Task {
+    if i < luma {
+        return Task(0u, i);
+    }
+    let far = i - luma >= chroma;
+    return Task(select(1u, 2u, far), i - luma - select(0u, chroma, far));
 }
 
-fn predict_intra(lane: u32, site: Site, kind: u32) {
-    let plane = plane_of(RECON, site.plane);
-    let shift = min(site.plane, 1u);
-    let row = (site.y << shift) / 8u;
-    let col = (site.x << shift) / 8u;
-    let has_above = row % params.tile_rows != 0u;
-    let has_left = col % params.tile_cols != 0u;
-    let inside = vec2<u32>(
-        min(site.side, ((params.cols * 8u) >> shift) - site.x), min(site.side, ((params.rows * 8u) >> shift) - site.y),
-    );
-    var corner = 128;
-    if has_above {
-        corner = i32(sample_at(plane, site.x - select(0u, 1u, has_left), site.y - 1u));
-    } else if has_left {
-        corner = i32(sample_at(plane, site.x - 1u, site.y));
-    }
-    if lane < 32u {
-        var value = 127;
-        if has_above {
-            value = i32(sample_at(plane, site.x + min(lane, inside.x - 1u), site.y - 1u));
-        } else if has_left {
-            value = corner;
-        }
-        above[lane] = value;
-    } else {
-        var value = 129;
-        if has_left {
-            value = i32(sample_at(plane, site.x - 1u, site.y + min(lane - 32u, inside.y - 1u)));
-        } else if has_above {
-            value = corner;
-        }
-        left[lane - 32u] = value;
-    }
-    workgroupBarrier();
-    let mode = select(DC, mode_of(kind), site.plane == 0u);
-    var mean = 0;
-    if mode == DC {
-        var sums = vec2<u32>(0u);
-        for (var i = 0u; i < site.side; i += 1u) {
-            sums += vec2<u32>(u32(above[i]), u32(left[i]));
-        }
-        mean = intra_mean(site.side, has_above, has_left, sums.x, sums.y);
-    }
-    let right = above[site.side - 1u];
-    let bottom = left[site.side - 1u];
-    for (var task = lane; task < site.side << site.log2; task += GROUP) {
-        let y = task >> site.log2;
-        let x = (task - (y << site.log2)) * 4u;
-        var four: vec4<i32>;
-        for (var i = 0u; i < 4u; i += 1u) {
-            four[i] = intra_sample(mode, x + i, y, site.side, above[x + i], left[y], corner, right, bottom, mean);
-        }
-        predicted[task] = pack_four(four);
-    }
+// First sample of a block in a plane.
+fn origin_of(site: Site, plane: u32) -> vec2<u32> {
+    return vec2<u32>(site.col, site.row) * select(4u, 8u, plane == 0u);
+}
+
+// First coefficient of a plane.
+fn base_of(plane: u32) -> u32 {
+    return select(784u + 272u * plane, 0u, plane == 0u);
 }
 
 // Words from one row of coefficients to the next: odd, so that both passes spread over the banks.
@@ -140,9 +82,160 @@ fn pitch_of(side: u32) -> u32 {
     return side + 1u;
 }
 
-// Where a coefficient of a position, counted row after row, stands.
-fn place_of(position: u32, site: Site) -> u32 {
-    return position + (position >> (site.log2 + 2u));
+// Takes four predicted samples, word number `i` of all and one of its plane's: they are all there is of a skipped block,
+// and leave a residual of another. The same lane meets the word again in the end.
+fn settle(site: Site, i: u32, task: Task, word: u32) {
+    let log2 = site.log2 - min(task.plane, 1u);
+    let y = task.index >> (log2 - 2u);
+    let x = (task.index << 2u) & ((1u << log2) - 1u);
+    let at = origin_of(site, task.plane) + vec2<u32>(x, y);
+    if site.skipped {
+        frames[word_at(plane_of(RECON, task.plane), at.x, at.y)] = word;
+        return;
+    }
+    predicted[i] = word;
+    let source = frames[word_at(plane_of(SOURCE, task.plane), at.x, at.y)];
+    let difference = (unpack_four(source) - unpack_four(word)) << vec4<u32>(2u);
+    let to = base_of(task.plane) + y * pitch_of(1u << log2) + x;
+    coefficients[to] = difference.x;
+    coefficients[to + 1u] = difference.y;
+    coefficients[to + 2u] = difference.z;
+    coefficients[to + 3u] = difference.w;
+}
+
+// `vector` is the same for all lanes.
+fn predict_inter(lane: u32, site: Site, reference: u32, vector: u32) {
+    let moved = unpack_pair(vector);
+    let luma = motion(site.col * 8u, site.row * 8u, moved, false);
+    let chroma = motion(site.col * 4u, site.row * 4u, moved, true);
+    let words = site.side * site.side / 4u;
+    // Words of the rows that are filtered across: five more rows for a filter down.
+    let of_luma = words + select(0u, site.side / 4u * 5u, luma.down != 0u);
+    let of_chroma = words / 4u + select(0u, site.side / 8u * 5u, chroma.down != 0u);
+    for (var i = lane; i < of_luma + 2u * of_chroma; i += GROUP) {
+        let task = task_of(i, of_luma, of_chroma);
+        let log2 = site.log2 - min(task.plane, 1u);
+        var m = luma;
+        if task.plane > 0u {
+            m = chroma;
+        }
+        let row = i32(task.index >> (log2 - 2u)) - select(0, 2, m.down != 0u);
+        let column = (task.index << 2u) & ((1u << log2) - 1u);
+        let four = filtered_across(plane_of(reference, task.plane), m, column, row, 1u << log2);
+        if m.down == 0u {
+            let word = pack_four(filtered_down(m, 1u << log2, four, four, four, four, four, four));
+            // With no filter down, number `i` of these rows is one of the words: that of luma, or all planes do without.
+            settle(site, i, task, word);
+        } else {
+            scanned[2u * i] = pack_pair_of(four.xy);
+            scanned[2u * i + 1u] = pack_pair_of(four.zw);
+        }
+    }
+    // Where luma has a filter down, chroma has one too.
+    if chroma.down == 0u {
+        return;
+    }
+    workgroupBarrier();
+    for (var i = lane + select(0u, words, luma.down == 0u); i < words + words / 2u; i += GROUP) {
+        let task = task_of(i, words, words / 4u);
+        let log2 = site.log2 - min(task.plane, 1u);
+        var m = luma;
+        var at = task.index;
+        if task.plane > 0u {
+            m = chroma;
+            at += of_luma + select(0u, of_chroma, task.plane == 2u);
+        }
+        let step = 1u << (log2 - 2u);
+        settle(site, i, task, pack_four(filtered_down(
+            m, 1u << log2, line_at(at), line_at(at + step), line_at(at + 2u * step),
+            line_at(at + 3u * step), line_at(at + 4u * step), line_at(at + 5u * step),
+        )));
+    }
+}
+
+fn pack_pair_of(pair: vec2<i32>) -> i32 {
+    return (pair.x & 0xffff) | (pair.y << 16u);
+}
+
+// Four samples of a row that was filtered across.
+fn line_at(i: u32) -> vec4<i32> {
+    let low = scanned[2u * i];
+    let high = scanned[2u * i + 1u];
+    return vec4<i32>(low << 16u, low, high << 16u, high) >> vec4<u32>(16u);
+}
+
+// First of a plane's samples in `above` and `left`.
+fn edge_of(plane: u32) -> u32 {
+    return select(16u + 16u * plane, 0u, plane == 0u);
+}
+
+// Plane of a lane, where luma has 32, U and V 16 each.
+fn plane_of_lane(lane: u32) -> u32 {
+    return select(lane / 16u - 1u, 0u, lane < 32u);
+}
+
+// The block is number `turn` of those that the workgroup codes; `mode` that of luma.
+fn predict_intra(lane: u32, site: Site, mode: u32, turn: u32) {
+    let has_above = site.row % params.tile_rows != 0u;
+    let has_left = site.col % params.tile_cols != 0u;
+    let own = plane_of_lane(lane);
+    let number = lane - edge_of(own);
+    if number < (site.side >> min(own, 1u)) {
+        let plane = plane_of(RECON, own);
+        let origin = origin_of(site, own);
+        let bounds = vec2<u32>(params.cols, params.rows) * select(4u, 8u, own == 0u) - 1u;
+        let last = min(origin + number, bounds);
+        // Where one edge is missing, the other one's first sample stands for it.
+        var value = vec2<u32>(127u, 129u);
+        if has_above {
+            value.x = sample_at(plane, last.x, origin.y - 1u);
+            value.y = sample_at(plane, origin.x, origin.y - 1u);
+        }
+        if has_left {
+            value.y = sample_at(plane, origin.x - 1u, last.y);
+            if !has_above {
+                value.x = sample_at(plane, origin.x - 1u, origin.y);
+            }
+        }
+        above[lane] = i32(value.x);
+        left[lane] = i32(value.y);
+        atomicAdd(&edge_sums[6u * turn + 2u * own], value.x);
+        atomicAdd(&edge_sums[6u * turn + 2u * own + 1u], value.y);
+    }
+    if lane == 0u {
+        var corner = 128u;
+        if has_above || has_left {
+            corner = sample_at(
+                plane_of(RECON, 0u), site.col * 8u - u32(has_left), site.row * 8u - u32(has_above),
+            );
+        }
+        left[64] = i32(corner);
+    }
+    if lane < site.side / 4u {
+        let at = SMOOTH + site.side - 4u + 4u * lane;
+        weights[lane] = pack_four(vec4<i32>(tables[at], tables[at + 1u], tables[at + 2u], tables[at + 3u]));
+    }
+    workgroupBarrier();
+    let words = site.side * site.side / 4u;
+    for (var i = lane; i < words + words / 2u; i += GROUP) {
+        let task = task_of(i, words, words / 4u);
+        let log2 = site.log2 - min(task.plane, 1u);
+        let edge = edge_of(task.plane);
+        let y = task.index >> (log2 - 2u);
+        let x = (task.index << 2u) & ((1u << log2) - 1u);
+        let last = edge + (1u << log2) - 1u;
+        let at = edge + x;
+        let sum = 6u * turn + 2u * task.plane;
+        let mean = intra_mean(
+            1u << log2, has_above, has_left, atomicLoad(&edge_sums[sum]), atomicLoad(&edge_sums[sum + 1u]),
+        );
+        let four = intra_four(
+            select(DC, mode, task.plane == 0u), unpack_four(weights[x / 4u]), byte_of(weights[y / 4u], y & 3u),
+            vec4<i32>(above[at], above[at + 1u], above[at + 2u], above[at + 3u]), left[edge + y],
+            left[64], above[last], left[last], mean,
+        );
+        settle(site, i, task, pack_four(four));
+    }
 }
 
 // The level of a coefficient (quantize.rs).
@@ -165,85 +258,113 @@ fn value_of(level: i32, first: bool, side: u32) -> i32 {
     return clamp16(select(magnitude, -magnitude, level < 0));
 }
 
-// Transforms and quantizes what the prediction leaves, and turns it back; returns the end of the levels. The residual
-// then stands in `coefficients`.
-fn code_residual(lane: u32, site: Site) -> u32 {
-    let side = site.side;
-    let area = side * side;
-    let pitch = pitch_of(side);
-    let source = plane_of(SOURCE, site.plane);
-    for (var task = lane; task < side << site.log2; task += GROUP) {
-        let y = task >> site.log2;
-        let x = (task - (y << site.log2)) * 4u;
-        let difference = unpack_four(frames[word_at(source, site.x + x, site.y + y)]) - unpack_four(predicted[task]);
-        for (var i = 0u; i < 4u; i += 1u) {
-            coefficients[y * pitch + x + i] = difference[i] << 2u;
-        }
-    }
+// Level number `i` of all: its plane, its number there, and where its coefficient stands.
+struct Level {
+    plane: u32,
+    number: u32,
+    side: u32,
+    at: u32,
+}
+
+fn level_at(site: Site, i: u32) -> Level {
+    let area = site.side * site.side;
+    let task = task_of(i, area, area / 4u);
+    let log2 = site.log2 - min(task.plane, 1u);
+    let position = u32(tables[scan_at(1u << log2) + task.index]);
+    return Level(task.plane, task.index, 1u << log2, base_of(task.plane) + position + (position >> log2));
+}
+
+// What one lane made of the ends, for all.
+fn agree_on_ends(lane: u32) -> vec3<u32> {
+    workgroupBarrier();
     if lane == 0u {
-        atomicStore(&end, 0u);
-        atomicStore(&greatest, 0u);
+        agreed = vec3<u32>(atomicLoad(&end[0]), atomicLoad(&end[1]), atomicLoad(&end[2]));
+    }
+    return workgroupUniformLoad(&agreed);
+}
+
+// Transforms and quantizes the residual, and turns it back; returns the ends of the levels. `coefficients` then hold
+// what the levels make of it, unless there are none.
+fn code_residual(lane: u32, site: Site) -> vec3<u32> {
+    let own = plane_of_lane(lane);
+    let line = lane - edge_of(own);
+    let base = base_of(own);
+    let side = site.side >> min(own, 1u);
+    let pitch = pitch_of(side);
+    let area = site.side * site.side;
+    let count = area + area / 2u;
+    if lane < 3u {
+        atomicStore(&end[lane], 0u);
+        atomicStore(&greatest[lane], 0u);
+        atomicStore(&outside[lane], 0u);
     }
     workgroupBarrier();
     for (var second = false; ; second = true) {
-        forward_pass(lane, side, select(pitch, 1u, second), select(1u, pitch, second), forward_shift(side, second));
+        let first = base + line * select(1u, pitch, second);
+        forward_pass(line, side, first, select(pitch, 1u, second), forward_shift(side, second));
         workgroupBarrier();
         if second {
             break;
         }
     }
-    let scan = scan_at(side);
-    for (var n = lane; n < area; n += GROUP) {
-        let level = level_of(coefficients[place_of(u32(tables[scan + n]), site)], n == 0u, side);
-        scanned[n] = level;
+    for (var i = lane; i < count; i += GROUP) {
+        let l = level_at(site, i);
+        let level = level_of(coefficients[l.at], l.number == 0u, l.side);
+        scanned[i] = level;
+        var value = 0;
         if level != 0 {
-            atomicMax(&end, n + 1u);
-            atomicMax(&greatest, u32(abs(level)));
+            value = value_of(level, l.number == 0u, l.side);
+            atomicMax(&end[l.plane], l.number + 1u);
+            atomicMax(&greatest[l.plane], u32(abs(level)));
         }
+        coefficients[l.at] = value;
     }
-    workgroupBarrier();
-    if lane == 0u {
-        shown = atomicLoad(&end);
-    }
-    var length = workgroupUniformLoad(&shown);
-    while length > 0u {
-        for (var n = lane; n < area; n += GROUP) {
-            let value = value_of(scanned[n], n == 0u, side);
-            coefficients[place_of(u32(tables[scan + n]), site)] = select(0, value, n < length);
-        }
-        if lane == 0u {
-            atomicStore(&outside, 0u);
-            atomicStore(&end, 0u);
-        }
+    var length = agree_on_ends(lane);
+    while any(length > vec3<u32>(0u)) {
         beyond = 0;
         for (var second = false; ; second = true) {
-            workgroupBarrier();
+            let first = base + line * select(pitch, 1u, second);
+            // A plane without levels is all zeros, and stays so.
             inverse_pass(
-                lane, side, select(1u, pitch, second), select(pitch, 1u, second), select(row_shift(side), 4u, second),
+                select(GROUP, line, length[own] > 0u), side, first, select(1u, pitch, second),
+                select(row_shift(side), 4u, second),
             );
             if second {
                 break;
             }
+            workgroupBarrier();
         }
         if beyond != 0 {
-            atomicOr(&outside, 1u);
-        }
-        // Harsh contrasts at coarse steps can overshoot the range that decoders agree in: then the finer half goes, until
-        // it fits; one level alone always does.
-        for (var n = lane; n < length / 2u; n += GROUP) {
-            if scanned[n] != 0 {
-                atomicMax(&end, n + 1u);
-            }
+            atomicOr(&outside[own], 1u);
         }
         workgroupBarrier();
         if lane == 0u {
-            shown = select(length, atomicLoad(&end), atomicLoad(&outside) != 0u);
+            agreed = vec3<u32>(atomicLoad(&outside[0]), atomicLoad(&outside[1]), atomicLoad(&outside[2]));
         }
-        let kept = workgroupUniformLoad(&shown);
-        if kept == length {
+        let over = workgroupUniformLoad(&agreed) != vec3<u32>(0u);
+        if !any(over) {
             break;
         }
-        length = kept;
+        // Harsh contrasts at coarse steps can overshoot the range that decoders agree in: then the finer half goes, until
+        // it fits; one level alone always does.
+        if lane < 3u {
+            atomicStore(&outside[lane], 0u);
+            atomicStore(&end[lane], select(length[lane], 0u, over[lane]));
+        }
+        workgroupBarrier();
+        for (var i = lane; i < count; i += GROUP) {
+            let task = task_of(i, area, area / 4u);
+            if over[task.plane] && task.index < length[task.plane] / 2u && scanned[i] != 0 {
+                atomicMax(&end[task.plane], task.index + 1u);
+            }
+        }
+        length = agree_on_ends(lane);
+        for (var i = lane; i < count; i += GROUP) {
+            let l = level_at(site, i);
+            let value = value_of(scanned[i], l.number == 0u, l.side);
+            coefficients[l.at] = select(0, value, l.number < length[l.plane]);
+        }
+        workgroupBarrier();
     }
     return length;
 }
@@ -258,50 +379,50 @@ fn level_words(row: u32, col: u32, plane: u32) -> u32 {
     return superblocks() * (1536u + 512u * plane) + cell * 8u;
 }
 
-fn code(lane: u32, row: u32, col: u32, plane: u32, kind: u32, vector: u32) {
-    let site = site_of(row, col, plane, kind);
-    if reference_of(kind) == 0u {
-        predict_intra(lane, site, kind);
-    } else {
-        predict_inter(lane, site, kind, vector);
-    }
-    workgroupBarrier();
-    var length = 0u;
-    if (kind & SKIP) == 0u {
-        length = code_residual(lane, site);
-    }
-    let target_plane = plane_of(RECON, plane);
-    for (var task = lane; task < site.side << site.log2; task += GROUP) {
-        let y = task >> site.log2;
-        let x = (task - (y << site.log2)) * 4u;
-        var word = predicted[task];
-        if length > 0u {
-            let sum = unpack_four(word) + line(y * pitch_of(site.side) + x);
-            word = pack_four(clamp(sum, vec4<i32>(0), vec4<i32>(255)));
+// Turns the residual of a predicted block into levels and samples.
+fn finish(lane: u32, site: Site) {
+    let first = (site.row * cell_stride() + site.col) * 3u;
+    if site.skipped {
+        if lane < 3u {
+            ends[first + lane] = 0u;
         }
-        frames[word_at(target_plane, site.x + x, site.y + y)] = word;
+        return;
     }
-    let at = level_words(row, col, plane);
-    for (var n = lane * 2u; n < length; n += 2u * GROUP) {
-        levels[at + n / 2u] = pack_pair(vec2<i32>(scanned[n], scanned[n + 1u]));
+    let length = code_residual(lane, site);
+    let words = site.side * site.side / 4u;
+    for (var i = lane; i < words + words / 2u; i += GROUP) {
+        let task = task_of(i, words, words / 4u);
+        let log2 = site.log2 - min(task.plane, 1u);
+        let y = task.index >> (log2 - 2u);
+        let x = (task.index << 2u) & ((1u << log2) - 1u);
+        var word = predicted[i];
+        if length[task.plane] > 0u {
+            let begin = base_of(task.plane) + y * pitch_of(1u << log2) + x;
+            let residual = vec4<i32>(
+                coefficients[begin], coefficients[begin + 1u], coefficients[begin + 2u], coefficients[begin + 3u],
+            );
+            word = pack_four(clamp(unpack_four(word) + residual, vec4<i32>(0), vec4<i32>(255)));
+            // Its share of the levels, in pairs.
+            let at = level_words(site.row, site.col, task.plane) + 2u * task.index;
+            let number = 4u * task.index;
+            if number < length[task.plane] {
+                levels[at] = pack_pair(vec2<i32>(scanned[4u * i], scanned[4u * i + 1u]));
+            }
+            if number + 2u < length[task.plane] {
+                levels[at + 1u] = pack_pair(vec2<i32>(scanned[4u * i + 2u], scanned[4u * i + 3u]));
+            }
+        }
+        let at = origin_of(site, task.plane) + vec2<u32>(x, y);
+        frames[word_at(plane_of(RECON, task.plane), at.x, at.y)] = word;
     }
-    if lane == 0u {
+    if lane < 3u {
         var width = 0u;
-        if length > 0u {
-            let most = atomicLoad(&greatest);
+        if length[lane] > 0u {
+            let most = atomicLoad(&greatest[lane]);
             width = select(0u, 1u, most > 7u) + select(0u, 1u, most > 127u);
         }
-        ends[(row * cell_stride() + col) * 3u + plane] = length | (width << 16u);
+        ends[first + lane] = length[lane] | (width << 16u);
     }
-}
-
-// The record of a cell, the same for all lanes.
-fn record_of(lane: u32, row: u32, col: u32) -> vec2<u32> {
-    if lane == 0u {
-        let at = (row * cell_stride() + col) * 2u;
-        record = vec2<u32>(blocks[at], blocks[at + 1u]);
-    }
-    return workgroupUniformLoad(&record);
 }
 
 @compute @workgroup_size(64)
@@ -315,32 +436,47 @@ fn inter(
     if row >= params.rows || col >= params.cols {
         return;
     }
-    let block = record_of(lane, row, col);
+    if lane == 0u {
+        record = vec2<u32>(blocks[2u * cell], blocks[2u * cell + 1u]);
+    }
+    let block = workgroupUniformLoad(&record);
     let cells = side_of(block.x) / 8u;
     if reference_of(block.x) == 0u || row % cells != 0u || col % cells != 0u {
         return;
     }
-    code(lane, row, col, id.z, block.x, block.y);
+    let site = site_of(row, col, block.x);
+    predict_inter(lane, site, select(params.golden, params.last, reference_of(block.x) == 1u), block.y);
+    finish(lane, site);
 }
 
-// Codes the intra blocks of one plane of the 16×16 at (row, column) of their grid; the upper right quarter of a 32×32
-// speaks for all four.
-fn code_intra(lane: u32, row: u32, col: u32, plane: u32) {
-    let first = record_of(lane, 2u * row, 2u * col);
-    let side = side_of(first.x);
+// Codes the intra blocks of the 16×16 at (row, column) of their grid; the upper right quarter of a 32×32 speaks for all
+// four.
+fn code_intra(lane: u32, row: u32, col: u32) {
+    if lane < 24u {
+        atomicStore(&edge_sums[lane], 0u);
+    }
+    if lane == 0u {
+        let at = 4u * (row * cell_stride() + col);
+        let below = at + 2u * cell_stride();
+        kinds = vec4<u32>(blocks[at], blocks[at + 2u], blocks[below], blocks[below + 2u]);
+    }
+    let all = workgroupUniformLoad(&kinds);
+    let side = side_of(all.x);
     if side == 32u && (row % 2u != 0u || col % 2u != 1u) {
         return;
     }
     let origin = vec2<u32>(2u * row, 2u * col - select(0u, 2u, side == 32u));
     let count = select(1u, 4u, side == 8u);
     for (var i = 0u; i < count; i += 1u) {
+        let kind = all[i];
         let at = origin + vec2<u32>(i / 2u, i % 2u);
-        if at.x < params.rows && at.y < params.cols {
-            let block = record_of(lane, at.x, at.y);
-            if reference_of(block.x) == 0u {
-                code(lane, at.x, at.y, plane, block.x, block.y);
-            }
+        if at.x >= params.rows || at.y >= params.cols || reference_of(kind) != 0u {
+            continue;
         }
+        let site = site_of(at.x, at.y, kind);
+        predict_intra(lane, site, mode_of(kind), i);
+        finish(lane, site);
+        // The next one is predicted from it.
         storageBarrier();
         workgroupBarrier();
     }
@@ -354,7 +490,7 @@ fn intra(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: 
     if row > step || row >= size.y {
         return;
     }
-    code_intra(lane, row, step - row, id.z);
+    code_intra(lane, row, step - row);
 }
 
 // One depth of the islands of an inter frame.
@@ -371,10 +507,10 @@ fn island(
     let row = block / size.x;
     let col = block % size.x;
     if lane == 0u {
-        shown = depths[row * grid_stride(16u) + col];
+        agreed.x = depths[row * grid_stride(16u) + col];
     }
-    if workgroupUniformLoad(&shown) != step {
+    if workgroupUniformLoad(&agreed).x != step {
         return;
     }
-    code_intra(lane, row, col, id.z);
+    code_intra(lane, row, col);
 }

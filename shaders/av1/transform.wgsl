@@ -1,5 +1,5 @@
-// Transforms (twin: transform.rs; specification §7.13). The stage declares `coefficients`, workgroup memory of at least
-// side² words.
+// Transforms (twin: transform.rs; specification §7.13). The stage declares `coefficients`, workgroup memory that
+// holds all lines.
 //
 // A one-dimensional transform works on `t` in place, frequencies in bit-reversed order, so that a DCT of N is one of
 // N/2 on the first half, steps of its own on the second, and sums across. Sines and cosines are in units of 1/4096
@@ -47,15 +47,14 @@ fn cross(t: ptr<function, array<i32, 32>>, a: u32, b: u32) {
     (*t)[b] = x - y;
 }
 
-// One pass of the forward DCT over `side` lines of `coefficients`: elements `step` apart, lines `across` apart, each a
-// line's own. Between two passes stands a barrier. A shader calls it at one place only, in a loop over both passes:
-// drivers copy all of it wherever it is called.
-fn forward_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
-    if lane >= side {
+// One pass of the forward DCT over `side` lines of `coefficients`; this invocation has line number `line`, none beyond
+// them. Its elements stand at `first` and `step` apart. Between two passes stands a barrier. A shader calls it at one
+// place only, in a loop over both passes: drivers copy all of it wherever it is called.
+fn forward_pass(line: u32, side: u32, first: u32, step: u32, shift: u32) {
+    if line >= side {
         return;
     }
     var t: array<i32, 32>;
-    let first = lane * across;
     switch side {
         case 4u: { take4(&t, 0u, first, step); }
         case 8u: { take8(&t, 0u, first, step); }
@@ -78,12 +77,11 @@ fn forward_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
 }
 
 // The same of the inverse DCT.
-fn inverse_pass(lane: u32, side: u32, step: u32, across: u32, shift: u32) {
-    if lane >= side {
+fn inverse_pass(line: u32, side: u32, first: u32, step: u32, shift: u32) {
+    if line >= side {
         return;
     }
     var t: array<i32, 32>;
-    let first = lane * across;
     switch side {
         case 4u: { take_reversed4(&t, 0u, first, step); }
         case 8u: { take_reversed8(&t, 0u, first, step); }

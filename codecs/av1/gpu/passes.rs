@@ -213,15 +213,9 @@ impl Pass {
             Pass::Join16 => invocations(blocks(16)),
             Pass::Join32 => invocations(blocks(32)),
             Pass::Record | Pass::Direction => invocations(64 * superblocks),
-            Pass::Inter => {
-                let [x, y, _] = flat(64 * superblocks);
-                [x, y, 3]
-            }
-            Pass::Island => {
-                let [x, y, _] = flat(blocks(16));
-                [x, y, 3]
-            }
-            Pass::Intra => [(Grid::of(layout, 16).rows.min(Grid::of(layout, 16).cols)) as u32, 1, 3],
+            Pass::Inter => flat(64 * superblocks),
+            Pass::Island => flat(blocks(16)),
+            Pass::Intra => flat(Grid::of(layout, 16).rows.min(Grid::of(layout, 16).cols) as u32),
             Pass::Merge | Pass::Count | Pass::Pack | Pass::Roughness => flat(superblocks),
             Pass::Vertical => invocations((2 * layout.cells() + 2 * layout.rows * layout.cols.div_ceil(2)) as u32),
             Pass::VerticalOdd => invocations((2 * layout.rows * (layout.cols / 2)) as u32),

@@ -36,17 +36,17 @@ const STAGE: Stage = Stage {
 
         fn forwards(side: u32, block: u32, lane: u32) {
             copy_in(block, lane);
-            forward_pass(lane, side, side, 1u, forward_shift(side, false));
+            forward_pass(lane, side, lane, side, forward_shift(side, false));
             workgroupBarrier();
-            forward_pass(lane, side, 1u, side, forward_shift(side, true));
+            forward_pass(lane, side, lane * side, 1u, forward_shift(side, true));
             copy_out(block, lane);
         }
 
         fn backwards(side: u32, block: u32, lane: u32) {
             copy_in(block, lane);
-            inverse_pass(lane, side, 1u, side, row_shift(side));
+            inverse_pass(lane, side, lane * side, 1u, row_shift(side));
             workgroupBarrier();
-            inverse_pass(lane, side, side, 1u, 4u);
+            inverse_pass(lane, side, lane, side, 4u);
             copy_out(block, lane);
         }
 
