@@ -350,10 +350,13 @@ impl Window {
         Self { capacity, recent: [0; 8], at: 0, key: capacity / 4 }
     }
 
-    /// A quarter more than the most of late, and some.
+    /// A quarter more than the most of late, and some; but beyond 64 kB no more than the least of late, so that a large
+    /// frame does not burden the small ones after it.
     fn words(&self, key: bool) -> u64 {
-        let expected = if key { self.key } else { self.recent.into_iter().max().unwrap_or_default() };
-        (expected * 5 / 4 + SOME).min(self.capacity)
+        let roomy = |expected: u64| expected * 5 / 4 + SOME;
+        let [most, least] = [self.recent.iter().max(), self.recent.iter().min()].map(|words| *words.unwrap_or(&0));
+        let window = if key { roomy(self.key) } else { roomy(most).min(ALWAYS + least) };
+        window.min(self.capacity)
     }
 
     fn seen(&mut self, key: bool, words: u64) {
@@ -368,5 +371,7 @@ impl Window {
 
 /// Words: 12 kB.
 const SOME: u64 = 3072;
+/// Words that are worth nobody's while: 64 kB.
+const ALWAYS: u64 = 16_384;
 
 const _: () = assert!(PACKED_WORDS as u64 > SOME, "a window of the smallest frame fits");
