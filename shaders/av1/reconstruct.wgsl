@@ -1,12 +1,12 @@
 // Prediction plus residual (twin: reconstruct.rs, with quantize.rs): from records and a picture to levels and samples.
 //
 // In: `frames` (the source and two references), `blocks`. Out: the frame before its filters in `frames`, `levels` in
-// scan order, `ends`. One workgroup codes all three planes of a block in lockstep, as chroma needs nothing of luma: work
-// by sample, word or level runs over the tasks of luma, then those of U and V, a quarter as many each.
+// scan order, `ends`. One workgroup codes all three planes of a block in lockstep, as chroma needs nothing of luma:
+// work by sample, word or level runs over the tasks of luma, then those of U and V, a quarter as many each.
 //
 // `inter` takes every cell; those at which no inter block begins have nothing to do. Then intra blocks, on the grid of
-// 16×16 blocks, whose 8×8 blocks run in Z order: on key frames `intra`, one anti-diagonal after the other, where a block
-// of n×n at (row, column) runs at step row + column + n − 1; on inter frames `island`, one depth after the other.
+// 16×16 blocks, whose 8×8 blocks run in Z order: on key frames `intra`, one anti-diagonal after the other, where a
+// block of n×n at (row, column) runs at step row + column + n − 1; on inter frames `island`, one depth after the other.
 
 @group(0) @binding(1) var<storage, read_write> frames: array<u32>;
 @group(0) @binding(4) var<storage, read> depths: array<u32>;
@@ -82,8 +82,8 @@ fn pitch_of(side: u32) -> u32 {
     return side + 1u;
 }
 
-// Takes four predicted samples, word number `i` of all and one of its plane's: they are all there is of a skipped block,
-// and leave a residual of another. The same lane meets the word again in the end.
+// Takes four predicted samples, word number `i` of all: they are all there is of a skipped block, and leave a residual
+// of another. The same lane meets the word again in the end.
 fn settle(site: Site, i: u32, task: Task, word: u32) {
     let log2 = site.log2 - min(task.plane, 1u);
     let y = task.index >> (log2 - 2u);
@@ -124,7 +124,7 @@ fn predict_inter(lane: u32, site: Site, reference: u32, vector: u32) {
         let four = filtered_across(plane_of(reference, task.plane), m, column, row, 1u << log2);
         if m.down == 0u {
             let word = pack_four(filtered_down(m, 1u << log2, four, four, four, four, four, four));
-            // With no filter down, number `i` of these rows is one of the words: that of luma, or all planes do without.
+            // Here `i` counts words of the block too: luma has no filter down, and this is luma, or chroma has none.
             settle(site, i, task, word);
         } else {
             scanned[2u * i] = pack_pair_of(four.xy);
@@ -345,8 +345,8 @@ fn code_residual(lane: u32, site: Site) -> vec3<u32> {
         if !any(over) {
             break;
         }
-        // Harsh contrasts at coarse steps can overshoot the range that decoders agree in: then the finer half goes, until
-        // it fits; one level alone always does.
+        // Harsh contrasts at coarse steps can overshoot the range that decoders agree in: then the finer half goes,
+        // until it fits; one level alone always does.
         if lane < 3u {
             atomicStore(&outside[lane], 0u);
             atomicStore(&end[lane], select(length[lane], 0u, over[lane]));
