@@ -171,17 +171,17 @@ fn cost(pass: Pass, layout: &Layout, key: bool) -> Cost {
         Pass::Join32 => cost_of(24, 8, 80).times(blocks(32)),
         // Three kinds and a vector; places by divisions.
         Pass::Record => cost_of(16, 8, 60).times(cells),
-        // Every cell is a block of three planes.
-        Pass::Inter => code(8, predict_inter(8)).and(code(4, predict_inter(4)).times(2)).times(cells),
-        Pass::Intra => code(8, predict_intra(8)).and(code(4, predict_intra(4)).times(2)).times(cells),
+        // Every cell is a block.
+        Pass::Inter => code(8, predict_inter(8)).times(cells),
+        Pass::Intra => code(8, predict_intra(8)).times(cells),
         // One workgroup: kinds, vectors and depths of each 16×16 (250), diagonal after diagonal.
         Pass::Islands => {
             let (rows, diagonals) = (Grid::of(layout, 16).rows as u64, Pass::Intra.repeats(layout, true) as u64);
             cost_of(36, 36, 0).times(blocks(16)).and(cost_of(0, 96, diagonals * lots(rows, 250)))
         }
-        // As `Intra`; at every depth each plane of each 16×16 looks whether it is its turn.
+        // As `Intra`; at every depth each 16×16 looks whether it is its turn.
         Pass::Island => {
-            let looks = cost_of(4, 0, 64 * 20).times(3 * pass.repeats(layout, false) as u64 * blocks(16));
+            let looks = cost_of(4, 0, 64 * 20).times(pass.repeats(layout, false) as u64 * blocks(16));
             cost(Pass::Intra, layout, true).and(looks)
         }
         // A record and its ends, three sizes against three neighbours each.
@@ -193,8 +193,8 @@ fn cost(pass: Pass, layout: &Layout, key: bool) -> Cost {
         }
         Pass::VerticalOdd => CHROMA_VERTICAL.times(2 * (layout.rows * (layout.cols / 2)) as u64),
         Pass::Horizontal => LUMA_HORIZONTAL.times(2 * cells).and(CHROMA_HORIZONTAL.times(2 * cells)),
-        // Eight rows into six sets of lines (170), 64 squares with their weights.
-        Pass::Direction => cost_of(64 + 4, 4, 8 * 170 + 64 * 4).times(cells),
+        // Eight rows into four sets of lines, each pair of them into two more; 64 squares with their weights.
+        Pass::Direction => cost_of(64 + 4, 4, 8 * 75 + 4 * 24 + 64 * 4).times(cells),
         // Workgroups of 64 words: 16×4 of luma, 8×8 of chroma, with two rows and a word around them, and the records of
         // 8 and 16 cells. Twelve taps for each four samples: fetched (35), weighed, added (40).
         Pass::Apply => {
@@ -288,25 +288,27 @@ fn choose(side: u64, key: bool) -> Cost {
     }
 }
 
-/// A plane of a block from a reference.
+/// A block of `side` from a reference, all planes; each word's residual (40) with it.
 fn predict_inter(side: u64) -> Cost {
-    let words = side * side / 4;
-    cost_of((side + 5) * (side + 8), 0, lots((side + 5) * side / 4, FILTER) + lots(words, FILTER))
+    let half = side / 2;
+    let lines = (side + 5) * side / 4 + 2 * (half + 5) * half / 4;
+    let bytes = (side + 5) * (side + 8) + 2 * (half + 5) * (half + 8);
+    cost_of(bytes, 0, lots(lines, FILTER) + lots(side * side * 3 / 8, FILTER + 40))
 }
 
-/// A plane of a block from its neighbours.
+/// The same from its neighbours. Samples to the left are words apart.
 fn predict_intra(side: u64) -> Cost {
-    cost_of(5 * side + 4, 0, 64 * (20 + 4 * side) + lots(side * side / 4, 100))
+    cost_of(10 * side + 4, 0, 64 * 40 + lots(side * side * 3 / 8, 100 + 40))
 }
 
-/// What follows the prediction: residual, transform, levels in scan order, and all of it back; the sum.
+/// What follows the prediction: transform, levels in scan order with their places, and all of it back; the sum.
 fn code(side: u64, prediction: Cost) -> Cost {
-    let (area, words) = (side * side, side * side / 4);
-    // The inverse watches its range: half as much again.
-    let transforms = 2 * lots(side, dct(side)) + 2 * lots(side, dct(side) * 3 / 2);
-    let operations =
-        lots(words, 40) + transforms + lots(area, 20) + lots(area, 20) + lots(words, 25) + lots(area / 2, 10);
-    prediction.and(cost_of(area + 8, area + 2 * area + 4, operations + 64 * 20))
+    let (samples, words) = (side * side * 3 / 2, side * side * 3 / 8);
+    // One lot takes the lines of luma, one those of U and V; the inverse watches its range: half as much again.
+    let transforms = 2 * LOT * (dct(side) + dct(side / 2)) * 5 / 2;
+    let operations = transforms + lots(samples, 20 + 20 + 15) + lots(words, 50) + 64 * 20;
+    // Levels have two bytes.
+    prediction.and(cost_of(samples + 8, samples + 2 * samples + 12, operations))
 }
 
 // Four samples along an edge: taps fetched and put apart, masks, the narrow filter and the one of 8 or 6 taps, back into
@@ -342,7 +344,8 @@ mod tests {
         let expected = [
             ("pyramid load", 0),
             ("decide choose32", decide),
-            ("reconstruct island", 1184 + 1024 + 256 + 32 + 32 + 2 + 4),
+            ("reconstruct inter", 1600 + 1536 + 384 + 3 * 3 + 2 + 3),
+            ("reconstruct island", 1600 + 1536 + 384 + 64 + 65 + 8 + 24 + 3 * 3 + 4 + 3),
             ("subpel refine8", 360 + 256 + 136),
             ("merge merge", 192 + 64),
             ("cdef apply", 0),
