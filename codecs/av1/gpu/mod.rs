@@ -11,6 +11,7 @@ mod blocks;
 mod buffers;
 mod checkpoint;
 mod context;
+pub mod explain;
 mod params;
 mod passes;
 mod readback;

@@ -168,6 +168,12 @@ impl Pass {
         all
     };
 
+    /// Its stage and entry point.
+    pub fn shader(self) -> (Stage, &'static str) {
+        let Line { stage, entry, .. } = TABLE[self as usize];
+        (stage, entry)
+    }
+
     /// How often it is dispatched for a frame: key frames have their anti-diagonals, inter frames their islands' depths.
     pub fn repeats(self, layout: &Layout, key: bool) -> usize {
         match self {

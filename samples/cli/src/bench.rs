@@ -3,6 +3,7 @@
 mod codec;
 mod convert;
 mod crypto;
+mod explain;
 mod meeting;
 mod peers;
 mod pipeline;
@@ -24,6 +25,13 @@ pub struct Args {
     /// A clip for the codecs, beside the rendered scene.
     #[arg(long)]
     input: Option<PathBuf>,
+    /// One of our own encoders alone, without the programs; else all of them, gpu only where there is a GPU in hardware.
+    #[arg(long)]
+    encoder: Option<String>,
+    /// Instead of the matrix what a frame of the encoder costs, pass by pass, and what it takes of the host; with
+    /// `--encoder gpu`, which computes on the CPU where there is no GPU.
+    #[arg(long)]
+    explain: bool,
     /// Milliseconds to spend on each figure; meetings and clips grow with it.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     millis: u64,
@@ -89,10 +97,28 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         args.input.is_none() || wanted(Group::Codec),
         "--input names a clip for the codecs; say `conclave bench codec --input CLIP`"
     );
+    anyhow::ensure!(
+        args.encoder.is_none() || wanted(Group::Codec),
+        "--encoder names an encoder for the codecs; say `conclave bench codec --encoder NAME`"
+    );
     let (mut figures, mut absent) = (Vec::new(), Vec::new());
+    if args.explain {
+        anyhow::ensure!(
+            wanted(Group::Codec) && args.encoder.as_deref() == Some("gpu"),
+            "--explain takes the encoder on the GPU apart; say `conclave bench codec --encoder gpu --explain`"
+        );
+        let said = explain::run(args.input.as_deref(), args.millis, &mut figures)?;
+        if as_json {
+            print_json(&figures, &absent)
+        } else {
+            print!("{said}")
+        }
+        return Ok(());
+    }
     // First, because a clip that cannot be read should not cost the time of the other groups.
     if wanted(Group::Codec) {
-        codec::run(args.input.as_deref(), args.millis, &mut figures, &mut absent)?;
+        let encoders = codec::encoders(args.encoder.as_deref())?;
+        codec::run(args.input.as_deref(), args.millis, &encoders, &mut figures, &mut absent)?;
     }
     if wanted(Group::Crypto) {
         crypto::run(args.millis, &mut figures)?;
@@ -107,8 +133,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         pipeline::run(args.millis, &mut figures)?;
     }
     if as_json {
-        let absent: Vec<Value> = absent.iter().map(|a| json!({"name": a.name, "why_not": a.why_not})).collect();
-        println!("{}", json!({"machine": machine(), "results": figures, "absent": absent}));
+        print_json(&figures, &absent);
         return Ok(());
     }
     let (single, spread): (Vec<_>, Vec<_>) = figures.iter().partition(|f| f.group == "codec");
@@ -125,6 +150,11 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     }
     absent.iter().for_each(|a| println!("not measured: {}: {}", a.name, a.why_not));
     Ok(())
+}
+
+fn print_json(figures: &[Figure], absent: &[Absent]) {
+    let absent: Vec<Value> = absent.iter().map(|a| json!({"name": a.name, "why_not": a.why_not})).collect();
+    println!("{}", json!({"machine": machine(), "results": figures, "absent": absent}));
 }
 
 /// Seconds of one call of `work`: median, fastest and slowest of the samples taken in about `millis`.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use conclave::codecs::candidates;
-use conclave::gpu;
+use conclave::codecs::{Config, Session, candidates, open_encoder};
+use conclave::gpu::{self, AdapterReport};
 
 use crate::table::Table;
 
@@ -21,10 +21,16 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
         json!({"name": "rendered scene", "usable": true, "why_not": null}),
         json!({"name": "file", "usable": true, "why_not": null}),
     ];
+    let live = open_encoder("auto", Config::default(), Session::Live).map(|encoder| encoder.info());
+    let why_cpu = why_no_gpu(&adapters);
     if as_json {
+        let live = match &live {
+            Ok(info) => json!({"name": info.name, "device": info.device, "why_no_gpu": why_cpu}),
+            Err(error) => json!({"name": null, "device": null, "why_no_gpu": error.to_string()}),
+        };
         let report = json!({
             "adapters": adapters, "encoders": encoders, "decoders": decoders, "ciphers": ciphers, "devices": devices,
-            "ffmpeg": ffmpeg(),
+            "live_encoder": live, "ffmpeg": ffmpeg(),
         });
         println!("{report}");
         return Ok(());
@@ -45,6 +51,14 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
         }
     }
     println!("\nCodecs\n{table}");
+    match live {
+        Ok(info) if info.name == "gpu" => println!("  encoder for live sessions: gpu on {}\n", info.device),
+        Ok(info) => {
+            let why = why_cpu.unwrap_or_else(|| "gpu does not open on the adapter; by name it says why".into());
+            println!("  encoder for live sessions: {} ({why})\n", info.name);
+        }
+        Err(error) => println!("  encoder for live sessions: none ({error})\n"),
+    }
     println!(
         "Ciphers\n  AES-256-GCM on aws-lc-rs, and on aes-gcm as the second arm; AES instructions: {}",
         hardware_aes()
@@ -64,6 +78,18 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Why `auto` leaves the encoder on the GPU alone; `None` where there is an adapter in hardware.
+pub fn why_no_gpu(adapters: &[AdapterReport]) -> Option<String> {
+    let usable = |adapter: &&AdapterReport| adapter.usable;
+    if adapters.iter().filter(usable).any(|adapter| adapter.kind != "software") {
+        return None;
+    }
+    Some(match adapters.iter().find(usable) {
+        Some(adapter) => format!("the adapter {} computes on the CPU: gpu by name only", adapter.name),
+        None => "there is no usable adapter".into(),
+    })
+}
+
 fn hardware_aes() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq");
@@ -74,4 +100,31 @@ fn hardware_aes() -> bool {
 fn ffmpeg() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join("ffmpeg").is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(kind: &'static str, usable: bool) -> AdapterReport {
+        AdapterReport {
+            name: format!("a {kind} one"),
+            backend: "vulkan".into(),
+            kind,
+            driver: String::new(),
+            usable,
+            why_not: None,
+            note: None,
+        }
+    }
+
+    #[test]
+    fn only_a_usable_adapter_in_hardware_is_taken_unasked() {
+        assert_eq!(why_no_gpu(&[adapter("software", true), adapter("integrated", true)]), None);
+        let why = why_no_gpu(&[adapter("discrete", false), adapter("software", true)]).expect("none");
+        assert_eq!(why, "the adapter a software one computes on the CPU: gpu by name only");
+        for none in [vec![], vec![adapter("none", false)], vec![adapter("discrete", false)]] {
+            assert_eq!(why_no_gpu(&none).expect("none"), "there is no usable adapter");
+        }
+    }
 }

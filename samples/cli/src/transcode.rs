@@ -120,20 +120,20 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     // An encoder may leave frames out to hold its rate; the clip is as long as before.
     let kbps = bytes as f64 * 8.0 / 1000.0 / (frames as f64 * f64::from(fps.1) / f64::from(fps.0));
-    let name = encoder.info().name;
+    let codecs::EncoderInfo { name, device, .. } = encoder.info();
     if as_json {
         println!(
             "{}",
             json!({
-                "input": args.input, "output": args.output, "encoder": name, "frames": written,
-                "frames_left_out": frames - written, "seconds": seconds,
+                "input": args.input, "output": args.output, "encoder": name, "device": device,
+                "frames": written, "frames_left_out": frames - written, "seconds": seconds,
                 "cpu_seconds": cpu_seconds() - cpu, "fps": written as f64 / seconds, "bitrate_kbps": kbps,
                 "psnr_y": quality.psnr_y(), "ssim_y": quality.ssim_y(), "bytes": bytes, "sealed": args.seal,
             })
         );
     } else {
         println!(
-            "{} → {}: {written} frames at {size} by {name}{}{}, {kbps:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}, {:.1} frames/s",
+            "{} → {}: {written} frames at {size} by {name} on {device}{}{}, {kbps:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}, {:.1} frames/s",
             args.input.display(),
             args.output.display(),
             if args.seal { ", sealed and opened" } else { "" },

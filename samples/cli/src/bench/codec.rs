@@ -12,13 +12,16 @@ use serde_json::{Value, json};
 use conclave::capture::FileVideo;
 use conclave::capture::scene::{self, Scene};
 use conclave::codecs::bd_rate::bd_rate;
+use conclave::codecs::candidates::{self, Candidate};
 use conclave::codecs::container::{VideoWriter, WriterConfig};
 use conclave::codecs::metrics::Quality;
-use conclave::codecs::{self, Picture, Session, Size, Target, VideoDecoder, candidates, dav1d};
+use conclave::codecs::{self, Picture, Session, Size, Target, VideoDecoder, dav1d};
+use conclave::gpu::adapters;
 
 use super::peers::{self, PEERS};
 use super::{Absent, Figure};
 use crate::cpu::cpu_seconds;
+use crate::probe::why_no_gpu;
 use crate::table::Table;
 
 /// What the others are compared with: at fixed quantizers libaom in real time, where it is installed.
@@ -69,7 +72,35 @@ pub struct Run {
     pub quality: Quality,
 }
 
-pub fn run(input: Option<&Path>, millis: u64, out: &mut Vec<Figure>, absent: &mut Vec<Absent>) -> anyhow::Result<()> {
+/// Our encoders that take part: the one named, or all, that on the GPU only where there is one in hardware.
+pub struct Encoders {
+    list: Vec<Candidate>,
+    named: bool,
+    /// Why the GPU's is not among them.
+    why_no_gpu: Option<String>,
+}
+
+pub fn encoders(named: Option<&str>) -> anyhow::Result<Encoders> {
+    let mut list = candidates::encoders();
+    list.retain(|candidate| candidate.codec == "av1");
+    let Some(name) = named else {
+        let why_no_gpu = why_no_gpu(&adapters());
+        list.retain(|candidate| candidate.name != "gpu" || why_no_gpu.is_none());
+        return Ok(Encoders { list, named: false, why_no_gpu });
+    };
+    let known = list.iter().map(|candidate| candidate.name).collect::<Vec<_>>().join(", ");
+    list.retain(|candidate| candidate.name == name);
+    anyhow::ensure!(!list.is_empty(), "no AV1 encoder is called `{name}`; this build has {known}");
+    Ok(Encoders { list, named: true, why_no_gpu: None })
+}
+
+pub fn run(
+    input: Option<&Path>,
+    millis: u64,
+    encoders: &Encoders,
+    out: &mut Vec<Figure>,
+    absent: &mut Vec<Absent>,
+) -> anyhow::Result<()> {
     let folder = Folder::new()?;
     let frames = (48 * millis / 200).clamp(8, 600) as usize;
     let mut clips = Vec::new();
@@ -84,12 +115,12 @@ pub fn run(input: Option<&Path>, millis: u64, out: &mut Vec<Figure>, absent: &mu
         let quantizers = [15, 28, 41, 54].map(Aim::Quantizer);
         for aims in [quantizers, rates] {
             let mut curves = Vec::new();
-            for candidate in candidates::encoders().iter().filter(|c| c.codec == "av1") {
+            for candidate in &encoders.list {
                 let run = |aim| encode(clip, candidate.name, aim, out);
                 let (name, lag) = (candidate.name, Some(candidate.max_lag));
                 curves.push(Curve { name, lag, runs: runs(clip, name, aims, run)? });
             }
-            for peer in PEERS.iter().filter(|peer| peer.takes(aims[0])) {
+            for peer in PEERS.iter().filter(|peer| !encoders.named && peer.takes(aims[0])) {
                 match peers::find(peer.program) {
                     Some(program) => {
                         let run = |aim| peers::run(peer, &program, clip, aim, &folder.0);
@@ -108,6 +139,9 @@ pub fn run(input: Option<&Path>, millis: u64, out: &mut Vec<Figure>, absent: &mu
             }
             report(clip, &curves, out);
         }
+    }
+    if let Some(why_not) = &encoders.why_no_gpu {
+        absent.push(Absent { name: "gpu".into(), why_not: why_not.clone() });
     }
     absent.sort_by(|a, b| a.name.cmp(&b.name));
     absent.dedup_by(|a, b| a.name == b.name);
@@ -248,17 +282,34 @@ pub fn table(figures: &[&Figure]) -> Table {
 }
 
 fn scene_clip(frames: usize, folder: &Path) -> anyhow::Result<Clip> {
-    let size = Size::new(320, 180);
-    let mut scene = Scene::new(scene::Config { size, ..scene::Config::default() })?;
-    let pictures = (0..frames as u64).map(|frame| {
-        let mut picture = Picture::new(size, Default::default());
-        scene.render(frame, &mut picture);
-        picture
-    });
-    clip("scene".into(), (30, 1), pictures.collect(), folder)
+    clip(scene(frames)?, folder)
 }
 
 fn file_clip(path: &Path, frames: usize, folder: &Path) -> anyhow::Result<Clip> {
+    clip(file(path, frames)?, folder)
+}
+
+/// Pictures with their name and rate.
+pub struct Reel {
+    pub name: String,
+    pub fps: (u32, u32),
+    pub pictures: Vec<Picture>,
+}
+
+/// The first frames of the rendered scene.
+pub fn scene(frames: usize) -> anyhow::Result<Reel> {
+    let size = Size::new(320, 180);
+    let mut rendered = Scene::new(scene::Config { size, ..scene::Config::default() })?;
+    let pictures = (0..frames as u64).map(|frame| {
+        let mut picture = Picture::new(size, Default::default());
+        rendered.render(frame, &mut picture);
+        picture
+    });
+    Ok(Reel { name: "scene".into(), fps: (30, 1), pictures: pictures.collect() })
+}
+
+/// The first frames of a file, all of one size.
+pub fn file(path: &Path, frames: usize) -> anyhow::Result<Reel> {
     let mut file = FileVideo::open(path, Box::new(dav1d::Decoder::open(dav1d::Config::default())?))?;
     let (fps, mut picture) = (file.info().fps, Picture::new(file.info().size, Default::default()));
     let mut pictures = Vec::new();
@@ -273,10 +324,10 @@ fn file_clip(path: &Path, frames: usize, folder: &Path) -> anyhow::Result<Clip> 
         path.display()
     );
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    clip(name, fps, pictures, folder)
+    Ok(Reel { name, fps, pictures })
 }
 
-fn clip(name: String, fps: (u32, u32), pictures: Vec<Picture>, folder: &Path) -> anyhow::Result<Clip> {
+fn clip(Reel { name, fps, pictures }: Reel, folder: &Path) -> anyhow::Result<Clip> {
     let (size, file) = (pictures[0].size(), folder.join(if name == "scene" { "scene.y4m" } else { "clip.y4m" }));
     let mut writer =
         VideoWriter::create(&file, &WriterConfig { color: pictures[0].color, ..WriterConfig::new(size, fps) })?;
