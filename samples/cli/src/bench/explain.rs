@@ -206,8 +206,9 @@ fn measured(reel: &Reel, said: &mut String, out: &mut Vec<Figure>) -> anyhow::Re
     }
     writeln!(
         said,
-        "{table}\n  host: the thread that encodes, without the driver's own. Copies of references for the case that the \
-         GPU is lost: {} bytes in {frames} frames; frames copied a second time: {}",
+        "{table}\n  host: the thread that encodes, without the driver's own; words are those of the encoder on the CPU, waiting \
+         is what the GPU's takes beyond them. Copies of references for the case that the GPU is lost: {} bytes in \
+         {frames} frames; frames copied a second time: {}",
         traffic.checkpoints, traffic.second_copies
     )?;
     Ok(())
