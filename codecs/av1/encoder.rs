@@ -209,11 +209,11 @@ impl Encoder {
         } else {
             self.settle(&plan, &layout, input);
         }
-        let mut picture = None;
+        let (key, mut picture) = (plan.is_key(), None);
         match (&mut self.arm, input.host()) {
             (Arm::Gpu(_), host) => picture = host.map(|host| self.keep(host)),
             (Arm::Twin(twin), Some(host)) if twin.has(&job) => twin.make(host, &job, &mut self.decisions),
-            _ => return self.lose(),
+            _ => return self.lose(key),
         }
         self.pending = Some(Pending { plan, job, fresh, picture });
     }
@@ -252,7 +252,7 @@ impl Encoder {
             match (&mut self.arm, &picture) {
                 (Arm::Twin(twin), Some(picture)) if twin.has(&job) => twin.make(picture, &job, &mut self.decisions),
                 _ => {
-                    self.lose();
+                    self.lose(plan.is_key());
                     return None;
                 }
             }
@@ -313,12 +313,11 @@ impl Encoder {
         }
     }
 
-    /// A frame was lost with the GPU. Where its references were too, or there are none, a key frame follows.
-    fn lose(&mut self) {
+    /// A frame was lost with the GPU. Where it was a key frame, or its references are lost too, a key frame follows.
+    fn lose(&mut self, key: bool) {
         self.dropped += 1;
         let Arm::Twin(twin) = &self.arm else { return };
-        let mut live = self.slots.live().peekable();
-        self.key_wanted |= live.peek().is_none() || live.any(|(buffer, _)| twin.frame(buffer).is_none());
+        self.key_wanted |= key || self.slots.live().any(|(buffer, _)| twin.frame(buffer).is_none());
     }
 
     /// Refuses a picture that does not follow or does not fit; else makes it a frame, or begins with it ahead of its time.

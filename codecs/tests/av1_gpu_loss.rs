@@ -6,7 +6,7 @@ mod gpu_support;
 
 use av1_support::judge::{InProcess, Stream, programs};
 use conclave_codecs::av1::encoder::Encoder;
-use conclave_codecs::{Color, Config, FrameInput, Picture, Size, Target, VideoEncoder};
+use conclave_codecs::{Color, Config, FrameInput, GpuPicture, Picture, Size, Target, VideoEncoder};
 use encoder_support::Scene;
 
 /// When the device is destroyed.
@@ -142,4 +142,34 @@ fn a_picture_that_was_submitted_ahead_survives() {
         judge.check(&unit, &shown).unwrap_or_else(|failure| panic!("{failure}"));
     }
     assert!(encoder.gpu().is_none());
+}
+
+#[test]
+fn a_picture_that_lay_on_the_device_is_counted_and_its_key_frame_made_up_for() {
+    for keyframe in [false, true] {
+        let Some(context) = gpu_support::open() else { return };
+        let size = Size::new(66, 50);
+        let usage = conclave_shaders::wgpu::BufferUsages::COPY_SRC;
+        let planes = context.gpu().buffer("picture", size.i420_len() as u64, usage).expect("memory");
+        let mut encoder = Encoder::open_on(&context, Config { size, ..Config::default() }).expect("opens");
+        let mut scene = Scene::new(6, 3);
+        for n in 0..6 {
+            let (picture, input) =
+                (scene.picture(size, n), FrameInput { frame: n as u64, keyframe: keyframe && n == 3 });
+            if encoder.gpu().is_some() {
+                context.gpu().upload(&planes, picture.data()).expect("room");
+                let there = GpuPicture { planes: &planes, size, color: picture.color };
+                encoder.submit_gpu(&there, input).expect("on the device");
+            } else {
+                encoder.submit(&picture, input).expect("agreed");
+            }
+            if n == 3 {
+                context.gpu().device.destroy();
+            }
+            let info = encoder.poll(&mut Vec::new()).expect("a frame or none");
+            assert_eq!(info.is_none(), n == 3, "frame {n}");
+            assert!(info.is_none_or(|info| info.keyframe == (n == 0 || keyframe && n == 4)), "frame {n}");
+        }
+        assert_eq!(encoder.dropped(), 1);
+    }
 }
