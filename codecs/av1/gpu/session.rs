@@ -350,7 +350,7 @@ impl Window {
         Self { capacity, recent: [0; 8], at: 0, key: capacity / 4 }
     }
 
-    /// A quarter more than the most of late, and some; but beyond 64 kB no more than the least of late, so that a large
+    /// A quarter more than the most of late, and some; but beyond 48 kB no more than the least of late, so that a large
     /// frame does not burden the small ones after it.
     fn words(&self, key: bool) -> u64 {
         let roomy = |expected: u64| expected * 5 / 4 + SOME;
@@ -371,7 +371,7 @@ impl Window {
 
 /// Words: 12 kB.
 const SOME: u64 = 3072;
-/// Words that are worth nobody's while: 64 kB.
-const ALWAYS: u64 = 16_384;
+/// Words that are worth nobody's while: 48 kB.
+const ALWAYS: u64 = 12_288;
 
 const _: () = assert!(PACKED_WORDS as u64 > SOME, "a window of the smallest frame fits");
