@@ -1,9 +1,13 @@
 //! Random material for the kernels' tests.
 
-use crate::Size;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
 use crate::av1::decisions::{Block, BlockSize, Decisions, Reference};
 use crate::av1::frame::Frame;
 use crate::av1::layout::{CELL, Layout, SUPERBLOCK};
+use crate::{Color, Picture, Plane, Size};
 
 /// Sizes with every kind of edge.
 pub const SIZES: [Size; 7] = [
@@ -50,9 +54,23 @@ fn split(decisions: &mut Decisions, row: usize, col: usize, size: BlockSize, ran
 }
 
 /// Samples from flat to noise: each cell has a base near its neighbour's, a slope and noise of its own;
-/// calm frames have steps only.
+/// calm frames have steps only. Every third frame is cut from a real picture, where there is one.
 pub fn frame(layout: &Layout, random: &mut fastrand::Rng) -> Frame {
     let mut frame = Frame::new(layout);
+    if let Some(picture) = real()
+        && random.u8(..3) == 0
+    {
+        let (left, top) = (random.usize(..REAL.width as usize), random.usize(..REAL.height as usize));
+        for (plane, name) in frame.planes.iter_mut().zip(Plane::ALL) {
+            let (size, shift) = (picture.plane_size(name), u32::from(name != Plane::Y));
+            let (width, height) = (size.width as usize, size.height as usize);
+            for (i, sample) in plane.data.iter_mut().enumerate() {
+                let (x, y) = (i % plane.stride + (left >> shift), i / plane.stride + (top >> shift));
+                *sample = picture.plane(name)[y % height * width + x % width];
+            }
+        }
+        return frame;
+    }
     let contrast = [1, 3, 8, 30, 128][random.usize(..5)];
     let calm = random.bool();
     for plane in &mut frame.planes {
@@ -71,4 +89,25 @@ pub fn frame(layout: &Layout, random: &mut fastrand::Rng) -> Frame {
         }
     }
     frame
+}
+
+const REAL: Size = Size::new(1280, 720);
+
+/// The first picture of a clip of the test media; `None`, said aloud, where the media or ffmpeg are absent.
+fn real() -> Option<&'static Picture> {
+    static PICTURE: OnceLock<Option<Picture>> = OnceLock::new();
+    let read = || {
+        let clip = PathBuf::from(std::env::var_os("CONCLAVE_SHARED")?).join("media/video/woman_thumb_720p.mp4");
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-v", "error", "-i"]).arg(clip).args(["-frames:v", "1", "-pix_fmt", "yuv420p"]);
+        let output = command.args(["-f", "rawvideo", "-"]).output().ok()?;
+        let mut picture = Picture::new(REAL, Color::default());
+        (output.stdout.len() == picture.data().len()).then(|| picture.data_mut().copy_from_slice(&output.stdout))?;
+        Some(picture)
+    };
+    let picture = PICTURE.get_or_init(read).as_ref();
+    if picture.is_none() {
+        println!("without a real picture: CONCLAVE_SHARED does not name the folder of the test media");
+    }
+    picture
 }
