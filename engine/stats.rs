@@ -31,13 +31,18 @@ impl StageStats {
                 self.record_stage(stage, us);
             }
         }
+        self.record_gpu(ledger);
+        if let (Some(start), Some(end)) = (ledger.at(Stage::Capture), ledger.at(Stage::Render)) {
+            self.record_total(end.since(start));
+        }
+    }
+
+    /// Records what the GPU's own clock counted, for stages that are recorded one by one.
+    pub fn record_gpu(&mut self, ledger: &Ledger) {
         for (stage, at) in [(Stage::Convert, CONVERT_GPU), (Stage::Encode, ENCODE_GPU)] {
             if let Some(us) = ledger.gpu_us(stage) {
                 self.histograms[at].saturating_record(us);
             }
-        }
-        if let (Some(start), Some(end)) = (ledger.at(Stage::Capture), ledger.at(Stage::Render)) {
-            self.record_total(end.since(start));
         }
     }
 

@@ -110,6 +110,7 @@ impl Observer for Watch {
         self.sent += 1;
         self.sizes.push((now.0 as f64 / 1e6, bytes as f64));
         self.frames.entry(frame).or_default().sent_at = Some(now);
+        self.stages.record_gpu(ledger);
         for stage in [Stage::Convert, Stage::Encode, Stage::Seal, Stage::Packetize] {
             if let Some(us) = ledger.spent(stage) {
                 self.stages.record_stage(stage, us);
