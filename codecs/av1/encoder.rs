@@ -221,7 +221,11 @@ impl Encoder {
     /// A copy of a picture, in memory that was used before.
     fn keep(&mut self, picture: &Picture) -> Picture {
         let Some(mut kept) = self.spare.pop() else { return picture.clone() };
-        kept.clone_from(picture);
+        if kept.size() != picture.size() {
+            kept.reset(picture.size(), picture.color);
+        }
+        kept.color = picture.color;
+        kept.data_mut().copy_from_slice(picture.data());
         kept
     }
 
