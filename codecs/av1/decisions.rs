@@ -289,10 +289,22 @@ pub fn z_order(row: usize, col: usize) -> usize {
     spread(row) << 1 | spread(col)
 }
 
+/// The row and column of a cell from its position in the Z order of its superblock.
+pub fn from_z_order(z: usize) -> (usize, usize) {
+    let gather = |v: usize| v & 1 | v >> 1 & 2 | v >> 2 & 4;
+    (gather(z >> 1), gather(z))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Size;
+
+    #[test]
+    fn the_z_order_goes_both_ways() {
+        assert!((0..64).all(|z| z_order(from_z_order(z).0, from_z_order(z).1) == z));
+        assert_eq!([from_z_order(1), from_z_order(2), from_z_order(63)], [(0, 1), (1, 0), (7, 7)]);
+    }
 
     #[test]
     fn the_levels_of_blocks_never_overlap() {

@@ -190,28 +190,28 @@ impl Encoder {
             apart: plan.references.is_some_and(|named| number(named.last) != number(named.golden)),
             fresh: fresh.buffer(),
         };
+        let key = plan.is_key();
+        let looks = key && self.rate.is_some();
+        let luma = input.host().filter(|_| looks).map(|picture| picture.plane(Plane::Y));
+        let mut rough = luma.map(|luma| roughness(luma, plan.size.width as usize));
+        let mut begun = Ok(());
         if let Arm::Gpu(session) = &mut self.arm {
-            let mut begin = || {
-                session.load(input)?;
-                if plan.is_key()
-                    && let (Some(rate), None) = (&mut self.rate, input.host())
-                {
-                    rate.look(session.roughness(&layout)?);
-                }
-                Ok(())
-            };
-            let begun = begin();
-            self.settle(&plan, &layout, input);
-            let Arm::Gpu(session) = &mut self.arm else { return };
-            if let Err(error) = begun.and_then(|()| session.start(&job, &self.decisions)) {
-                self.leave(&error);
+            begun = session.load(input);
+            if begun.is_ok() && looks && rough.is_none() {
+                begun = session.roughness(&layout).map(|found| rough = Some(found));
             }
-        } else {
-            self.settle(&plan, &layout, input);
         }
-        let (key, mut picture) = (plan.is_key(), None);
+        self.settle(&plan, &layout, rough);
+        if let Arm::Gpu(session) = &mut self.arm
+            && let Err(error) = begun.and_then(|()| session.start(&job, &self.decisions))
+        {
+            self.leave(&error);
+        }
+        let mut picture = None;
         match (&mut self.arm, input.host()) {
-            (Arm::Gpu(_), host) => picture = host.map(|host| self.keep(host)),
+            // Who submitted ahead keeps the picture already.
+            (Arm::Gpu(_), Some(host)) if !matches!(input, Input::Prepared(_)) => picture = Some(self.keep(host)),
+            (Arm::Gpu(_), _) => {}
             (Arm::Twin(twin), Some(host)) if twin.has(&job) => twin.make(host, &job, &mut self.decisions),
             _ => return self.lose(key),
         }
@@ -229,14 +229,14 @@ impl Encoder {
         kept
     }
 
-    /// Quantizer and filter levels of a frame.
-    fn settle(&mut self, plan: &Plan, layout: &Layout, input: Input<'_>) {
+    /// Quantizer and filter levels of a frame, whose picture is so rough if it is a key frame.
+    fn settle(&mut self, plan: &Plan, layout: &Layout, rough: Option<f64>) {
         let key = plan.is_key();
         let quantizer = match (self.config.target, &mut self.rate) {
             (Target::Quantizer(index), _) => index.max(1),
             (_, Some(rate)) => {
-                if let (true, Some(picture)) = (key, input.host()) {
-                    rate.look(roughness(picture.plane(Plane::Y), plan.size.width as usize));
+                if let Some(rough) = rough {
+                    rate.look(rough);
                 }
                 rate.quantizer(kind(plan), layout.cells(), plan.quantizer)
             }
@@ -429,7 +429,10 @@ impl VideoEncoder for Encoder {
         }
         if let Some(Ahead { input, picture, size }) = self.ahead.take() {
             self.begin(Input::Prepared(picture.as_ref()), input, size);
-            self.spare.extend(picture);
+            match &mut self.pending {
+                Some(pending) => pending.picture = picture,
+                None => self.spare.extend(picture),
+            }
         }
         Ok(info)
     }

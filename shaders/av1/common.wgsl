@@ -102,6 +102,22 @@ fn grid_stride(side: u32) -> u32 {
     return params.sb_cols * (64u / side);
 }
 
+// Where the sections of `vectors` begin, by superblock: whole-sample steps on the eighth and the quarter scale and at full
+// scale, then quarter-sample vectors.
+const EIGHTH_AT: u32 = 0u;
+const QUARTER_AT: u32 = 1u;
+const BY16_AT: u32 = 5u;
+const BY32_AT: u32 = 21u;
+const BY8_AT: u32 = 25u;
+const FINE8_AT: u32 = 89u;
+const FINE16_AT: u32 = 153u;
+const FINE32_AT: u32 = 169u;
+
+// First word of the quarter-sample vectors of blocks of `side`.
+fn fine_at(side: u32) -> u32 {
+    return select(select(FINE32_AT, FINE16_AT, side == 16u), FINE8_AT, side == 8u) * superblocks();
+}
+
 // A block record in two words. `kind`: bits 0–1 size (0: 8×8 … 3: 64×64), bits 2–3 reference (0 intra, 1 last, 2 golden),
 // bit 4 skip, bits 8–11 intra mode as in the specification. `vector`: row in the low half, column in the high half, in
 // eighths; 0 for intra blocks.

@@ -207,11 +207,6 @@ fn choices_at(side: u32) -> u32 {
     return select(select(320u, 256u, side == 16u), 0u, side == 8u) * superblocks();
 }
 
-// First word of the quarter-sample vectors of blocks of `side`.
-fn fine_at(side: u32) -> u32 {
-    return select(select(169u, 153u, side == 16u), 89u, side == 8u) * superblocks();
-}
-
 fn clear(lane: u32) {
     if lane < 28u {
         atomicStore(&sums[lane], 0u);

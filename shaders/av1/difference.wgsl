@@ -1,4 +1,15 @@
-// Differences of packed samples (twin: distance.rs). The stage declares `frames` (binding 1), to be read.
+// What the searches for motion share: how far a block may go, and differences of packed samples (twin: distance.rs). The stage declares `frames` (binding 1), to be read.
+
+// A block at full scale begins at most so many samples before the plane.
+const REACH: i32 = 80;
+// More than any cost.
+const NONE: u32 = 0x40000000u;
+
+// A block may begin so far before the plane, and a fifth of that behind it.
+fn inside(size: vec2<i32>, at: vec2<i32>, before: i32) -> bool {
+    let behind = before / 5 - 1;
+    return all(at >= vec2<i32>(-before)) && all(at <= size + behind);
+}
 
 // Halves of a word that hold one sample each.
 const HALVES: u32 = 0x00ff00ffu;

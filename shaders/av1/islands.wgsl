@@ -42,7 +42,6 @@ fn cell_at(row: u32, col: u32) -> u32 {
 // Makes the intra blocks among `cells` a side from a cell on inter blocks of the vector that the search found.
 fn turn_inter(row: u32, col: u32, cells: u32, size: u32) {
     let side = 8u << size;
-    let first = select(select(169u, 153u, size == 1u), 89u, size == 0u) * superblocks();
     for (var i = 0u; i < cells * cells; i += 1u) {
         let cell = vec2<u32>(row + i / cells, col + i % cells);
         if cell.x < params.rows && cell.y < params.cols {
@@ -50,7 +49,7 @@ fn turn_inter(row: u32, col: u32, cells: u32, size: u32) {
             if reference_of(blocks[at]) == 0u {
                 let block = cell * 8u / side;
                 blocks[at] = kind_of(size, 1u, false, 0u);
-                blocks[at + 1u] = vectors[first + block.x * grid_stride(side) + block.y];
+                blocks[at + 1u] = vectors[fine_at(side) + block.x * grid_stride(side) + block.y];
             }
         }
     }

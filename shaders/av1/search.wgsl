@@ -12,23 +12,11 @@
 const PYRAMID_WORDS: u32 = 80u;
 const QUARTER_WORDS: u32 = 64u;
 
-// Where the whole-sample vectors begin, by superblock.
-const EIGHTH_AT: u32 = 0u;
-const QUARTER_AT: u32 = 1u;
-const BY16_AT: u32 = 5u;
-const BY32_AT: u32 = 21u;
-const BY8_AT: u32 = 25u;
-
-// A block at full scale begins at most so many samples before the plane.
-const REACH: i32 = 80;
 // Samples of the eighth scale searched each way.
 const WIDE: i32 = 12;
 // Candidates of `wide`, and the words of a row of the window that holds them all.
 const WIDE_COUNT: u32 = 625u;
 const WINDOW_STRIDE: u32 = 8u;
-
-// More than any cost.
-const NONE: u32 = 0x40000000u;
 
 // What the candidates cost, and the candidates: block after block, round after round, eight slots each.
 var<workgroup> sums: array<atomic<u32>, 128>;
@@ -37,12 +25,6 @@ var<workgroup> steps: array<u32, 128>;
 var<workgroup> least: atomic<u32>;
 var<workgroup> window: array<u32, 256>;
 var<workgroup> block: array<u32, 16>;
-
-// A block may begin so far before the plane, and a fifth of that behind it.
-fn inside(size: vec2<i32>, at: vec2<i32>, before: i32) -> bool {
-    let behind = before / 5 - 1;
-    return all(at >= vec2<i32>(-before)) && all(at <= size + behind);
-}
 
 // About the bits of a vector that differs so much from its prediction.
 fn bits_of(difference: vec2<i32>) -> u32 {

@@ -7,19 +7,6 @@
 @group(0) @binding(1) var<storage, read> frames: array<u32>;
 @group(0) @binding(3) var<storage, read_write> vectors: array<u32>;
 
-// Where the vectors begin, by superblock: whole samples, then eighths.
-const BY16_AT: u32 = 5u;
-const BY32_AT: u32 = 21u;
-const BY8_AT: u32 = 25u;
-const FINE8_AT: u32 = 89u;
-const FINE16_AT: u32 = 153u;
-const FINE32_AT: u32 = 169u;
-
-// A block at full scale begins at most so many samples before the plane.
-const REACH: i32 = 80;
-// More than any cost.
-const NONE: u32 = 0x40000000u;
-
 // Invocations to a candidate of each size; the host counts the workgroups accordingly.
 const PARTS_8: u32 = 1u;
 const PARTS_16: u32 = 2u;
@@ -60,8 +47,7 @@ fn compare(place: Place, slot: u32, side: u32, parts: u32, to: vec2<i32>, offset
     let floor = offset >> vec2<u32>(3u);
     let at = to + floor;
     let size = vec2<i32>(i32(params.width), i32(params.height));
-    // As `inside` of search.wgsl.
-    let possible = all(at >= vec2<i32>(-REACH)) && all(at <= size + (REACH / 5 - 1));
+    let possible = inside(size, at, REACH);
     let fraction = vec2<u32>(offset & vec2<i32>(7)) / 2u;
     let left = 4u - fraction.x;
     let above = 4u - fraction.y;
@@ -135,7 +121,7 @@ fn choose(before: Best, first: u32, distance: i32) -> Best {
 }
 
 // Refines the blocks of one workgroup, each with `parts` invocations to a candidate.
-fn refine(side: u32, parts: u32, whole_at: u32, fine_at: u32, group: u32, lane: u32) {
+fn refine(side: u32, parts: u32, whole_at: u32, group: u32, lane: u32) {
     let blocks = grid(side);
     // The block's invocations, and this one among them. Beyond the last block that one is refined again, for nothing.
     let share = 8u * parts;
@@ -178,7 +164,7 @@ fn refine(side: u32, parts: u32, whole_at: u32, fine_at: u32, group: u32, lane: 
     compare(place, slot + candidate, side, parts, to, direction(candidate) * 4);
     workgroupBarrier();
     let size = vec2<i32>(i32(params.width), i32(params.height));
-    let possible = all(to >= vec2<i32>(-REACH)) && all(to <= size + (REACH / 5 - 1));
+    let possible = inside(size, to, REACH);
     let start = Best(select(NONE, atomicLoad(&sums[slot + 16u]), possible), vec2<i32>(0));
     let half = choose(start, slot, 4);
     compare(place, slot + 8u + candidate, side, parts, to, half.offset + direction(candidate) * 2);
@@ -187,7 +173,7 @@ fn refine(side: u32, parts: u32, whole_at: u32, fine_at: u32, group: u32, lane: 
     if number <= last && mate == 0u {
         // A vector is row, then column.
         let vector = vec2<i32>(whole.y * 8 + best.offset.y, whole.x * 8 + best.offset.x);
-        vectors[fine_at * superblocks() + own] = pack_pair(vector);
+        vectors[fine_at(side) + own] = pack_pair(vector);
     }
 }
 
@@ -201,7 +187,7 @@ fn refine8(
     if group * (8u / PARTS_8) >= blocks.x * blocks.y {
         return;
     }
-    refine(8u, PARTS_8, BY8_AT, FINE8_AT, group, lane);
+    refine(8u, PARTS_8, BY8_AT, group, lane);
 }
 
 @compute @workgroup_size(64)
@@ -214,7 +200,7 @@ fn refine16(
     if group * (8u / PARTS_16) >= blocks.x * blocks.y {
         return;
     }
-    refine(16u, PARTS_16, BY16_AT, FINE16_AT, group, lane);
+    refine(16u, PARTS_16, BY16_AT, group, lane);
 }
 
 @compute @workgroup_size(64)
@@ -227,5 +213,5 @@ fn refine32(
     if group * (8u / PARTS_32) >= blocks.x * blocks.y {
         return;
     }
-    refine(32u, PARTS_32, BY32_AT, FINE32_AT, group, lane);
+    refine(32u, PARTS_32, BY32_AT, group, lane);
 }

@@ -1,6 +1,6 @@
 //! From the words that come back to decisions: the layout of compact.wgsl, read from front to end.
 
-use crate::av1::decisions::{Block, BlockSize, Decisions, IntraMode, Reference, Vector, z_order};
+use crate::av1::decisions::{Block, BlockSize, Decisions, IntraMode, Reference, Vector, from_z_order};
 use crate::av1::layout::SUPERBLOCK;
 
 /// Fills blocks, ends and levels of `decisions` from `words`; false where these are not what the shader writes.
@@ -70,13 +70,6 @@ fn block(word: u32) -> Option<Block> {
     let component = |at: u32| ((word << (19 - at)) as i32 >> 19) as i16 * 2;
     let vector = Vector { row: component(5), col: component(18) };
     Some(Block { size, reference, vector, skip, ..Block::default() })
-}
-
-fn from_z_order(z: usize) -> (usize, usize) {
-    let gather = |v: usize| v & 1 | v >> 1 & 2 | v >> 2 & 4;
-    let place = (gather(z >> 1), gather(z));
-    debug_assert_eq!(z_order(place.0, place.1), z);
-    place
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use super::predict::{self, Edges, LumaChanges, Place};
 use super::quantize::{DeadZone, Levels, Quantizer, dequantize, quantize};
 use super::transform::{AREA, Coefficients, forward, inverse_add};
-use crate::av1::decisions::{Block, BlockSize, ChromaMode, Decisions, IntraMode, Reference, Transform};
+use crate::av1::decisions::{Block, BlockSize, ChromaMode, Decisions, IntraMode, Reference, Transform, from_z_order};
 use crate::av1::frame::{Frame, Samples};
 use crate::av1::layout::{CELL, Layout, SUPERBLOCK};
 
@@ -89,11 +89,6 @@ fn cells(layout: &Layout) -> impl Iterator<Item = Cell> + use<> {
 fn begins(block: &Block, cell: Cell) -> bool {
     let side = block.size.cells();
     cell.row % side == 0 && cell.col % side == 0
-}
-
-fn from_z_order(z: usize) -> (usize, usize) {
-    let gather = |v: usize| (v & 1) | ((v >> 1) & 2) | ((v >> 2) & 4);
-    (gather(z >> 1), gather(z))
 }
 
 /// The transform of a block's `plane`. Chroma of inter blocks has luma's, which is only coded where luma has levels;

@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use super::super::params::FIRST;
 use super::super::passes::{BLOCKS, ENDS, Kernels, LEVELS, PACKED, Pass};
+use super::super::readback;
 use super::super::testing::{RECON, SOURCE, Stand, adapter};
-use super::super::{blocks, readback};
+use super::SIZES;
+use super::filters::block_words;
 use crate::Size;
 use crate::av1::decisions::{Block, BlockSize, Decisions, IntraMode, Reference, Vector, z_order};
 use crate::av1::frame::Frame;
@@ -13,8 +15,6 @@ use crate::av1::kernel::{merge, testing};
 use crate::av1::layout::{Layout, SUPERBLOCK, Tiles};
 use crate::av1::twin::{AC_ZONE, DC_ZONE};
 use conclave_shaders::wgpu;
-
-const SIZES: [(u32, u32); 7] = [(16, 16), (24, 40), (64, 64), (66, 50), (130, 98), (176, 144), (322, 182)];
 
 /// Random records of the kinds that the kernels choose.
 fn decide(layout: &Layout, key: bool, random: &mut fastrand::Rng) -> Decisions {
@@ -50,20 +50,6 @@ fn decide(layout: &Layout, key: bool, random: &mut fastrand::Rng) -> Decisions {
     decisions
 }
 
-/// Puts the records into their buffer.
-fn write_blocks(stand: &Stand, decisions: &Decisions) {
-    let layout = &stand.layout;
-    let stride = layout.superblock_cols() * SUPERBLOCK;
-    let mut words = vec![0; 2 * stride * layout.superblock_rows() * SUPERBLOCK];
-    for row in 0..layout.rows {
-        for col in 0..layout.cols {
-            let at = 2 * (row * stride + col);
-            words[at..at + 2].copy_from_slice(&blocks::pack(decisions.block(row, col)));
-        }
-    }
-    stand.write(BLOCKS, 0, &words);
-}
-
 /// A source of black and white columns, and references of the opposite. With a dead zone that rounds up, such residuals
 /// have levels that leave the range that decoders agree in.
 fn harsh(layout: &Layout, random: &mut fastrand::Rng) -> [Frame; 3] {
@@ -96,9 +82,9 @@ fn levels_and_samples_equal_the_twins() {
     let mut random = fastrand::Rng::with_seed(41);
     let mut levels = 0;
     for round in 0..56 {
-        let (width, height) = if round % 4 == 3 { (320, 176) } else { SIZES[round % SIZES.len()] };
+        let size = if round % 4 == 3 { Size::new(320, 176) } else { SIZES[round % SIZES.len()] };
         let tiles = Tiles { cols_log2: (round / 7 % 2) as u8, rows_log2: (round / 7 % 2) as u8 };
-        let layout = Layout::new(Size::new(width, height), tiles);
+        let layout = Layout::new(size, tiles);
         let key = round % 3 == 0;
         let mut decisions = decide(&layout, key, &mut random);
         decisions.quantizer = [1, 20, 60, 120, 200, 255][random.usize(..6)];
@@ -121,7 +107,7 @@ fn levels_and_samples_equal_the_twins() {
         for (number, frame) in [(SOURCE, &source), (FIRST, &last), (FIRST + 1, &golden)] {
             stand.write_frame(number, frame);
         }
-        write_blocks(&stand, &decisions);
+        stand.write(BLOCKS, 0, &block_words(&decisions, &Block::default()));
         let count = layout.rows.div_ceil(2) + layout.cols.div_ceil(2) - 1;
         let code =
             std::iter::once((Pass::Inter, None)).chain(steps[..count].iter().map(|step| (Pass::Intra, Some(step))));
