@@ -144,6 +144,11 @@ impl Secret {
         &self.0
     }
 
+    /// What the key schedule derives from this secret for `info`, with SHA-512.
+    pub(crate) fn derive_next(&self, info: &[&[u8]], len: usize) -> Result<Self, KeyError> {
+        Self::derive(hkdf::HKDF_SHA512, self.as_slice(), info, len)
+    }
+
     /// HKDF-Expand(HKDF-Extract("", `ikm`), `info`, `len`) (RFC 5869), the two steps that all derivations here take.
     pub(crate) fn derive(hash: hkdf::Algorithm, ikm: &[u8], info: &[&[u8]], len: usize) -> Result<Self, KeyError> {
         let mut out = Self(Zeroizing::new(vec![0; len].into_boxed_slice()));
@@ -180,6 +185,16 @@ impl BaseKey {
 
     pub(crate) fn from_secret(secret: Secret) -> Self {
         Self(secret)
+    }
+
+    /// The key of the next ratchet step (RFC 9605 §5.1).
+    pub(crate) fn ratchet(&self) -> Result<Self, KeyError> {
+        self.0.derive_next(&[b"SFrame 1.0 Ratchet"], 64).map(Self)
+    }
+
+    /// A second owner of the same bytes, for a key that opens.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Secret::copy_of(self.0.as_slice()))
     }
 
     #[cfg(test)]

@@ -5,23 +5,29 @@
 //! both take their keys from a [`KeySource`]. [`sframe`] has the same operations on arbitrary bytes, for other clients
 //! of RFC 9605 and for test vectors.
 //!
-//! The files in the order of the data: [`source`] → [`keys`] → [`record`] → [`header`] → [`aead`] → [`seal`], and back
-//! through [`open`] with [`replay`] and `hold`.
+//! The files in the order of the data: [`roster`], [`epoch`], [`schedule`] → [`source`] → [`keys`] → [`record`] →
+//! [`header`] → [`aead`] → [`seal`], and back through [`open`] with [`replay`] and `hold`.
 
 pub mod aead;
+pub mod epoch;
 pub mod header;
 mod hold;
 pub mod keys;
 pub mod open;
 pub mod record;
 pub mod replay;
+pub mod roster;
+pub mod schedule;
 pub mod seal;
 pub mod sframe;
 pub mod source;
 
 pub use aead::{Aead, AesGcm, AwsLc};
+pub use epoch::{Epoch, EpochInput, OpenKeys, SendKeys};
 pub use keys::{BaseKey, Context, KeyError, KeyId, OpenKey, SealKey, Suite};
 pub use open::{Event, OpenError, OpenStats, Opener, Reason, Rejected};
 pub use record::Padding;
+pub use roster::{IdentityKey, MediaKey, Member, Role, Roster};
+pub use schedule::{Chain, MediaSecret, Profile};
 pub use seal::{SealError, SealStats, Sealer};
 pub use source::{DynKeys, KeySource, StaticKeys};
