@@ -18,6 +18,7 @@ pub use conclave_codecs as codecs;
 
 pub mod capture;
 pub mod control;
+pub mod data;
 pub mod decode;
 pub mod drive;
 pub mod e2ee;
