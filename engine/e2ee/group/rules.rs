@@ -283,12 +283,10 @@ pub fn judge(
         return Err(Illegal::Full(policy.roster_limit));
     }
     check_policy(before, &policy, &stayed, &present)?;
-    let hosted = |policy: &EnginePolicy, who: &mut dyn Iterator<Item = &IdentityKey>| {
-        who.any(|identity| policy.role(identity) == Role::Host)
-    };
-    let had = hosted(&before.policy, &mut before.roster.iter().map(|member| &member.identity));
+    let had = before.roster.iter().any(|member| before.policy.role(&member.identity) == Role::Host);
+    let has = present.iter().any(|identity| policy.role(identity) == Role::Host);
     // A host may leave, and the relay may report it gone; nobody else takes the last one away.
-    if had && (policy.roles != before.policy.roles || gone_by_host) && !hosted(&policy, &mut present.iter()) {
+    if had && (policy.roles != before.policy.roles || gone_by_host) && !has {
         return Err(Illegal::NoHost);
     }
     let members = members.into_values().map(|member| Member { role: policy.role(&member.identity), ..member });
