@@ -33,6 +33,7 @@ pub mod queue;
 pub mod receive;
 pub mod recover;
 pub mod rehearsal;
+pub mod relay;
 pub mod rtp;
 pub mod send;
 mod sorted;
