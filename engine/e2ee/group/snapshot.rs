@@ -130,3 +130,70 @@ fn part(entries: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = entries.split_first_chunk::<LEN>()?;
     rest.split_at_checked(u32::from_be_bytes(*len) as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> StoreKey {
+        StoreKey::new(&[byte; KEY]).unwrap()
+    }
+
+    fn filled() -> Store {
+        let store = Store::default();
+        for number in [3, 1, 2] {
+            store.lock().insert(Bytes::copy_of(&[number; 5]), Bytes::copy_of(&vec![number; usize::from(number) * 100]));
+        }
+        store
+    }
+
+    #[test]
+    fn what_was_sealed_opens_and_never_looks_alike() {
+        let store = filled();
+        let sealed = store.seal(&key(7)).unwrap();
+        assert!(Store::open(&sealed, &key(7)).unwrap().lock().eq(&*store.lock()));
+        assert_ne!(sealed, store.seal(&key(7)).unwrap(), "the nonce is random");
+        assert!(
+            !sealed.windows(50).any(|window| window.iter().all(|byte| *byte == 3)),
+            "no value stands there in clear"
+        );
+        let empty = Store::default().seal(&key(7)).unwrap();
+        assert!(Store::open(&empty, &key(7)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_damaged_bit_and_every_cut_is_refused() {
+        let sealed = filled().seal(&key(7)).unwrap();
+        for bit in 0..sealed.len() * 8 {
+            let mut damaged = sealed.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(Store::open(&damaged, &key(7)).is_err(), "bit {bit}");
+        }
+        assert!((0..sealed.len()).all(|len| Store::open(&sealed[..len], &key(7)).is_err()));
+        assert_eq!(Store::open(&[&sealed[..], &[0]].concat(), &key(7)).err(), Some(StoreError::Refused));
+    }
+
+    #[test]
+    fn foreign_snapshots_are_refused_in_words() {
+        let sealed = filled().seal(&key(7)).unwrap();
+        assert_eq!(Store::open(&sealed, &key(8)).err(), Some(StoreError::Refused));
+        assert_eq!(Store::open(b"", &key(7)).err(), Some(StoreError::NotASnapshot));
+        assert_eq!(Store::open(&[0; 100], &key(7)).err(), Some(StoreError::NotASnapshot));
+        let mut later = sealed;
+        later[MAGIC.len() + 1] = 2;
+        assert_eq!(Store::open(&later, &key(7)).err(), Some(StoreError::Version(2)));
+        let oversize = vec![0; MAX_SNAPSHOT + 1];
+        assert_eq!(Store::open(&oversize, &key(7)).err(), Some(StoreError::TooLarge(MAX_SNAPSHOT + 1)));
+        assert_eq!(StoreKey::new(&[0; 16]).err(), Some(StoreError::Key(16)));
+    }
+
+    #[test]
+    fn entries_that_do_not_ascend_or_end_early_are_no_table() {
+        let entry = |name: u8| [0, 0, 0, 1, name, 0, 0, 0, 2, 9, 9];
+        assert!(parse(&[entry(1), entry(2)].concat()).is_some_and(|table| table.len() == 2));
+        assert!(parse(&[entry(2), entry(1)].concat()).is_none());
+        assert!(parse(&[entry(1), entry(1)].concat()).is_none());
+        assert!((1..entry(1).len()).all(|len| parse(&entry(1)[..len]).is_none()));
+        assert!(parse(&[0xff; 8]).is_none());
+    }
+}
