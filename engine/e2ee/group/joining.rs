@@ -6,7 +6,7 @@ use openmls::prelude::{
 
 use super::config::Config;
 use super::identity::{Device, capabilities};
-use super::provider::{Provider, provider};
+use super::provider::Provider;
 use super::wire::{Envelope, Ticket, ticket};
 use super::{Group, GroupError};
 use crate::time::Time;
@@ -31,7 +31,7 @@ impl Joining {
     /// # Errors
     /// [`GroupError`].
     pub fn new(device: &Device, config: Config) -> Result<(Self, Vec<u8>), GroupError> {
-        let provider = provider();
+        let provider = Provider::default();
         let bundle = KeyPackage::builder()
             .leaf_node_capabilities(capabilities(config.suite))
             .leaf_node_extensions(device.extensions()?)

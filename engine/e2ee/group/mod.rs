@@ -7,8 +7,8 @@
 //! Of a member that was there before this one, [`crate::e2ee::Member::joined`] is the epoch that this one joined in: the
 //! number tells two members of one leaf apart, and never leaves the device.
 
-pub mod committer;
 mod commit;
+pub mod committer;
 mod config;
 pub mod event;
 pub mod heartbeat;
@@ -17,6 +17,8 @@ mod joining;
 pub mod policy;
 pub mod provider;
 pub mod rules;
+pub mod snapshot;
+pub mod storage;
 pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,7 +32,6 @@ use zeroize::Zeroizing;
 use self::commit::{Asked, NotMade, Pending, build, judge_staged, proposed, read_key_package};
 use self::committer::Committers;
 use self::heartbeat::{Beat, Chain, EVERY_US, LEAVE_US, STOP_US, WARN_US};
-use self::provider::Provider;
 use self::rules::{Change, Illegal, State, Verdict};
 use self::wire::{Envelope, MAX_MESSAGE, WireError, sha256, ticket};
 use crate::e2ee::keys::MAX_LEAVES;
@@ -42,6 +43,9 @@ pub use self::event::{Event, Left, Output, Request, Switch};
 pub use self::identity::{Device, LeafError, MediaSigner, Person};
 pub use self::joining::Joining;
 pub use self::policy::{EnginePolicy, GroupSuite, MeetingType};
+pub use self::provider::Provider;
+pub use self::snapshot::StoreKey;
+pub use self::storage::{Store, StoreError};
 
 /// Microseconds between two commits, kicks exempt.
 pub const SPACING_US: u64 = 500_000;
@@ -179,7 +183,7 @@ impl Group {
     /// [`GroupError`].
     pub fn create(device: &Device, config: Config, now: Time) -> Result<Self, GroupError> {
         let policy = config.policy(device.identity())?;
-        let provider = provider::provider();
+        let provider = Provider::default();
         let create = config.create(device, &policy)?;
         let id = GroupId::from_slice(&config.group);
         let mls = MlsGroup::new_with_group_id(&provider, device, &create, id, device.credential())
@@ -627,7 +631,8 @@ impl Group {
     /// The group is in the next epoch.
     fn enter(&mut self, committer: u16, verdict: Verdict, updated: BTreeSet<u16>, now: Time) {
         let Verdict { after, removed, switch } = verdict;
-        let same = self.mls.members().map(|member| member.index.u32()).eq(after.roster.iter().map(|one| u32::from(one.leaf)));
+        let same =
+            self.mls.members().map(|member| member.index.u32()).eq(after.roster.iter().map(|one| u32::from(one.leaf)));
         if !same || self.mls.epoch().as_u64() != after.epoch {
             return self.go(Left::Broken);
         }
