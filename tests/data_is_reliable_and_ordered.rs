@@ -138,7 +138,7 @@ impl Meeting {
                     receiver.recycle(opened);
                 }
             }
-            while let Some(event) = party.channel.next() {
+            while let Some(event) = party.channel.event() {
                 match event {
                     Event::Message(message) => {
                         let words = message.bytes.chunks_exact(8);
