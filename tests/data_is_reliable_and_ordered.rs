@@ -138,7 +138,7 @@ impl Meeting {
                     receiver.recycle(opened);
                 }
             }
-            while let Some(event) = party.channel.next() {
+            while let Some(event) = party.channel.event() {
                 match event {
                     Event::Message(message) => {
                         let words = message.bytes.chunks_exact(8);
@@ -188,15 +188,15 @@ fn play(count: usize, network: &netem::Config, epoch_ms: Option<u64>) -> Meeting
     (0..count).for_each(|number| meeting.epoch(number, &members, 1));
     let mut words = vec![0; count];
     for turn in 0..6_000u64 {
-        for number in 0..count {
+        for (number, words) in words.iter_mut().enumerate() {
             // Members learn of an epoch one after the other.
-            let since = meeting.now.0 / 1000 - 50 * number as u64 % (meeting.now.0 / 1000 + 1);
-            if let Some(ms) = epoch_ms.filter(|ms| turn > 0 && turn < 1000 && since % ms == 0) {
+            let since = (meeting.now.0 / 1000).saturating_sub(50 * number as u64);
+            if let Some(ms) = epoch_ms.filter(|ms| since > 0 && turn < 1000 && since.is_multiple_of(*ms)) {
                 meeting.epoch(number, &members, 1 + since / ms);
             }
-            if turn % 10 == number as u64 && words[number] < WORDS {
-                meeting.say(number, words[number]);
-                words[number] += 1;
+            if turn % 10 == number as u64 && *words < WORDS {
+                meeting.say(number, *words);
+                *words += 1;
             }
         }
         meeting.tick();

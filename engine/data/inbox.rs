@@ -39,6 +39,9 @@ pub enum Next {
     Gap(Range<u64>),
 }
 
+/// What a message is about, and what it says.
+type Said = (Topic, Zeroizing<Box<[u8]>>);
+
 /// See the module.
 pub struct Inbox {
     /// Sequence to hand out next; `None` until the hello.
@@ -47,7 +50,7 @@ pub struct Inbox {
     expected: u64,
     /// What is missing before it will never come.
     resume: u64,
-    held: BTreeMap<u64, (Topic, Zeroizing<Box<[u8]>>)>,
+    held: BTreeMap<u64, Said>,
     bytes: usize,
     news: bool,
 }

@@ -2,7 +2,7 @@
 //! app's own), and the proofs of who sent what.
 //!
 //! ```text
-//! send ─► Outbox ─► Encoded ─► Sender ~~~ every member ~~~ Receiver::data ─► Channel::frame ─► Inbox of the sender ─► next
+//! send ─► Outbox ─► Encoded ─► Sender ~~~ every member ~~~ Receiver::data ─► Channel::frame ─► Inbox (one a sender) ─► event
 //!            ▲                                                                     │
 //!            └───────────── acknowledgements, sealed like everything else ◄────────┘
 //! ```
@@ -301,7 +301,7 @@ impl Channel {
     }
 
     /// What there is to tell; to be called until `None` after frames were taken.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn event(&mut self) -> Option<Event> {
         if let Some((member, missing)) = self.outbox.gave_up() {
             return Some(Event::GaveUp { member, missing });
         }
@@ -416,7 +416,7 @@ mod tests {
         let (mine, theirs) = (one.own, two.own);
         given(one, ms).iter().for_each(|payload| assert_eq!(two.frame(mine, payload), Ok(Frame::Taken)));
         given(two, ms).iter().for_each(|payload| assert_eq!(one.frame(theirs, payload), Ok(Frame::Taken)));
-        std::iter::from_fn(|| two.next()).collect()
+        std::iter::from_fn(|| two.event()).collect()
     }
 
     fn pair() -> (Channel, Channel) {
@@ -476,7 +476,7 @@ mod tests {
         assert_eq!(two.frame(peer(0, 3), &frames[0]), Err(FrameError::Stranger(0)));
         two.frame(peer(0, 1), &frames[0]).unwrap();
         two.frame(peer(0, 7), &frames[0]).unwrap();
-        let from: Vec<_> = std::iter::from_fn(|| two.next()).collect();
+        let from: Vec<_> = std::iter::from_fn(|| two.event()).collect();
         assert!(
             matches!(&from[..], [Event::Message(a), Event::Message(b)] if a.from.joined == 1 && b.from.joined == 7)
         );
@@ -491,11 +491,11 @@ mod tests {
         let (mut one, mut two) = pair();
         (0..3).for_each(|sequence| assert_eq!(one.send(Topic::Chat, b"a"), Ok(sequence)));
         two.frame(peer(0, 1), &given(&mut one, 0)[2]).unwrap();
-        assert_eq!(two.next(), None);
+        assert_eq!(two.event(), None);
         two.members([peer(5, 1)], Time(0));
         given(&mut two, 5_000);
-        assert_eq!(two.next(), Some(Event::Gap { from: peer(0, 1), missing: 0..2 }));
-        assert!(matches!(two.next(), Some(Event::Message(message)) if message.sequence == 2));
+        assert_eq!(two.event(), Some(Event::Gap { from: peer(0, 1), missing: 0..2 }));
+        assert!(matches!(two.event(), Some(Event::Message(message)) if message.sequence == 2));
         given(&mut two, 5_001);
         assert_eq!((two.members.len(), two.held()), (0, 0));
     }
@@ -523,6 +523,6 @@ mod tests {
         }
         let stats = channel.stats();
         assert!(stats.0.full > 1_000 && stats.0.far > 1_000 && stats.1.unbelieved > 0, "{stats:?}");
-        assert_eq!(channel.next(), None);
+        assert_eq!(channel.event(), None);
     }
 }
