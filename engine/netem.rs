@@ -3,7 +3,8 @@
 //! the start.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use crate::frame::Packet;
 use crate::time::Time;
@@ -219,6 +220,48 @@ impl Netem {
     }
 }
 
+/// A reliable way that keeps the order, as TCP is on a path that loses little: messages of any length, each at the
+/// rate of the path and behind those before it. What a loss would add is not modelled.
+pub struct Pipe {
+    delay_us: u64,
+    rate_bps: Option<u64>,
+    free_at: Time,
+    on_the_way: VecDeque<(Time, Arc<[u8]>)>,
+    bytes: u64,
+}
+
+impl Pipe {
+    /// A way of `delay_us` microseconds at `rate_bps` bits a second; without a rate a message takes the delay alone.
+    pub fn new(delay_us: u64, rate_bps: Option<u64>) -> Self {
+        Self { delay_us, rate_bps, free_at: Time(0), on_the_way: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Sends `message`.
+    pub fn push(&mut self, message: Arc<[u8]>, now: Time) {
+        let bits = message.len() as u64 * 8;
+        let takes = self.rate_bps.map_or(0, |rate| bits * 1_000_000 / rate.max(1));
+        self.free_at = self.free_at.max(now).plus(takes);
+        self.bytes += message.len() as u64;
+        self.on_the_way.push_back((self.free_at.plus(self.delay_us), message));
+    }
+
+    /// The next message that has arrived by `now`.
+    pub fn pop(&mut self, now: Time) -> Option<Arc<[u8]>> {
+        let due = self.on_the_way.front().is_some_and(|(at, _)| *at <= now);
+        if due { self.on_the_way.pop_front().map(|(_, message)| message) } else { None }
+    }
+
+    /// When the next message arrives.
+    pub fn next_at(&self) -> Option<Time> {
+        self.on_the_way.front().map(|(at, _)| *at)
+    }
+
+    /// Bytes sent so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,5 +440,19 @@ mod tests {
         let (out, stats) = run(Config { rate_bps: Some(16_000), queue_bytes: 100, ..Config::default() }, 2_000);
         assert!(stats.overflowed > 500, "{stats:?}");
         assert!(out.windows(2).all(|w| w[1].0.since(w[0].0) >= 2_000));
+    }
+
+    #[test]
+    fn a_pipe_keeps_order_and_rate() {
+        let mut pipe = Pipe::new(50_000, Some(10_000_000));
+        for len in [125_000usize, 1, 12_500] {
+            pipe.push(vec![len as u8; len].into(), Time(0));
+        }
+        // 125,000 bytes take 100 ms at 10 Mbit/s, the byte behind them next to nothing, the last 10 ms.
+        assert_eq!(pipe.next_at(), Some(Time(150_000)));
+        assert!(pipe.pop(Time(149_999)).is_none());
+        let lens: Vec<usize> = std::iter::from_fn(|| pipe.pop(Time(150_010))).map(|message| message.len()).collect();
+        assert_eq!(lens, [125_000, 1]);
+        assert_eq!((pipe.next_at(), pipe.bytes()), (Some(Time(160_000)), 137_501));
     }
 }
