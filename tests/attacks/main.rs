@@ -1,0 +1,6 @@
+//! One test for each attack, named after it.
+
+#[path = "../support/group.rs"]
+mod table;
+
+mod a_commit_it_may_not_make;
