@@ -30,7 +30,8 @@ fn a_hundred_thousand_mutated_envelopes_change_nothing() {
     for _ in 0..100_000 {
         let mut bytes = seeds[rng.usize(..seeds.len())].clone();
         for _ in 0..rng.usize(1..4) {
-            let at = rng.usize(..bytes.len().min(if rng.bool() { 64 } else { usize::MAX }));
+            let within = if rng.bool() { 64 } else { usize::MAX };
+            let at = rng.usize(..bytes.len().min(within));
             bytes[at] = rng.u8(..);
         }
         if rng.u8(..8) == 0 {
@@ -42,7 +43,11 @@ fn a_hundred_thousand_mutated_envelopes_change_nothing() {
         let _ = table.relay.message(1, &bytes);
     }
     let group = table.group(1);
-    assert_eq!((group.left(), group.roster().len(), group.epoch() <= epoch + 1), (None, 3, true));
+    // A change of nothing but the relay's number leaves the host's own commit, which is good.
+    let view = (group.roster().len(), group.epoch());
+    assert_eq!(group.left(), None);
+    assert!(view == (3, epoch) || view == (2, epoch + 1), "{view:?}");
+    assert!(group.stats().unreadable > 10_000);
 }
 
 #[test]
@@ -51,8 +56,7 @@ fn a_joiner_refuses_a_group_that_is_not_the_one_of_the_invite() {
     let now = table.now;
     let mut host = Group::create(&Table::device(0), table.config(), now).unwrap();
     let enhanced = conclave::e2ee::group::MeetingType::Enhanced;
-    let (mut joining, knock) =
-        Joining::new(&Table::device(1), Config { meeting: enhanced, ..table.config() }).unwrap();
+    let (mut joining, knock) = Joining::new(&Table::device(1), Config { meeting: enhanced, ..table.config() }).unwrap();
     host.handle(&knock, now).unwrap();
     let Ok(conclave::e2ee::group::wire::Envelope::KeyPackage(body)) =
         conclave::e2ee::group::wire::Envelope::decode(&knock)

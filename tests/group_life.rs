@@ -1,6 +1,7 @@
 //! The life of a group: coming, going, renewing, taking over, disagreeing, resuming.
 
 #[path = "support/group.rs"]
+#[allow(dead_code)]
 mod table;
 
 use conclave::e2ee::Role;
@@ -54,7 +55,10 @@ fn when_the_host_falls_silent_the_next_one_commits_leaves() {
     let now = table.now;
     table.group(3).leave(now);
     table.run(500);
-    assert_eq!((table.left(3), table.group(1).roster().len(), table.group(2).roster().len()), (Some(Left::Asked), 3, 3));
+    assert_eq!(
+        (table.left(3), table.group(1).roster().len(), table.group(2).roster().len()),
+        (Some(Left::Asked), 3, 3)
+    );
     table.run(70_000);
     assert_eq!(table.left(0), Some(Left::Silence));
     let events = table.events(0);

@@ -6,6 +6,7 @@ use openmls::prelude::{
     tls_codec::Deserialize,
 };
 
+use super::GroupError;
 use super::config::policy_of;
 use super::event::Request;
 use super::identity::{Device, Person};
@@ -13,7 +14,6 @@ use super::policy::{EnginePolicy, POLICY_EXTENSION};
 use super::provider::Provider;
 use super::rules::{Author, Change, Illegal, Proposed, State, Verdict, judge};
 use super::wire::{Envelope, Ticket};
-use super::GroupError;
 use crate::e2ee::Roster;
 
 /// A commit of this member that is on its way to the relay and back.

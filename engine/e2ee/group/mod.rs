@@ -7,8 +7,8 @@
 //! Of a member that was there before this one, [`crate::e2ee::Member::joined`] is the epoch that this one joined in: the
 //! number tells two members of one leaf apart, and never leaves the device.
 
-pub mod committer;
 mod commit;
+pub mod committer;
 mod config;
 pub mod event;
 pub mod heartbeat;
@@ -627,7 +627,8 @@ impl Group {
     /// The group is in the next epoch.
     fn enter(&mut self, committer: u16, verdict: Verdict, updated: BTreeSet<u16>, now: Time) {
         let Verdict { after, removed, switch } = verdict;
-        let same = self.mls.members().map(|member| member.index.u32()).eq(after.roster.iter().map(|one| u32::from(one.leaf)));
+        let same =
+            self.mls.members().map(|member| member.index.u32()).eq(after.roster.iter().map(|one| u32::from(one.leaf)));
         if !same || self.mls.epoch().as_u64() != after.epoch {
             return self.go(Left::Broken);
         }
