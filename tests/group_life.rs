@@ -1,6 +1,7 @@
 //! The life of a group: coming, going, renewing, taking over, disagreeing, resuming.
 
 #[path = "support/group.rs"]
+#[allow(dead_code)]
 mod table;
 
 use conclave::e2ee::Role;

@@ -952,3 +952,18 @@ fn updates<'a>(proposals: impl Iterator<Item = &'a QueuedProposal>) -> impl Iter
 fn parse(body: &[u8]) -> Option<ProtocolMessage> {
     MlsMessageIn::tls_deserialize_exact(body).ok()?.try_into_protocol_message().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_of_an_epoch_is_exported_once() {
+        for config in [Config::new(b"g"), Config::new(b"g").classical()] {
+            let device = Device::generate("host").unwrap();
+            let mut group = Group::create(&device, config, Time(0)).unwrap();
+            assert!(group.open_epoch(Switch::Soon).is_err(), "a second export must fail");
+            assert_eq!(group.stats().epochs, 1);
+        }
+    }
+}

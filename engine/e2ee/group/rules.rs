@@ -332,3 +332,95 @@ fn check_policy(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::e2ee::MediaKey;
+
+    fn person(key: u8) -> Person {
+        Person { identity: IdentityKey([key; 32]), media: MediaKey([key ^ 0xff; 32]), name: format!("{key}") }
+    }
+
+    /// Leaf 0 is the host, leaf 1 the co-host, 2 and 3 take part.
+    fn state() -> State {
+        let mut policy = super::super::policy::tests::policy();
+        policy.lock = None;
+        policy.roles = BTreeMap::from([(IdentityKey([0; 32]), Role::Host), (IdentityKey([1; 32]), Role::CoHost)]);
+        let member = |leaf: u8| {
+            let Person { identity, media, name } = person(leaf);
+            Member { leaf: leaf.into(), joined: 0, identity, media, name, role: policy.role(&identity) }
+        };
+        State { epoch: 4, roster: Roster::new((0..4).map(member).collect()), policy }
+    }
+
+    fn by(leaf: u32, change: Change) -> Proposed {
+        Proposed { by: Author::Leaf(leaf), change }
+    }
+
+    fn add(key: u8) -> Change {
+        Change::Add { person: Ok(person(key)), last_resort: false }
+    }
+
+    fn policy(change: impl FnOnce(&mut EnginePolicy)) -> Change {
+        let mut policy = state().policy;
+        change(&mut policy);
+        Change::Policy(Some(Box::new(policy)), true)
+    }
+
+    fn verdict(committer: u32, proposals: &[Proposed]) -> Result<(usize, Switch), Illegal> {
+        judge(&state(), committer, proposals, None).map(|verdict| (verdict.after.roster.len(), verdict.switch))
+    }
+
+    #[test]
+    fn each_act_has_its_authors_and_committers() {
+        let relay = |change| Proposed { by: Author::Relay, change };
+        assert_eq!(verdict(1, &[by(1, add(7)), by(1, Change::Remove(2))]), Ok((4, Switch::AtOnce)));
+        assert_eq!(verdict(3, &[by(2, Change::Remove(2)), relay(Change::Remove(0))]), Ok((2, Switch::Soon)));
+        assert_eq!(verdict(3, &[by(2, Change::Update(Ok(person(2))))]), Ok((4, Switch::Soon)));
+        for (committer, proposal) in [
+            (2, by(2, add(7))),
+            (2, by(0, add(7))),
+            (2, by(2, Change::Remove(3))),
+            (2, by(2, policy(|policy| policy.recorder_allowed = true))),
+            (0, relay(add(7))),
+            (0, relay(policy(|policy| policy.recorder_allowed = true))),
+            (0, by(0, Change::Other)),
+        ] {
+            assert!(matches!(verdict(committer, &[proposal]), Err(Illegal::NotAllowed { .. })));
+        }
+        assert_eq!(verdict(9, &[]), Err(Illegal::Stranger));
+        assert_eq!(verdict(0, &[Proposed { by: Author::Stranger, change: add(7) }]), Err(Illegal::Stranger));
+        assert_eq!(verdict(0, &[by(2, Change::Update(Ok(person(3))))]), Err(Illegal::Person));
+        assert_eq!(verdict(0, &[by(0, Change::Remove(8))]), Err(Illegal::NoSuchLeaf(8)));
+        let last_resort = Change::Add { person: Ok(person(7)), last_resort: true };
+        assert_eq!(verdict(0, &[by(0, last_resort)]), Err(Illegal::LastResort));
+        assert_eq!(verdict(0, &[by(0, Change::Policy(None, true))]), Err(Illegal::Unreadable));
+    }
+
+    #[test]
+    fn a_rejoin_is_one_commit_and_a_second_self_is_none() {
+        assert_eq!(verdict(0, &[by(0, Change::Remove(2)), by(0, add(2))]), Ok((4, Switch::Soon)));
+        assert_eq!(verdict(0, &[by(0, add(2))]), Err(Illegal::Twice(IdentityKey([2; 32]))));
+    }
+
+    #[test]
+    fn locks_limits_and_hosts_hold() {
+        let all: BTreeSet<_> = (0..4).map(|key| IdentityKey([key; 32])).collect();
+        let lock = |lock: &BTreeSet<IdentityKey>| by(0, policy(|policy| policy.lock = Some(lock.clone())));
+        assert_eq!(verdict(0, &[lock(&all)]), Ok((4, Switch::Soon)));
+        assert_eq!(verdict(0, &[lock(&all), by(0, add(7))]), Err(Illegal::Locked(IdentityKey([7; 32]))));
+        let with_friend = all.iter().copied().chain([IdentityKey([8; 32])]).collect();
+        assert_eq!(verdict(0, &[lock(&with_friend)]), Err(Illegal::Lock));
+        let full = by(0, policy(|policy| policy.roster_limit = 4));
+        assert_eq!(verdict(0, &[full, by(0, add(7))]), Err(Illegal::Full(4)));
+        assert_eq!(verdict(1, &[by(1, Change::Remove(0))]), Err(Illegal::NoHost));
+        assert_eq!(verdict(1, &[by(1, policy(|policy| policy.roles.clear()))]), Err(Illegal::NoHost));
+        let fixed = by(0, policy(|policy| policy.post_quantum = false));
+        assert_eq!(verdict(0, &[fixed]), Err(Illegal::Fixed));
+        let recorder = by(0, policy(|policy| policy.set_role(IdentityKey([2; 32]), Role::Recorder)));
+        assert_eq!(verdict(0, &[recorder]), Err(Illegal::Recorder));
+        let nobody = by(0, policy(|policy| policy.set_role(IdentityKey([9; 32]), Role::Host)));
+        assert_eq!(verdict(0, &[nobody]), Err(Illegal::RoleOfNobody(IdentityKey([9; 32]))));
+    }
+}
