@@ -44,7 +44,7 @@ fn seal(criterion: &mut Criterion) {
 fn seal_on<A: Aead>(group: &mut BenchmarkGroup<'_, WallTime>, size: usize) {
     let mut sealer = sealer::<A>();
     group.bench_function(BenchmarkId::new(format!("frame {}", A::NAME), size), |bencher| {
-        bencher.iter_batched(|| encoded(size), |frame| sealer.seal(frame).unwrap(), BATCH);
+        bencher.iter_batched(|| encoded(size), |frame| sealer.seal(frame, Time(0)).unwrap(), BATCH);
     });
 }
 
@@ -74,7 +74,7 @@ fn open_on<A: Aead>(group: &mut BenchmarkGroup<'_, WallTime>, size: usize) {
     let mut opener = Opener::<_, A>::on_arm(keys);
     let mut arrive = || {
         let mut payload = Buffer::with_capacity(size + 200);
-        payload.tail().extend_from_slice(sealer.seal(encoded(size)).unwrap().as_slice());
+        payload.tail().extend_from_slice(sealer.seal(encoded(size), Time(0)).unwrap().as_slice());
         Arrived { payload, header: HEADER, packets: Default::default(), ledger: Ledger::default() }
     };
     group.bench_function(BenchmarkId::new(format!("frame {}", A::NAME), size), |bencher| {

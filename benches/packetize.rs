@@ -30,7 +30,7 @@ fn alone(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("packetize");
     for size in SIZES {
         group.throughput(Throughput::Bytes(size as u64));
-        let sealed = sealer().seal(encoded(size)).unwrap();
+        let sealed = sealer().seal(encoded(size), Time(0)).unwrap();
         let mut packetizer = Packetizer::new(Config::default());
         group.bench_function(BenchmarkId::new("sealed frame", size), |bencher| {
             bencher.iter(|| {
@@ -59,11 +59,11 @@ fn whole(criterion: &mut Criterion) {
     });
     let (mut alone, mut packetizer) = (sealer(), Packetizer::new(Config::default()));
     group.bench_function("seal", |bencher| {
-        bencher.iter_batched(|| encoded(FRAME), |frame| alone.seal(frame).unwrap(), BATCH);
+        bencher.iter_batched(|| encoded(FRAME), |frame| alone.seal(frame, Time(0)).unwrap(), BATCH);
     });
     group.bench_function("seal and packetize", |bencher| {
         let routine = |frame| {
-            let sealed = alone.seal(frame).unwrap();
+            let sealed = alone.seal(frame, Time(0)).unwrap();
             packetizer
                 .packetize(&sealed, 0, &mut |packet| {
                     let _ = black_box(&packet);
@@ -75,7 +75,7 @@ fn whole(criterion: &mut Criterion) {
     });
     let streams = vec![send::Stream { id: 1, kind: Kind::Camera, payload_type: 96 }];
     let mut keys = StaticKeys::new(&[1; 32], 1).unwrap();
-    let mut sender = Sender::new(send::Config { streams, ..send::Config::default() }, &mut keys).unwrap();
+    let mut sender = Sender::new(send::Config { streams, ..send::Config::default() }, Box::new(keys)).unwrap();
     sender.frame(key_frame(FRAME), Time(0), &mut |_| {}).unwrap();
     // One stream for warming up and measuring: its frames go on counting.
     let mut next = delta_frames(FRAME);

@@ -338,8 +338,9 @@ impl Receiver {
     }
 
     /// The key source has other keys than before: the next [`Receiver::tick`] opens the frames that were held for them.
-    pub fn keys_changed(&mut self) {
-        self.opener.keys_changed();
+    /// A source that says so by itself ([`crate::e2ee::KeySource::turn`]) needs no such call.
+    pub fn keys_changed(&mut self, now: Time) {
+        self.opener.keys_changed(now);
     }
 
     /// Where the keys come from; [`Receiver::keys_changed`] is called after a change.

@@ -5,7 +5,7 @@
 //! a bitrate) land on the [`Edge`] that the encoder stage reads.
 
 use crate::control::Edge;
-use crate::e2ee::{Context, KeyError, KeySource, SealError, SealStats, Sealer};
+use crate::e2ee::{Context, DynKeys, KeyError, SealError, SealStats, Sealer};
 use crate::frame::{Encoded, Kind, MAX_PACKET, Packet, Sealed};
 use crate::ledger::Stage;
 use crate::recover::history::History;
@@ -61,6 +61,9 @@ pub enum SendError {
     /// What the frame needs cannot be stated. A key frame was asked for.
     #[error(transparent)]
     Chain(#[from] chain::Error),
+    /// More streams of a kind than there are keys for.
+    #[error("there are too many streams of kind {0:?}: a camera has three encodings, a screen two, all else one")]
+    Encodings(Kind),
     /// The configuration cannot work.
     #[error("a datagram of {0} bytes is outside 200 to 1500: 1200 fits every path")]
     Mtu(usize),
@@ -83,6 +86,8 @@ pub struct Stats {
     pub keyframe_requests: u64,
     /// RTCP datagrams that could not be read.
     pub malformed: u64,
+    /// Times that the streams went over to the keys of another epoch.
+    pub rekeys: u64,
 }
 
 /// Time between two sender reports.
@@ -93,7 +98,9 @@ const KEPT: usize = 1024;
 
 struct Outgoing {
     stream: Stream,
-    sealer: Sealer,
+    context: Context,
+    /// Absent while there is no key and nothing may be sealed.
+    sealer: Option<Sealer>,
     packetizer: Packetizer,
     history: History,
     chain: Chain,
@@ -102,6 +109,7 @@ struct Outgoing {
 
 /// See the module.
 pub struct Sender {
+    keys: DynKeys,
     streams: Vec<Outgoing>,
     edge: Edge,
     stats: Stats,
@@ -109,16 +117,22 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A sender with a key of `keys` for each stream.
-    pub fn new(config: Config, keys: &mut (impl KeySource + ?Sized)) -> Result<Self, SendError> {
+    /// A sender over the keys of `keys`, which may still have none.
+    ///
+    /// # Errors
+    /// [`SendError::Mtu`], and [`KeyError::Taken`] where another sender has the keys.
+    pub fn new(config: Config, mut keys: DynKeys) -> Result<Self, SendError> {
         if !(200..=MAX_PACKET).contains(&config.mtu) {
             return Err(SendError::Mtu(config.mtu));
         }
-        let open = |stream: &Stream| {
-            let context = Context::of(stream.kind);
+        let mut open = |(at, stream): (usize, &Stream)| {
+            let before = config.streams[..at].iter().filter(|other| other.kind == stream.kind).count();
+            let context = u8::try_from(before).ok().and_then(|index| Context::nth(stream.kind, index));
+            let context = context.ok_or(SendError::Encodings(stream.kind))?;
             Ok(Outgoing {
                 stream: *stream,
-                sealer: Sealer::new(keys, context)?,
+                context,
+                sealer: sealer(&mut keys, context)?,
                 packetizer: Packetizer::new(packetize::Config {
                     ssrc: stream.id,
                     payload_type: stream.payload_type,
@@ -130,8 +144,34 @@ impl Sender {
                 next_report: Time(0),
             })
         };
-        let streams = config.streams.iter().map(open).collect::<Result<_, SendError>>()?;
-        Ok(Self { streams, edge: Edge::new(), stats: Stats::default(), watch: config.watch })
+        let streams = config.streams.iter().enumerate().map(&mut open).collect::<Result<_, SendError>>()?;
+        Ok(Self { keys, streams, edge: Edge::new(), stats: Stats::default(), watch: config.watch })
+    }
+
+    /// Takes other keys where there are some. Whoever joined with them can read nothing older, so a key frame is wanted.
+    fn turn(&mut self, now: Time) {
+        if !self.keys.turn(now) {
+            return;
+        }
+        let mut renewed = false;
+        for outgoing in &mut self.streams {
+            let turned = match &mut outgoing.sealer {
+                Some(sealer) => sealer.renew(&mut self.keys),
+                None => sealer(&mut self.keys, outgoing.context).map(|made| {
+                    outgoing.sealer = made;
+                    outgoing.sealer.is_some()
+                }),
+            };
+            match turned {
+                Ok(new) => renewed |= new,
+                // Keys that were withdrawn or cannot be derived seal nothing more.
+                Err(_) => outgoing.sealer = None,
+            }
+        }
+        if renewed {
+            self.stats.rekeys += 1;
+            self.edge.request_keyframe();
+        }
     }
 
     /// Where the wishes of the receiving side land.
@@ -144,13 +184,14 @@ impl Sender {
     /// Number and template of a video frame are the sender's to choose ([`chain`]): those in its header are replaced.
     pub fn frame(&mut self, mut frame: Encoded, now: Time, out: &mut dyn FnMut(&Packet)) -> Result<Sealed, SendError> {
         self.watch.begin(now);
+        self.turn(now);
         let id = frame.header.stream;
         let outgoing = self.streams.iter_mut().find(|o| o.stream.id == id).ok_or(SendError::Stream(id))?;
         if !frame.header.kind.is_audio() {
             let assigned = outgoing.chain.assign(&frame.info, &frame.structure, &mut frame.header);
             assigned.inspect_err(|_| self.edge.request_keyframe())?;
         }
-        let mut sealed = outgoing.sealer.seal(frame)?;
+        let mut sealed = outgoing.sealer.as_mut().ok_or(KeyError::None(outgoing.context.number()))?.seal(frame, now)?;
         sealed.ledger.stamp(Stage::Seal, self.watch.read());
         let rtp_time = media_ticks(sealed.captured, outgoing.stream.kind) as u32;
         let mut cut = outgoing.packetizer.cut(&sealed, rtp_time)?;
@@ -198,8 +239,9 @@ impl Sender {
         }
     }
 
-    /// Writes the reports that are due.
+    /// Moves the keys on by the clock and writes the reports that are due.
     pub fn tick(&mut self, now: Time, out: &mut dyn FnMut(&Packet)) {
+        self.turn(now);
         for outgoing in self.streams.iter_mut().filter(|o| o.next_report <= now) {
             outgoing.next_report = now.plus(REPORT_US);
             let report = rtcp::SenderReport {
@@ -224,7 +266,15 @@ impl Sender {
 
     /// What the sealer of a stream has done.
     pub fn seal_stats(&self, stream: u32) -> Option<&SealStats> {
-        self.streams.iter().find(|o| o.stream.id == stream).map(|o| o.sealer.stats())
+        self.streams.iter().find(|o| o.stream.id == stream)?.sealer.as_ref().map(Sealer::stats)
+    }
+}
+
+/// A sealer for `context`; none where there is no key yet.
+fn sealer(keys: &mut DynKeys, context: Context) -> Result<Option<Sealer>, KeyError> {
+    match Sealer::new(keys, context) {
+        Err(KeyError::None(_)) => Ok(None),
+        sealer => sealer.map(Some),
     }
 }
 

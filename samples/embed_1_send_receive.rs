@@ -17,11 +17,11 @@ const CAMERA: u32 = 1;
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // One secret, two members: leaf 0 sends, leaf 1 receives.
     let secret = [7; 32];
-    let (mut ours, mut theirs) = (StaticKeys::new(&secret, 0)?, StaticKeys::new(&secret, 1)?);
+    let (ours, mut theirs) = (StaticKeys::new(&secret, 0)?, StaticKeys::new(&secret, 1)?);
     theirs.admit(0)?;
 
     let streams = vec![send::Stream { id: CAMERA, kind: Kind::Camera, payload_type: 96 }];
-    let mut sender = send::Sender::new(send::Config { streams, ..Default::default() }, &mut ours)?;
+    let mut sender = send::Sender::new(send::Config { streams, ..Default::default() }, Box::new(ours))?;
     let config = receive::Config { video: Some((CAMERA, Kind::Camera)), ..Default::default() };
     let mut receiver = receive::Receiver::new(config, Box::new(theirs));
 

@@ -63,9 +63,9 @@ fn sending_parts(transport: Transport, clock: Clock) -> Result<sending::Parts, B
         send::Stream { id: CAMERA, kind: Kind::Camera, payload_type: 96 },
         send::Stream { id: VOICE, kind: Kind::Microphone, payload_type: 111 },
     ];
-    let mut keys = StaticKeys::new(&[7; 32], 0)?;
+    let keys = StaticKeys::new(&[7; 32], 0)?;
     Ok(sending::Parts {
-        sender: send::Sender::new(send::Config { streams, watch, ..Default::default() }, &mut keys)?,
+        sender: send::Sender::new(send::Config { streams, watch, ..Default::default() }, Box::new(keys))?,
         transport,
         clock,
         video: sending::Video::Camera(Box::new(camera), video),

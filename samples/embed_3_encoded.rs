@@ -16,13 +16,13 @@ use conclave::{decode, receive, send};
 const CAMERA: u32 = 1;
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
-    let (mut ours, mut theirs) = (StaticKeys::new(&[7; 32], 0)?, StaticKeys::new(&[7; 32], 1)?);
+    let (ours, mut theirs) = (StaticKeys::new(&[7; 32], 0)?, StaticKeys::new(&[7; 32], 1)?);
     theirs.admit(0)?;
     let (here, there) = Transport::memory();
     let clock = Clock::start();
 
     let streams = vec![send::Stream { id: CAMERA, kind: Kind::Camera, payload_type: 96 }];
-    let sender = send::Sender::new(send::Config { streams, ..Default::default() }, &mut ours)?;
+    let sender = send::Sender::new(send::Config { streams, ..Default::default() }, Box::new(ours))?;
     let (mut injector, injected) = injection(&sender);
     let video = sending::Video::Encoded(injected);
     let sending = Sending::start(sending::Parts { sender, transport: here, clock, video, audio: sending::Audio::Off })?;

@@ -10,10 +10,10 @@ use std::time::Duration;
 use conclave::capture::Still;
 use conclave::codecs::{self, Session, Size, raw};
 use conclave::drive::{Receiving, Sending, Transport, receiving, sending};
-use conclave::e2ee::{BaseKey, Context, KeyError, KeyId, KeySource};
+use conclave::e2ee::{BaseKey, Chain, Context, KeyError, KeyId, KeySource};
 use conclave::frame::Kind;
 use conclave::gpu::Converter;
-use conclave::time::{Clock, Stopwatch};
+use conclave::time::{Clock, Stopwatch, Time};
 use conclave::{decode, encode, receive, send};
 
 const CAMERA: u32 = 1;
@@ -34,7 +34,7 @@ impl Server {
 }
 
 impl KeySource for Server {
-    fn sending(&mut self, context: Context) -> Result<(KeyId, BaseKey), KeyError> {
+    fn sending(&mut self, context: Context) -> Result<Chain, KeyError> {
         // Each key is handed out once, else two sealers would use the same nonces.
         let bit = 1 << context.number();
         if self.handed_out & bit != 0 {
@@ -42,14 +42,14 @@ impl KeySource for Server {
         }
         self.handed_out |= bit;
         let id = KeyId { step: 0, context, leaf: self.leaf, epoch: 0 };
-        Ok((id, self.key(id).ok_or(KeyError::None(context.number()))?))
+        Ok(Chain::fixed(id, self.key(id).ok_or(KeyError::None(context.number()))?))
     }
 
-    fn receiving(&self, id: KeyId) -> Option<BaseKey> {
-        if self.opens(id) { self.key(id) } else { None }
+    fn receiving(&self, id: KeyId, now: Time) -> Option<BaseKey> {
+        if self.opens(id, now) { self.key(id) } else { None }
     }
 
-    fn opens(&self, id: KeyId) -> bool {
+    fn opens(&self, id: KeyId, _now: Time) -> bool {
         self.online.load(Ordering::Acquire) && self.knows(id.leaf) && id.step == 0 && id.epoch == 0
     }
 
@@ -60,13 +60,13 @@ impl KeySource for Server {
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let online = Arc::new(AtomicBool::new(false));
-    let mut ours = Server { leaf: 0, handed_out: 0, online: online.clone() };
+    let ours = Server { leaf: 0, handed_out: 0, online: online.clone() };
     let theirs = Server { leaf: 1, handed_out: 0, online: online.clone() };
 
     let (here, there) = Transport::memory();
     let clock = Clock::start();
     let streams = vec![send::Stream { id: CAMERA, kind: Kind::Camera, payload_type: 96 }];
-    let sender = send::Sender::new(send::Config { streams, ..Default::default() }, &mut ours)?;
+    let sender = send::Sender::new(send::Config { streams, ..Default::default() }, Box::new(ours))?;
     let video = sending::Video::Camera(Box::new(Still::new(SIZE, 20_000, u64::MAX)), encoder()?);
     let sending = Sending::start(sending::Parts { sender, transport: here, clock, video, audio: sending::Audio::Off })?;
 

@@ -59,12 +59,12 @@ const CAMERA: u32 = 1;
 const SIZE: Size = Size::new(320, 180);
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
-    let (mut ours, mut theirs) = (StaticKeys::new(&[7; 32], 0)?, StaticKeys::new(&[7; 32], 1)?);
+    let (ours, mut theirs) = (StaticKeys::new(&[7; 32], 0)?, StaticKeys::new(&[7; 32], 1)?);
     theirs.admit(0)?;
     let ((here, there), clock, watch, session) = (path(), Clock::start(), Stopwatch::still(), Session::Live);
 
     let streams = vec![send::Stream { id: CAMERA, kind: Kind::Camera, payload_type: 96 }];
-    let sender = send::Sender::new(send::Config { streams, ..Default::default() }, &mut ours)?;
+    let sender = send::Sender::new(send::Config { streams, ..Default::default() }, Box::new(ours))?;
     let config = codecs::Config { size: SIZE, ..Default::default() };
     let stage =
         encode::VideoConfig { stream: CAMERA, kind: Kind::Camera, size: SIZE, color: config.color, session, watch };

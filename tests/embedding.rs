@@ -11,14 +11,14 @@ use conclave::codecs::{VideoEncoder, raw};
 use conclave::drive::transport::{self, Outgoing};
 use conclave::drive::{self, Event, Failure, Pushed, Receiving, Role, Screen, Sending, Speaker, Transport};
 use conclave::drive::{receiving, sending};
-use conclave::e2ee::{BaseKey, Context, DynKeys, KeyError, KeyId, KeySource, StaticKeys};
+use conclave::e2ee::{BaseKey, Chain, Context, DynKeys, KeyError, KeyId, KeySource, StaticKeys};
 use conclave::encode::Framing;
 use conclave::frame::Kind;
 use conclave::gpu::{Converter, Source};
 use conclave::queue::{Counters, Idle};
 use conclave::receive::Heard;
 use conclave::stats::Cause;
-use conclave::time::{Clock, Stopwatch};
+use conclave::time::{Clock, Stopwatch, Time};
 use conclave::{decode, encode, receive, send};
 
 const VIDEO: u32 = 1;
@@ -33,9 +33,9 @@ fn a_meeting_over_udp_shows_every_picture_as_it_was_encoded() {
     let (here, there) = udp();
     let (encoder, coded) = Recorder::open();
     let camera = Box::new(Still::new(SIZE, 5_000, u64::MAX));
-    let (mut ours, theirs) = static_keys();
+    let (ours, theirs) = static_keys();
     let video = sending::Video::Camera(camera, stage(encoder));
-    let mut sending = start_sending(&mut ours, here, video, microphone());
+    let mut sending = start_sending(ours, here, video, microphone());
     let (mut receiving, mut screen, mut speaker) = start_receiving(theirs, there);
 
     let mut pictures = Pictures::new(coded);
@@ -76,12 +76,12 @@ fn received_last(received: &receiving::Stats) -> Result<(), Idle> {
 fn keys_and_memory_of_the_apps_own_and_a_key_that_comes_late() {
     let _alone = alone();
     let online = Arc::new(AtomicBool::new(false));
-    let mut ours = Server { leaf: 0, handed_out: 0, online: online.clone() };
+    let ours = Server { leaf: 0, handed_out: 0, online: online.clone() };
     let theirs = Server { leaf: 1, handed_out: 0, online: online.clone() };
     let (here, there) = Transport::memory();
     let (encoder, coded) = Recorder::open();
     let video = sending::Video::Camera(Box::new(Still::new(SIZE, 5_000, u64::MAX)), stage(encoder));
-    let sending = start_sending(&mut ours, here, video, sending::Audio::Off);
+    let sending = start_sending(ours, here, video, sending::Audio::Off);
     let (mut receiving, mut screen, _speaker) = start_receiving(Box::new(theirs), there);
 
     while receiving.stats().receiver.open.held < 3 {
@@ -106,10 +106,10 @@ fn a_full_queue_is_counted_and_brings_a_key_frame() {
     let here = Transport { outgoing: Box::new(Gate { inner: here.outgoing, entered, gated }), incoming: here.incoming };
     let (go, turns) = mpsc::channel();
     let (encoder, coded) = Recorder::open();
-    let (mut ours, theirs) = static_keys();
+    let (ours, theirs) = static_keys();
     let camera = Turns { still: Still::new(SIZE, 1, u64::MAX), turns };
     let video = sending::Video::Camera(Box::new(camera), stage(encoder));
-    let mut sending = start_sending(&mut ours, here, video, sending::Audio::Off);
+    let mut sending = start_sending(ours, here, video, sending::Audio::Off);
     let (receiving, mut screen, _speaker) = start_receiving(theirs, there);
     // Moved here, so that a failing test drops them first and its threads can end.
     let (gate, go) = (gate, go);
@@ -152,8 +152,8 @@ fn a_full_queue_is_counted_and_brings_a_key_frame() {
 #[test]
 fn injected_frames_arrive_byte_for_byte_and_a_refused_one_wishes_for_a_key_frame() {
     let _alone = alone();
-    let (mut ours, theirs) = static_keys();
-    let sender = sender(&mut ours);
+    let (ours, theirs) = static_keys();
+    let sender = sender(ours);
     let (mut injector, injected) = drive::injection(&sender);
     let framing = Framing::video(VIDEO, Kind::Camera, SIZE);
     let key = |number| EncodedInfo { frame: number, keyframe: true, ..Default::default() };
@@ -197,10 +197,10 @@ fn injected_frames_arrive_byte_for_byte_and_a_refused_one_wishes_for_a_key_frame
 fn failures_are_events_and_end_no_other_thread() {
     let _alone = alone();
     let (here, there) = Transport::memory();
-    let (mut ours, theirs) = static_keys();
+    let (ours, theirs) = static_keys();
     let encoder = Box::new(Panics);
     let video = sending::Video::Camera(Box::new(Still::new(SIZE, 1_000, u64::MAX)), stage(encoder));
-    let mut sending = start_sending(&mut ours, here, video, sending::Audio::Off);
+    let mut sending = start_sending(ours, here, video, sending::Audio::Off);
     let (mut receiving, screen, speaker) = start_receiving(theirs, there);
     let mut events: Vec<_> = (0..3).map(|_| format!("{:?}", sending.event(LONG).unwrap())).collect();
     events.sort();
@@ -219,10 +219,10 @@ fn failures_are_events_and_end_no_other_thread() {
     drop((receiving, screen, speaker));
 
     let (here, _there) = Transport::memory();
-    let (mut ours, _) = static_keys();
+    let (ours, _) = static_keys();
     let (encoder, _coded) = Recorder::open();
     let mut sending =
-        start_sending(&mut ours, here, sending::Video::Camera(Box::new(Unplugged), stage(encoder)), microphone());
+        start_sending(ours, here, sending::Video::Camera(Box::new(Unplugged), stage(encoder)), microphone());
     let events: Vec<_> = (0..3).map(|_| sending.event(LONG).unwrap()).collect();
     let unplugged = |event: &Event| matches!(event, Event::Failed(Role::Camera, Failure::Capture(_)));
     assert!(events.iter().any(unplugged), "{events:?}");
@@ -240,10 +240,10 @@ fn a_side_that_is_dropped_at_once_leaves_no_thread() {
     let _alone = alone();
     for _ in 0..20 {
         let (here, there) = udp();
-        let (mut ours, theirs) = static_keys();
+        let (ours, theirs) = static_keys();
         let (encoder, _coded) = Recorder::open();
         let video = sending::Video::Camera(Box::new(Still::new(SIZE, 60_000_000, u64::MAX)), stage(encoder));
-        let sending = start_sending(&mut ours, here, video, microphone());
+        let sending = start_sending(ours, here, video, microphone());
         drop(start_receiving(theirs, there));
         drop(sending);
     }
@@ -298,17 +298,17 @@ fn static_keys() -> (StaticKeys, DynKeys) {
     (ours, Box::new(theirs))
 }
 
-fn sender(keys: &mut impl KeySource) -> send::Sender {
+fn sender(keys: impl KeySource + Send + 'static) -> send::Sender {
     let streams = vec![
         send::Stream { id: VIDEO, kind: Kind::Camera, payload_type: 96 },
         send::Stream { id: AUDIO, kind: Kind::Microphone, payload_type: 111 },
     ];
     let config = send::Config { streams, watch: Stopwatch::running(), ..Default::default() };
-    send::Sender::new(config, keys).unwrap()
+    send::Sender::new(config, Box::new(keys)).unwrap()
 }
 
 fn start_sending(
-    keys: &mut impl KeySource,
+    keys: impl KeySource + Send + 'static,
     transport: Transport,
     video: sending::Video,
     audio: sending::Audio,
@@ -579,21 +579,21 @@ impl Server {
 }
 
 impl KeySource for Server {
-    fn sending(&mut self, context: Context) -> Result<(KeyId, BaseKey), KeyError> {
+    fn sending(&mut self, context: Context) -> Result<Chain, KeyError> {
         let bit = 1 << context.number();
         if self.handed_out & bit != 0 {
             return Err(KeyError::Taken(context.number()));
         }
         self.handed_out |= bit;
         let id = KeyId { step: 0, context, leaf: self.leaf, epoch: 0 };
-        Ok((id, Self::key(id)))
+        Ok(Chain::fixed(id, Self::key(id)))
     }
 
-    fn receiving(&self, id: KeyId) -> Option<BaseKey> {
-        self.opens(id).then(|| Self::key(id))
+    fn receiving(&self, id: KeyId, now: Time) -> Option<BaseKey> {
+        self.opens(id, now).then(|| Self::key(id))
     }
 
-    fn opens(&self, id: KeyId) -> bool {
+    fn opens(&self, id: KeyId, _now: Time) -> bool {
         self.online.load(Ordering::Acquire) && self.knows(id.leaf) && id.step == 0 && id.epoch == 0
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use conclave::codecs::{EncodedInfo, Size};
-use conclave::e2ee::{BaseKey, Context, KeyError, KeyId, KeySource, StaticKeys};
+use conclave::e2ee::{BaseKey, Chain, Context, KeyError, KeyId, KeySource, StaticKeys};
 use conclave::frame::{Buffer, Encoded, Header, Kind};
 use conclave::receive::{self, Receiver};
 use conclave::rtp::descriptor::single_layer_structure;
@@ -22,16 +22,16 @@ struct Late {
 }
 
 impl KeySource for Late {
-    fn sending(&mut self, context: Context) -> Result<(KeyId, BaseKey), KeyError> {
+    fn sending(&mut self, context: Context) -> Result<Chain, KeyError> {
         self.inner.sending(context)
     }
 
-    fn receiving(&self, id: KeyId) -> Option<BaseKey> {
-        self.opens(id).then(|| self.inner.receiving(id))?
+    fn receiving(&self, id: KeyId, now: Time) -> Option<BaseKey> {
+        self.opens(id, now).then(|| self.inner.receiving(id, now))?
     }
 
-    fn opens(&self, id: KeyId) -> bool {
-        self.come.load(Ordering::Relaxed) && self.inner.opens(id)
+    fn opens(&self, id: KeyId, now: Time) -> bool {
+        self.come.load(Ordering::Relaxed) && self.inner.opens(id, now)
     }
 
     fn knows(&self, leaf: u16) -> bool {
@@ -66,9 +66,9 @@ fn frame(n: u64) -> Encoded {
 
 /// Ten frames, the key `wait_us` after the first: which are shown, and what the receiver asked for.
 fn run(wait_us: u64) -> (Vec<u64>, receive::Snapshot) {
-    let (mut ours, theirs) = support::keys();
+    let (ours, theirs) = support::keys();
     let mut sender =
-        Sender::new(send::Config { streams: support::streams(), ..Default::default() }, &mut ours).unwrap();
+        Sender::new(send::Config { streams: support::streams(), ..Default::default() }, Box::new(ours)).unwrap();
     let come = Arc::new(AtomicBool::new(false));
     let config = receive::Config { video: Some((support::VIDEO, Kind::Camera)), ..Default::default() };
     let mut receiver = Receiver::new(config, Box::new(Late { inner: theirs, come: come.clone() }));
@@ -78,7 +78,7 @@ fn run(wait_us: u64) -> (Vec<u64>, receive::Snapshot) {
             sender.frame(frame(now.0 / 33_000), now, &mut |packet| receiver.datagram(packet.as_slice(), now)).unwrap();
         }
         if now.0 >= wait_us && !come.swap(true, Ordering::Relaxed) {
-            receiver.keys_changed();
+            receiver.keys_changed(now);
         }
         receiver.tick(now, &mut |_| {});
         while let Some((number, opened)) = receiver.video(now) {

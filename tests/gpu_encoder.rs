@@ -137,10 +137,10 @@ fn a_meeting_on_threads_tells_that_the_gpu_is_gone_and_goes_on() {
     let Some(context) = context() else { return };
     let encoder = Encoder::open_on(&context, config()).expect("opens");
     let streams = vec![send::Stream { id: 1, kind: Kind::Camera, payload_type: 96 }];
-    let mut keys = StaticKeys::new(&[9; 32], 0).expect("keys");
+    let keys = StaticKeys::new(&[9; 32], 0).expect("keys");
     let (here, _there) = udp();
     let parts = sending::Parts {
-        sender: send::Sender::new(send::Config { streams, ..Default::default() }, &mut keys).expect("a stream"),
+        sender: send::Sender::new(send::Config { streams, ..Default::default() }, Box::new(keys)).expect("a stream"),
         transport: here,
         clock: Clock::start(),
         video: sending::Video::Camera(Box::new(Still::new(CAMERA, 20_000, u64::MAX)), stage(encoder, Prefer::Gpu)),

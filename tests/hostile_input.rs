@@ -8,9 +8,9 @@ use support::{Witness, keys, meeting, receiver};
 
 /// Datagrams of a real meeting, as material for mutation.
 fn material() -> Vec<Vec<u8>> {
-    let (mut ours, _) = keys();
+    let (ours, _) = keys();
     let config = conclave::send::Config { streams: support::streams(), ..Default::default() };
-    let mut sender = conclave::send::Sender::new(config, &mut ours).unwrap();
+    let mut sender = conclave::send::Sender::new(config, Box::new(ours)).unwrap();
     let mut out = Vec::new();
     for i in 0..50u64 {
         let mut payload = conclave::frame::Buffer::with_capacity(4_000);
@@ -83,9 +83,9 @@ fn a_sender_survives_random_feedback() {
     let mut random = fastrand::Rng::with_seed(5);
     let mut meeting = meeting(1, netem::Config::default());
     meeting.run(Time(500_000), &mut Witness::default()).unwrap();
-    let (mut ours, _) = keys();
+    let (ours, _) = keys();
     let config = conclave::send::Config { streams: support::streams(), ..Default::default() };
-    let mut sender = conclave::send::Sender::new(config, &mut ours).unwrap();
+    let mut sender = conclave::send::Sender::new(config, Box::new(ours)).unwrap();
     for i in 0..100_000u64 {
         let mut bytes = [0; 64];
         random.fill(&mut bytes);

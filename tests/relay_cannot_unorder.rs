@@ -25,9 +25,8 @@ fn needs(random: &mut fastrand::Rng, n: u64, key: u64, last: u64) -> Vec<u16> {
 
 /// The packets of each of `count` frames; each frame is one packet, and its payload names it and what it needs.
 fn frames(random: &mut fastrand::Rng, count: u64, keys: conclave::e2ee::StaticKeys) -> Vec<Vec<u8>> {
-    let mut keys = keys;
     let config = send::Config { streams: support::streams(), ..send::Config::default() };
-    let mut sender = Sender::new(config, &mut keys).expect("opens");
+    let mut sender = Sender::new(config, Box::new(keys)).expect("opens");
     let (mut out, mut key, mut last, mut n) = (Vec::new(), 0, 0, 0);
     for sent in 0..count {
         if sent % 60 == 0 {

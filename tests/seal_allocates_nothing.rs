@@ -57,7 +57,7 @@ fn allocations<A: Aead>() -> u64 {
         tail.resize(tail.len() + len, n as u8);
         let (info, structure, ledger) = (EncodedInfo::default(), Structure::default(), Ledger::default());
         let frame = Encoded { payload: sending, info, header, captured: Time(0), structure, ledger };
-        let Ok(sealed) = sealer.seal(frame) else { panic!("frame {n} was not sealed") };
+        let Ok(sealed) = sealer.seal(frame, Time(0)) else { panic!("frame {n} was not sealed") };
         arriving.tail().extend_from_slice(sealed.as_slice());
         sending = sealed.recycle();
         let Ok(opened) =

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use conclave::codecs::EncodedInfo;
 use conclave::e2ee::{
-    Aead, AesGcm, AwsLc, BaseKey, Context, Event, KeyError, KeyId, KeySource, OpenStats, Opener, Padding, Reason,
-    Rejected, SealError, Sealer, StaticKeys,
+    Aead, AesGcm, AwsLc, BaseKey, Chain, Context, Event, KeyError, KeyId, KeySource, OpenStats, Opener, Padding,
+    Reason, Rejected, SealError, Sealer, StaticKeys,
 };
 use conclave::frame::{Arrived, Buffer, Encoded, Header, Kind, Opened, Structure};
 use conclave::ledger::{Ledger, Stage};
@@ -39,7 +39,7 @@ fn every_kind_of_frame_comes_through_whole() {
             frame.ledger.stamp(Stage::Encode, NOW);
             let captured = frame.captured;
 
-            let sealed = sealer.seal(frame).unwrap();
+            let sealed = sealer.seal(frame, Time(0)).unwrap();
             assert_eq!((sealed.header(), sealed.captured()), (&header, captured));
             assert_eq!(sealed.structure().as_slice(), structure);
             let mut ledger = Ledger::default();
@@ -68,7 +68,7 @@ fn the_record_of_the_design_is_on_the_wire() {
     let mut frame = encoded(header, b"temporal unit");
     frame.captured = Time(1_700_000_000_000_000);
     frame.structure = Structure::new(&[0x80, 1]).unwrap();
-    let sealed = sealer.seal(frame).unwrap();
+    let sealed = sealer.seal(frame, Time(0)).unwrap();
 
     let base = hex("28808db37d49efd984f5880d70a9b7029555fdc909eb49d46fb51bd95485652d\
                     4c901f6ddf01d4deb6ce2128618c53d6250c80e4fe7726986b060a89269cae35");
@@ -89,7 +89,10 @@ fn both_arms_make_the_same_bytes_and_open_each_others() {
     let mut open_pure = Opener::<_, AesGcm>::on_arm(keys(0));
     for len in (0..300).chain([8000, 100_000]) {
         let payload = vec![len as u8; len];
-        let (one, two) = (aws.seal(encoded(header, &payload)).unwrap(), pure.seal(encoded(header, &payload)).unwrap());
+        let (one, two) = (
+            aws.seal(encoded(header, &payload), Time(0)).unwrap(),
+            pure.seal(encoded(header, &payload), Time(0)).unwrap(),
+        );
         assert_eq!(one.as_slice(), two.as_slice());
         assert_eq!(open_pure.open(arrived(header, one.as_slice()), NOW).unwrap().payload.as_slice(), payload);
         assert_eq!(open_aws.open(arrived(header, two.as_slice()), NOW).unwrap().payload.as_slice(), payload);
@@ -99,14 +102,15 @@ fn both_arms_make_the_same_bytes_and_open_each_others() {
 #[test]
 fn audio_lengths_say_little() {
     let mut sealer = Sealer::new(&mut keys(1), Context::of(Kind::Microphone)).unwrap();
-    let lengths: std::collections::BTreeSet<usize> =
-        (1..=140).map(|len| sealer.seal(encoded(audio(), &vec![1; len])).unwrap().as_slice().len() & !7).collect();
+    let lengths: std::collections::BTreeSet<usize> = (1..=140)
+        .map(|len| sealer.seal(encoded(audio(), &vec![1; len]), Time(0)).unwrap().as_slice().len() & !7)
+        .collect();
     assert_eq!(lengths.len(), 4, "{lengths:?}");
 
     let padding = Padding { audio: true, video: true };
     let mut sealer = Sealer::new(&mut keys(1), Context::of(Kind::Camera)).unwrap().with_padding(padding);
-    let one = sealer.seal(encoded(video(1), &[1; 300])).unwrap().as_slice().len();
-    let two = sealer.seal(encoded(video(1), &[1; 490])).unwrap().as_slice().len();
+    let one = sealer.seal(encoded(video(1), &[1; 300]), Time(0)).unwrap().as_slice().len();
+    let two = sealer.seal(encoded(video(1), &[1; 490]), Time(0)).unwrap().as_slice().len();
     assert_eq!(one, two);
     assert_eq!(sealer.stats().padding_bytes, 1024 - 300 - 490 - 28);
 }
@@ -122,7 +126,7 @@ fn flip_everything<A: Aead>() {
     let mut sealer = Sealer::new(&mut keys(1), Context::of(Kind::Camera)).unwrap();
     let header = video(0x1234);
     for counter in [0, 1] {
-        let sealed = sealer.seal(encoded(header, b"a picture of somebody at home")).unwrap();
+        let sealed = sealer.seal(encoded(header, b"a picture of somebody at home"), Time(0)).unwrap();
         let bytes = sealed.as_slice();
         let mut tries = 0;
         let mut refuse = |frame: Arrived| {
@@ -176,7 +180,7 @@ fn random_bytes_and_mutated_frames_only_move_counters() {
         let mut bytes: Vec<u8> = if round % 3 == 0 {
             (0..rng.usize(..80)).map(|_| rng.u8(..)).collect()
         } else {
-            sealer.seal(encoded(audio(), &[5; 20])).unwrap().as_slice().to_vec()
+            sealer.seal(encoded(audio(), &[5; 20]), Time(0)).unwrap().as_slice().to_vec()
         };
         if round % 3 == 1 {
             for _ in 0..rng.usize(1..4) {
@@ -200,7 +204,7 @@ fn replays_and_stragglers_are_told_apart_inside_and_alike_outside() {
     let mut opener = opener();
     let mut sealer = Sealer::new(&mut keys(1), Context::of(Kind::Camera)).unwrap();
     let frames: Vec<Vec<u8>> =
-        (0..1100u16).map(|n| sealer.seal(encoded(video(n), &[1])).unwrap().as_slice().to_vec()).collect();
+        (0..1100u16).map(|n| sealer.seal(encoded(video(n), &[1]), Time(0)).unwrap().as_slice().to_vec()).collect();
     let mut open = |n: usize| opener.open(arrived(video(n as u16), &frames[n]), NOW).map(|opened| opened.counter);
 
     // Out of order inside the window, then all again, then behind it.
@@ -221,7 +225,7 @@ fn replays_and_stragglers_are_told_apart_inside_and_alike_outside() {
 fn a_forged_counter_does_not_move_the_window() {
     let mut opener = opener();
     let mut sealer = Sealer::new(&mut keys(1), Context::of(Kind::Microphone)).unwrap();
-    let first = sealer.seal(encoded(audio(), b"one")).unwrap();
+    let first = sealer.seal(encoded(audio(), b"one"), Time(0)).unwrap();
     let header = conclave::e2ee::header::Header { key_id: sealer.key_id(), counter: 1 << 40 };
     let mut bytes = [0; conclave::e2ee::header::MAX_LEN];
     let len = header.write(&mut bytes);
@@ -237,7 +241,7 @@ fn a_forged_counter_does_not_move_the_window() {
 fn members_of_other_groups_and_ones_own_echo_are_not_opened() {
     let mut keys_of_one = keys(1);
     let mut sealer = Sealer::new(&mut keys_of_one, Context::of(Kind::Camera)).unwrap();
-    let sealed = sealer.seal(encoded(video(1), b"x")).unwrap();
+    let sealed = sealer.seal(encoded(video(1), b"x"), Time(0)).unwrap();
     let mut echo = Opener::new(keys_of_one);
     assert!(!refused(echo.open(arrived(video(1), sealed.as_slice()), NOW)).held);
     assert_eq!(echo.stats().unknown_leaf, 1);
@@ -254,7 +258,7 @@ fn frames_wait_for_their_key_and_come_out_in_order() {
     let arrived_yet = Rc::new(Cell::new(false));
     let mut opener = Opener::new(Late { keys: keys(0), arrived: arrived_yet.clone() });
     let mut sealer = Sealer::new(&mut keys(1), Context::of(Kind::Camera)).unwrap();
-    let frames: Vec<_> = (0..40u16).map(|n| sealer.seal(encoded(video(n), &[n as u8; 50])).unwrap()).collect();
+    let frames: Vec<_> = (0..40u16).map(|n| sealer.seal(encoded(video(n), &[n as u8; 50]), Time(0)).unwrap()).collect();
     for (n, frame) in frames[..10].iter().enumerate() {
         let rejected = refused(opener.open(arrived(video(n as u16), frame.as_slice()), Time::from_ms(n as u64)));
         assert!(rejected.held && rejected.payload.as_slice().iter().all(|byte| *byte == 0));
@@ -263,7 +267,7 @@ fn frames_wait_for_their_key_and_come_out_in_order() {
     assert!(opener.released(Time::from_ms(20)).is_none());
 
     arrived_yet.set(true);
-    opener.keys_changed();
+    opener.keys_changed(Time::from_ms(20));
     for n in 0..10 {
         let opened: Opened = opener.released(Time::from_ms(20)).unwrap();
         assert_eq!((opened.counter, opened.payload.as_slice()), (n, &[n as u8; 50][..]));
@@ -279,7 +283,7 @@ fn frames_wait_for_their_key_and_come_out_in_order() {
 
     // A withdrawn key opens nothing any more.
     arrived_yet.set(false);
-    opener.keys_changed();
+    opener.keys_changed(Time::from_ms(20));
     assert!(refused(opener.open(arrived(video(20), frames[20].as_slice()), Time::from_ms(22))).held);
 }
 
@@ -288,7 +292,7 @@ fn waiting_has_bounds_and_its_end_is_told_once_a_second() {
     let mut opener = Opener::new(Late { keys: keys(0), arrived: Rc::default() });
     let mut sealer = Sealer::new(&mut keys(1), Context::of(Kind::Camera)).unwrap();
     let mut send = |now: Time| {
-        let sealed = sealer.seal(encoded(video(1), &[1; 50])).unwrap();
+        let sealed = sealer.seal(encoded(video(1), &[1; 50]), Time(0)).unwrap();
         let held = refused(opener.open(arrived(video(1), sealed.as_slice()), now)).held;
         let events: Vec<Event> = std::iter::from_fn(|| opener.event()).collect();
         (held, events, opener.stats().clone())
@@ -312,12 +316,12 @@ fn waiting_has_bounds_and_its_end_is_told_once_a_second() {
 #[test]
 fn a_sealer_refuses_frames_of_another_context() {
     let mut sealer = Sealer::new(&mut keys(1), Context::of(Kind::Microphone)).unwrap();
-    let error = sealer.seal(encoded(video(1), b"x")).err().unwrap();
+    let error = sealer.seal(encoded(video(1), b"x"), Time(0)).err().unwrap();
     assert_eq!(error, SealError::Context { context: 0, kind: Kind::Camera });
     assert_eq!(sealer.stats().refused, 1);
     let mut full = encoded(audio(), b"");
     assert!(full.payload.prepend(&[0; 185]));
-    assert_eq!(sealer.seal(full).err(), Some(SealError::Room));
+    assert_eq!(sealer.seal(full, Time(0)).err(), Some(SealError::Room));
 }
 
 #[test]
@@ -334,16 +338,16 @@ struct Late {
 }
 
 impl KeySource for Late {
-    fn sending(&mut self, context: Context) -> Result<(KeyId, BaseKey), KeyError> {
+    fn sending(&mut self, context: Context) -> Result<Chain, KeyError> {
         self.keys.sending(context)
     }
 
-    fn receiving(&self, key_id: KeyId) -> Option<BaseKey> {
-        self.arrived.get().then(|| self.keys.receiving(key_id)).flatten()
+    fn receiving(&self, key_id: KeyId, now: Time) -> Option<BaseKey> {
+        self.arrived.get().then(|| self.keys.receiving(key_id, now)).flatten()
     }
 
-    fn opens(&self, key_id: KeyId) -> bool {
-        self.arrived.get() && self.keys.opens(key_id)
+    fn opens(&self, key_id: KeyId, now: Time) -> bool {
+        self.arrived.get() && self.keys.opens(key_id, now)
     }
 
     fn knows(&self, leaf: u16) -> bool {

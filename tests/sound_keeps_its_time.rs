@@ -14,9 +14,9 @@ use support::{Witness, bad, meeting};
 fn sequence_numbers_and_timestamps_wrap_without_a_gap() {
     // 66,000 packets wrap the 16-bit sequence number. The 32-bit timestamp wraps after 89,478 s, 700 s into the test.
     let start = 88_778_000_000;
-    let (mut ours, theirs) = support::keys();
+    let (ours, theirs) = support::keys();
     let config = send::Config { streams: support::streams(), ..send::Config::default() };
-    let mut sender = Sender::new(config, &mut ours).expect("opens");
+    let mut sender = Sender::new(config, Box::new(ours)).expect("opens");
     let mut receiver = support::receiver(theirs);
     let mut voice = conclave::codecs::raw::audio::Encoder::open(1, 960).expect("opens");
     let (mut buffer, pcm) = (Buffer::with_capacity(1_500), vec![100; 960]);

@@ -259,7 +259,7 @@ impl Decode {
         while open && !worker.stopping() {
             open = self.take(next_tick.min(next_play));
             if self.shared.keys_changed.swap(false, Ordering::Acquire) {
-                self.receiver.keys_changed();
+                self.receiver.keys_changed(self.clock.now());
             }
             self.show(worker);
             let now = self.clock.now();

@@ -102,9 +102,9 @@ impl SendKeys {
         &self.epoch
     }
 
-    /// When the epoch began.
-    pub fn began(&self) -> Time {
-        self.began
+    /// A better answer to when the epoch began, for the chains that are still here.
+    pub fn set_began(&mut self, began: Time) {
+        self.began = began;
     }
 
     /// Moves the chain of `context` out; each is there once.
@@ -112,7 +112,8 @@ impl SendKeys {
     /// # Errors
     /// [`KeyError::Taken`].
     pub fn take(&mut self, context: Context) -> Result<Chain, KeyError> {
-        self.chains.take(context).ok_or(KeyError::Taken(context.number()))
+        let chain = self.chains.take(context).ok_or(KeyError::Taken(context.number()))?;
+        Ok(chain.began(self.began))
     }
 }
 
@@ -120,11 +121,6 @@ impl OpenKeys {
     /// The epoch.
     pub fn epoch(&self) -> &Arc<Epoch> {
         &self.epoch
-    }
-
-    /// When the epoch began.
-    pub fn began(&self) -> Time {
-        self.began
     }
 
     /// A better answer to when the epoch began, from the committer's heartbeat. What is erased stays erased.

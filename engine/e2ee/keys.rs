@@ -51,6 +51,12 @@ impl Context {
         Self(kind as u8)
     }
 
+    /// The context of encoding `index` of a kind: a camera has three, a screen two, everything else one.
+    pub const fn nth(kind: Kind, index: u8) -> Option<Self> {
+        let context = Self(Self::of(kind).0.saturating_add(index));
+        if context.carries(kind) { Some(context) } else { None }
+    }
+
     /// Its number.
     pub const fn number(self) -> u8 {
         self.0
@@ -321,5 +327,7 @@ mod tests {
         }
         assert!(kinds.iter().all(|kind| Context::of(*kind).carries(*kind)));
         assert_eq!(Context::new(8), None);
+        let encodings = |kind| (0..=255).filter_map(|index| Context::nth(kind, index)).count();
+        assert_eq!(kinds.map(encodings), [1, 3, 2, 1, 1]);
     }
 }

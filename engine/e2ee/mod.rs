@@ -5,7 +5,7 @@
 //! both take their keys from a [`KeySource`]. [`sframe`] has the same operations on arbitrary bytes, for other clients
 //! of RFC 9605 and for test vectors.
 //!
-//! The files in the order of the data: [`roster`], [`epoch`], [`schedule`] → [`source`] → [`keys`] → [`record`] →
+//! The files in the order of the data: [`roster`], [`epoch`], [`schedule`], [`ring`] → [`source`] → [`keys`] → [`record`] →
 //! [`header`] → [`aead`] → [`seal`], and back through [`open`] with [`replay`] and `hold`.
 
 pub mod aead;
@@ -17,6 +17,7 @@ pub mod open;
 pub mod proof;
 pub mod record;
 pub mod replay;
+pub mod ring;
 pub mod roster;
 pub mod schedule;
 pub mod seal;
@@ -28,6 +29,7 @@ pub use epoch::{Epoch, EpochInput, OpenKeys, SendKeys};
 pub use keys::{BaseKey, Context, KeyError, KeyId, OpenKey, SealKey, Suite};
 pub use open::{Event, OpenError, OpenStats, Opener, Reason, Rejected};
 pub use record::Padding;
+pub use ring::{Keeper, Keyring, keyring};
 pub use roster::{IdentityKey, MediaKey, Member, Role, Roster};
 pub use schedule::{Chain, MediaSecret, Profile};
 pub use seal::{SealError, SealStats, Sealer};

@@ -68,6 +68,8 @@ pub struct OpenStats {
     pub waiting: u64,
     /// Of `missing_key`: sender not in the group.
     pub unknown_leaf: u64,
+    /// Of `missing_key`: of an epoch that is over, or of a ratchet step that is not now.
+    pub out_of_time: u64,
     /// Of `missing_key`: no room to hold it.
     pub hold_full: u64,
     /// Of `missing_key`: held until its time was over.
@@ -98,6 +100,8 @@ pub enum Reason {
     MissingKey,
     /// Frames under a member's key were forged or damaged.
     Tampered,
+    /// Frames of a member name a key that is over or not yet in force: a clock that is wrong, a long way, or a replay.
+    OutOfTime,
 }
 
 impl<S: KeySource> Opener<S> {
@@ -125,24 +129,36 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
     /// [`Rejected`] gives the wiped buffer back; a failure changes no key and no window.
     pub fn open(&mut self, frame: Arrived, now: Time) -> Result<Opened, Rejected> {
         self.stats.arrived += 1;
+        self.turn(now);
         self.expire(now);
         self.attempt(frame, now, true)
     }
 
     /// The source has other keys than before: frames whose key has come are ready for [`Opener::released`], and keys
-    /// that the source withdrew are erased.
-    pub fn keys_changed(&mut self) {
+    /// that the source withdrew are erased. A source that says so by [`KeySource::turn`] needs no such call.
+    ///
+    /// A window goes with the last of its keys: what could be replayed then is under keys that open nothing.
+    pub fn keys_changed(&mut self, now: Time) {
         let source = &self.source;
         self.slots.retain(|_, slot| {
-            slot.keys.retain(|key| source.opens(KeyId::unpack(key.key_id())));
+            slot.keys.retain(|key| source.opens(KeyId::unpack(key.key_id()), now));
             !slot.keys.is_empty()
         });
-        self.hold.sort(|key_id| source.opens(KeyId::unpack(key_id)));
+        self.hold.sort(|key_id| source.opens(KeyId::unpack(key_id), now));
     }
 
-    /// The next held frame whose key has come since, opened; to be called until `None` after [`Opener::keys_changed`].
-    /// Also lets go of frames that have waited too long, so it may be called at any time.
+    /// Lets the source take in what has come and move its keys on.
+    fn turn(&mut self, now: Time) {
+        if self.source.turn(now) {
+            self.keys_changed(now);
+        }
+    }
+
+    /// The next held frame whose key has come since, opened; to be called until `None` at every tick and after
+    /// [`Opener::keys_changed`]. Also moves the keys on and lets go of frames that have waited too long, whether frames
+    /// come or not.
     pub fn released(&mut self, now: Time) -> Option<Opened> {
+        self.turn(now);
         self.expire(now);
         while let Some(held) = self.hold.ready() {
             self.stats.waiting -= 1;
@@ -170,7 +186,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
 
     fn attempt(&mut self, mut frame: Arrived, now: Time, may_hold: bool) -> Result<Opened, Rejected> {
         let (mut held, mut damaged) = (false, false);
-        match self.authenticate(&mut frame) {
+        match self.authenticate(&mut frame, now) {
             Ok((header, inner)) => {
                 self.stats.opened += 1;
                 let Arrived { mut payload, header: outer, packets, ledger } = frame;
@@ -199,8 +215,8 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
                 self.tell(frame.header.stream, key_id, Reason::Tampered, now);
             }
             Err(Cause::MissingKey(key_id)) => {
-                // One flipped bit of a key id names nobody.
-                damaged = !self.source.knows(KeyId::unpack(key_id).leaf);
+                // One flipped bit of a key id names nobody, or a time that is not now.
+                damaged = !self.source.expects(KeyId::unpack(key_id), now);
                 held = self.without_key(key_id, &frame, now, may_hold);
             }
         }
@@ -209,14 +225,14 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
     }
 
     /// Everything up to the point where the plaintext may be believed.
-    fn authenticate(&mut self, frame: &mut Arrived) -> Result<(header::Header, Inner), Cause> {
+    fn authenticate(&mut self, frame: &mut Arrived, now: Time) -> Result<(header::Header, Inner), Cause> {
         let bytes = frame.payload.as_slice();
         let (header, header_len) = header::Header::read(bytes).ok_or(Cause::Malformed)?;
         let id = KeyId::unpack(header.key_id);
         if bytes.len() < header_len + TAG || !id.context.carries(frame.header.kind) {
             return Err(Cause::Malformed);
         }
-        let (window, key) = self.slot(id).ok_or(Cause::MissingKey(header.key_id))?;
+        let (window, key) = self.slot(id, now).ok_or(Cause::MissingKey(header.key_id))?;
         match window.check(header.counter) {
             Seen::Fresh => {}
             Seen::Replayed => return Err(Cause::Replayed),
@@ -232,7 +248,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
 
     /// The window and the one key of `id`, derived at its first frame if the source has it. A forged id makes nothing
     /// that a genuine one of the group would not.
-    fn slot(&mut self, id: KeyId) -> Option<(&mut Window, &OpenKey<A>)> {
+    fn slot(&mut self, id: KeyId, now: Time) -> Option<(&mut Window, &OpenKey<A>)> {
         let packed = id.pack()?;
         // Counters run on across ratchet steps, so the window belongs to everything but the step.
         let place = (packed & 0x1f_ffff) as u32;
@@ -240,11 +256,11 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         let index = match known {
             Some(index) => index,
             None => {
-                let base = self.source.receiving(id)?;
+                let base = self.source.receiving(id, now)?;
                 let key = OpenKey::derive(Suite::Aes256GcmSha512, packed, &base).ok()?;
                 let slot = self.slots.entry(place).or_default();
                 if slot.keys.len() == MAX_STEPS {
-                    slot.keys.retain(|key| self.source.opens(KeyId::unpack(key.key_id())));
+                    slot.keys.retain(|key| self.source.opens(KeyId::unpack(key.key_id()), now));
                 }
                 if slot.keys.len() == MAX_STEPS {
                     return None;
@@ -257,11 +273,18 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         Some((&mut slot.window, &slot.keys[index]))
     }
 
-    /// Holds a frame of a member or counts it as lost. `true`: held.
+    /// Holds a frame whose key may come, or counts it as lost. `true`: held.
     fn without_key(&mut self, key_id: u64, frame: &Arrived, now: Time, may_hold: bool) -> bool {
-        if !self.source.knows(KeyId::unpack(key_id).leaf) {
+        let id = KeyId::unpack(key_id);
+        if !self.source.knows(id.leaf) {
             self.stats.missing_key += 1;
             self.stats.unknown_leaf += 1;
+            return false;
+        }
+        if !self.source.expects(id, now) {
+            self.stats.missing_key += 1;
+            self.stats.out_of_time += 1;
+            self.tell(frame.header.stream, key_id, Reason::OutOfTime, now);
             return false;
         }
         if may_hold && self.hold.put(key_id, frame, now) {

@@ -93,7 +93,7 @@ impl MediaSecret {
                 Profile::Rfc9605Mls => Secret::copy_of(root.as_slice()),
             };
             let id = KeyId { step: 0, context, leaf, epoch: epoch as u8 };
-            Ok(Chain { id, base: BaseKey::from_secret(base), ratchets: profile == Profile::Conclave })
+            Ok(Chain { id, base: BaseKey::from_secret(base), ratchets: profile == Profile::Conclave, began: Time(0) })
         };
         let mut chains = Vec::with_capacity(CONTEXTS);
         (0..CONTEXTS as u8).try_for_each(|number| chain(number).map(|chain| chains.push(chain)))?;
@@ -131,12 +131,20 @@ pub struct Chain {
     id: KeyId,
     base: BaseKey,
     ratchets: bool,
+    began: Time,
 }
 
 impl Chain {
     /// A chain of one link: the key stays what it is.
     pub fn fixed(id: KeyId, base: BaseKey) -> Self {
-        Self { id, base, ratchets: false }
+        Self { id, base, ratchets: false, began: Time(0) }
+    }
+
+    /// The same chain in an epoch that began at `began`, on this member's clock.
+    #[must_use]
+    pub fn began(mut self, began: Time) -> Self {
+        self.began = began;
+        self
     }
 
     /// The id of the oldest key that it still has.
@@ -149,9 +157,9 @@ impl Chain {
         &self.base
     }
 
-    /// The step in force `now` in an epoch that `began` then; of a fixed chain always the one it has.
-    pub fn step_at(&self, began: Time, now: Time) -> u64 {
-        if self.ratchets { now.since(began) / STEP_US } else { self.id.step }
+    /// The step in force `now`; of a fixed chain always the one it has.
+    pub fn step_at(&self, now: Time) -> u64 {
+        if self.ratchets { now.since(self.began) / STEP_US } else { self.id.step }
     }
 
     /// Moves on to `step` and erases everything before it; a step that is past changes nothing.

@@ -3,16 +3,20 @@
 use super::aead::{Aead, AwsLc, TAG};
 use super::keys::{Context, KeyError, SealKey, Suite};
 use super::record::{Front, Padding, metadata};
+use super::schedule::Chain;
 use super::sframe;
 use super::source::KeySource;
 use crate::frame::{Encoded, Kind, Sealed};
+use crate::time::Time;
 
-/// Seals the frames of one key context, each with the next counter of its key.
+/// Seals the frames of one key context, each with the next counter of its key. The key moves on by the clock; counters
+/// run on until another epoch's keys are taken.
 ///
 /// It is not `Clone`, starts at counter 0 and cannot be stored and resumed: that a nonce is never used twice is a
 /// matter of its type.
 pub struct Sealer<A = AwsLc> {
     record: sframe::Sealer<A>,
+    chain: Chain,
     context: Context,
     padding: Padding,
     stats: SealStats,
@@ -62,6 +66,9 @@ pub enum SealError {
     /// The cipher refused.
     #[error("the cipher refused the frame")]
     Refused,
+    /// The next key could not be derived.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 impl Sealer {
@@ -80,10 +87,24 @@ impl<A: Aead> Sealer<A> {
     /// # Errors
     /// Those of [`Sealer::new`].
     pub fn on_arm(source: &mut (impl KeySource + ?Sized), context: Context) -> Result<Self, KeyError> {
-        let (key_id, base) = source.sending(context)?;
-        let key_id = key_id.pack().ok_or(KeyError::KeyId)?;
-        let key = SealKey::derive(Suite::Aes256GcmSha512, key_id, &base)?;
-        Ok(Self { record: sframe::Sealer::new(key), context, padding: Padding::default(), stats: SealStats::default() })
+        let chain = source.sending(context)?;
+        let record = sframe::Sealer::new(key(&chain)?);
+        Ok(Self { record, chain, context, padding: Padding::default(), stats: SealStats::default() })
+    }
+
+    /// Takes the keys of another epoch, where `source` has them: counters start again, under another key. `false` where
+    /// those in use are still in force.
+    ///
+    /// # Errors
+    /// [`KeyError::None`] where nothing may be sealed any more; the sealer is to be dropped.
+    pub fn renew(&mut self, source: &mut (impl KeySource + ?Sized)) -> Result<bool, KeyError> {
+        let chain = match source.sending(self.context) {
+            Err(KeyError::Taken(_)) => return Ok(false),
+            chain => chain?,
+        };
+        self.record = sframe::Sealer::new(key(&chain)?);
+        self.chain = chain;
+        Ok(true)
     }
 
     /// Another padding.
@@ -93,16 +114,27 @@ impl<A: Aead> Sealer<A> {
         self
     }
 
-    /// Seals a frame in its own buffer. Allocates only where the buffer is too short for padding and tag.
+    /// Seals a frame in its own buffer, with the key in force `now`. Allocates only where the key moves on and where the
+    /// buffer is too short for padding and tag.
     ///
     /// # Errors
     /// See [`SealError`]. The frame is gone; its counter may be, and the next frame takes the next one.
-    pub fn seal(&mut self, frame: Encoded) -> Result<Sealed, SealError> {
-        let sealed = self.attempt(frame);
+    pub fn seal(&mut self, frame: Encoded, now: Time) -> Result<Sealed, SealError> {
+        let sealed = self.move_on(now).and_then(|()| self.attempt(frame));
         if sealed.is_err() {
             self.stats.refused += 1;
         }
         sealed
+    }
+
+    /// Moves the chain on by the clock and erases the step before.
+    fn move_on(&mut self, now: Time) -> Result<(), SealError> {
+        let step = self.chain.step_at(now);
+        if step > self.chain.id().step {
+            self.chain.advance(step)?;
+            self.record.move_on(key(&self.chain)?);
+        }
+        Ok(())
     }
 
     fn attempt(&mut self, frame: Encoded) -> Result<Sealed, SealError> {
@@ -143,4 +175,10 @@ impl<A: Aead> Sealer<A> {
     pub fn stats(&self) -> &SealStats {
         &self.stats
     }
+}
+
+/// The key of a chain's first link.
+fn key<A: Aead>(chain: &Chain) -> Result<SealKey<A>, KeyError> {
+    let key_id = chain.id().pack().ok_or(KeyError::KeyId)?;
+    SealKey::derive(Suite::Aes256GcmSha512, key_id, chain.base())
 }

@@ -32,6 +32,11 @@ impl<A: Aead> Sealer<A> {
         Self { key, next: counter }
     }
 
+    /// The next key of the same sender and context: counters run on.
+    pub(crate) fn move_on(&mut self, key: SealKey<A>) {
+        self.key = key;
+    }
+
     /// The KID.
     pub fn key_id(&self) -> u64 {
         self.key.key_id()

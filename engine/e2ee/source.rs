@@ -1,48 +1,83 @@
 //! Where keys come from. The engine asks a [`KeySource`]; a group key agreement is one, [`StaticKeys`] is the simplest.
 
+use std::sync::Arc;
+
 use aws_lc_rs::hkdf::HKDF_SHA512;
 
+use super::epoch::Epoch;
 use super::keys::{BaseKey, Context, KeyError, KeyId, MAX_LEAVES, Secret};
+use super::schedule::Chain;
+use crate::time::Time;
 
-/// Gives the sender its key and the receiver the keys of the others, by key id and never by trial.
+/// Gives the sender its keys and the receiver the keys of the others, by key id and never by trial.
 ///
 /// Key ids have the layout of [`KeyId`]. Once a source has withdrawn a key, the same base key never comes back under
 /// the same id: the receiver has forgotten which of its frames it has seen.
 pub trait KeySource {
-    /// The key to seal context `context` with. Each key is handed out once, so that two sealers never share one.
+    /// Takes in what has come, moves the keys on by the clock and erases what is over. `true` where keys came or went:
+    /// who seals and who opens asks again. Called before every frame and at every tick, so it is quick.
+    fn turn(&mut self, _now: Time) -> bool {
+        false
+    }
+
+    /// The keys to seal context `context` with from now on. Each chain is handed out once, so that two sealers never
+    /// share one.
     ///
     /// # Errors
-    /// [`KeyError::Taken`] where it was handed out before, [`KeyError::None`] where there is none.
-    fn sending(&mut self, context: Context) -> Result<(KeyId, BaseKey), KeyError>;
+    /// [`KeyError::Taken`] where the chain in force was handed out before, [`KeyError::None`] where there is none and
+    /// nothing may be sealed.
+    fn sending(&mut self, context: Context) -> Result<Chain, KeyError>;
 
     /// The base key of `key_id`; `None` where it has not arrived, has ended or never will be.
-    fn receiving(&self, key_id: KeyId) -> Option<BaseKey>;
+    fn receiving(&self, key_id: KeyId, now: Time) -> Option<BaseKey>;
 
     /// Whether `receiving` gives a key for `key_id`, without making it.
-    fn opens(&self, key_id: KeyId) -> bool;
+    fn opens(&self, key_id: KeyId, now: Time) -> bool;
 
-    /// Whether `leaf` is somebody else in the group: frames of others are not worth holding for a key.
+    /// Whether `leaf` is somebody else in the group.
     fn knows(&self, leaf: u16) -> bool;
+
+    /// Whether a key for `key_id` may still come, so that frames wait for it.
+    fn expects(&self, key_id: KeyId, _now: Time) -> bool {
+        self.knows(key_id.leaf)
+    }
+
+    /// The epoch that `key_id` belongs to, where its members prove what they send.
+    fn epoch(&self, _key_id: KeyId) -> Option<&Arc<Epoch>> {
+        None
+    }
 }
 
 /// A source chosen at run time.
 pub type DynKeys = Box<dyn KeySource + Send>;
 
 impl<S: KeySource + ?Sized> KeySource for Box<S> {
-    fn sending(&mut self, context: Context) -> Result<(KeyId, BaseKey), KeyError> {
+    fn turn(&mut self, now: Time) -> bool {
+        (**self).turn(now)
+    }
+
+    fn sending(&mut self, context: Context) -> Result<Chain, KeyError> {
         (**self).sending(context)
     }
 
-    fn receiving(&self, key_id: KeyId) -> Option<BaseKey> {
-        (**self).receiving(key_id)
+    fn receiving(&self, key_id: KeyId, now: Time) -> Option<BaseKey> {
+        (**self).receiving(key_id, now)
     }
 
-    fn opens(&self, key_id: KeyId) -> bool {
-        (**self).opens(key_id)
+    fn opens(&self, key_id: KeyId, now: Time) -> bool {
+        (**self).opens(key_id, now)
     }
 
     fn knows(&self, leaf: u16) -> bool {
         (**self).knows(leaf)
+    }
+
+    fn expects(&self, key_id: KeyId, now: Time) -> bool {
+        (**self).expects(key_id, now)
+    }
+
+    fn epoch(&self, key_id: KeyId) -> Option<&Arc<Epoch>> {
+        (**self).epoch(key_id)
     }
 }
 
@@ -104,24 +139,24 @@ impl StaticKeys {
 }
 
 impl KeySource for StaticKeys {
-    fn sending(&mut self, context: Context) -> Result<(KeyId, BaseKey), KeyError> {
+    fn sending(&mut self, context: Context) -> Result<Chain, KeyError> {
         let bit = 1 << context.number();
         if self.taken & bit != 0 {
             return Err(KeyError::Taken(context.number()));
         }
         let base = self.base(self.leaf, context)?;
         self.taken |= bit;
-        Ok((KeyId { step: 0, context, leaf: self.leaf, epoch: self.epoch }, base))
+        Ok(Chain::fixed(KeyId { step: 0, context, leaf: self.leaf, epoch: self.epoch }, base))
     }
 
-    fn receiving(&self, key_id: KeyId) -> Option<BaseKey> {
-        if !self.opens(key_id) {
+    fn receiving(&self, key_id: KeyId, now: Time) -> Option<BaseKey> {
+        if !self.opens(key_id, now) {
             return None;
         }
         self.base(key_id.leaf, key_id.context).ok()
     }
 
-    fn opens(&self, key_id: KeyId) -> bool {
+    fn opens(&self, key_id: KeyId, _now: Time) -> bool {
         key_id.step == 0 && key_id.epoch == self.epoch && self.knows(key_id.leaf)
     }
 
@@ -138,9 +173,9 @@ mod tests {
     fn base_keys_are_those_of_the_independent_oracle() {
         let secret: Vec<u8> = (0..48).collect();
         let mut keys = StaticKeys::new(&secret, 3).unwrap().in_epoch(21);
-        let (key_id, base) = keys.sending(Context::new(2).unwrap()).unwrap();
-        assert_eq!(key_id.pack(), Some(0x80315));
-        let hex: String = base.as_slice().iter().map(|byte| format!("{byte:02x}")).collect();
+        let chain = keys.sending(Context::new(2).unwrap()).unwrap();
+        assert_eq!(chain.id().pack(), Some(0x80315));
+        let hex: String = chain.base().as_slice().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
             "28808db37d49efd984f5880d70a9b7029555fdc909eb49d46fb51bd95485652d\
@@ -166,9 +201,9 @@ mod tests {
         let known: Vec<u16> = (0..=u16::MAX).filter(|leaf| keys.knows(*leaf)).collect();
         assert_eq!(known, [1023]);
         let id = KeyId { step: 0, context: Context::new(1).unwrap(), leaf: 1023, epoch: 0 };
-        assert!(keys.receiving(id).is_some());
+        assert!(keys.receiving(id, Time(0)).is_some());
         for other in [KeyId { step: 1, ..id }, KeyId { epoch: 1, ..id }, KeyId { leaf: 5, ..id }] {
-            assert!(keys.receiving(other).is_none());
+            assert!(keys.receiving(other, Time(0)).is_none());
         }
     }
 

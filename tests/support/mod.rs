@@ -52,7 +52,7 @@ pub fn meeting(seconds: u64, uplink: netem::Config) -> Rehearsal {
 
 /// Who plays in a meeting; `streams` are the sender's.
 pub fn cast(seconds: u64, uplink: netem::Config, streams: Vec<send::Stream>) -> Cast {
-    let (mut ours, theirs) = keys();
+    let (ours, theirs) = keys();
     let (size, watch) = (Size::new(64, 48), Stopwatch::still());
     let config = codecs::Config { size, ..codecs::Config::default() };
     let encoder = codecs::open_encoder("raw", config, Session::Live).unwrap();
@@ -66,7 +66,7 @@ pub fn cast(seconds: u64, uplink: netem::Config, streams: Vec<send::Stream>) -> 
     };
     let video = encode::Video::open(stage, Converter::cpu(), encoder).unwrap();
     let voice = raw::audio::Encoder::open(1, 960).unwrap();
-    let sender = Sender::new(send::Config { streams, ..send::Config::default() }, &mut ours).unwrap();
+    let sender = Sender::new(send::Config { streams, ..send::Config::default() }, Box::new(ours)).unwrap();
     let downlink =
         netem::Config { seed: uplink.seed ^ 7, loss: uplink.loss, delay_us: uplink.delay_us, ..Default::default() };
     Cast {

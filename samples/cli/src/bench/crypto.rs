@@ -45,7 +45,8 @@ fn arm<A: Aead>(name: &str, size: usize, millis: u64, out: &mut Vec<Figure>) -> 
     out.push(figure("bare AEAD", size, name, timing));
 
     let mut sealer = Sealer::<A>::on_arm(&mut StaticKeys::new(&[1; 32], 1)?, Context::of(Kind::Camera))?;
-    let timing = time_each(millis, || encoded(size), |frame| sealer.seal(frame).expect("a short frame is sealed"));
+    let timing =
+        time_each(millis, || encoded(size), |frame| sealer.seal(frame, Time(0)).expect("a short frame is sealed"));
     out.push(figure("seal", size, name, timing));
 
     let mut keys = StaticKeys::new(&[1; 32], 0)?;
@@ -53,7 +54,9 @@ fn arm<A: Aead>(name: &str, size: usize, millis: u64, out: &mut Vec<Figure>) -> 
     let mut opener = Opener::<_, A>::on_arm(keys);
     let arrive = || {
         let mut payload = Buffer::with_capacity(size + 200);
-        payload.tail().extend_from_slice(sealer.seal(encoded(size)).expect("a short frame is sealed").as_slice());
+        payload
+            .tail()
+            .extend_from_slice(sealer.seal(encoded(size), Time(0)).expect("a short frame is sealed").as_slice());
         Arrived { payload, header: HEADER, packets: Default::default(), ledger: Ledger::default() }
     };
     let timing = time_each(millis, arrive, |frame| opener.open(frame, Time(0)).expect("what was sealed opens"));
@@ -70,7 +73,7 @@ fn packets(size: usize, millis: u64, out: &mut Vec<Figure>) -> anyhow::Result<()
         millis,
         || encoded(size),
         |frame| {
-            let sealed = sealer.seal(frame).expect("a short frame is sealed");
+            let sealed = sealer.seal(frame, Time(0)).expect("a short frame is sealed");
             packetizer.packetize(&sealed, 0, &mut |packet| bytes += packet.as_slice().len()).expect("it is short");
             sealed
         },
@@ -78,7 +81,7 @@ fn packets(size: usize, millis: u64, out: &mut Vec<Figure>) -> anyhow::Result<()
     out.push(figure("seal and packetize", size, "aws-lc-rs", timing));
     let streams = vec![send::Stream { id: 1, kind: Kind::Camera, payload_type: 96 }];
     let config = send::Config { streams, ..send::Config::default() };
-    let mut sender = Sender::new(config, &mut StaticKeys::new(&[1; 32], 1)?)?;
+    let mut sender = Sender::new(config, Box::new(StaticKeys::new(&[1; 32], 1)?))?;
     sender.frame(key_frame(size), Time(0), &mut |_| {})?;
     let send =
         |frame| sender.frame(frame, Time(0), &mut |packet| bytes += packet.as_slice().len()).expect("it is sent");

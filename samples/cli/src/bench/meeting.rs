@@ -51,7 +51,7 @@ pub fn meeting(codecs: Codecs, size: Size, frames: u64) -> Result<Rehearsal, Box
         send::Stream { id: VIDEO, kind: Kind::Camera, payload_type: 96 },
         send::Stream { id: AUDIO, kind: Kind::Microphone, payload_type: 111 },
     ];
-    let sender = Sender::new(send::Config { streams, ..send::Config::default() }, &mut ours)?;
+    let sender = Sender::new(send::Config { streams, ..send::Config::default() }, Box::new(ours))?;
     let config = receive::Config {
         video: Some((VIDEO, Kind::Camera)),
         audio: Some((AUDIO, Kind::Microphone)),

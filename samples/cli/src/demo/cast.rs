@@ -60,7 +60,7 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
         send::Stream { id: VIDEO, kind: Kind::Camera, payload_type: 96 },
         send::Stream { id: AUDIO, kind: Kind::Microphone, payload_type: 111 },
     ];
-    let sender = send::Sender::new(send::Config { streams, watch, ..send::Config::default() }, &mut ours)?;
+    let sender = send::Sender::new(send::Config { streams, watch, ..send::Config::default() }, Box::new(ours))?;
     let config = receive::Config {
         id: 0x2001,
         video: Some((VIDEO, Kind::Camera)),
