@@ -1,7 +1,7 @@
 //! The bytes of a proof (big-endian), one encoding for each meaning:
 //!
 //! ```text
-//! u8 version = 1 ‖ u8 len ‖ group id ‖ u64 epoch ‖ u16 leaf ‖ u64 sequence ‖ u64 made_us
+//! "CMP1" ‖ u8 len ‖ group id ‖ u64 epoch ‖ u16 leaf ‖ u64 sequence ‖ u64 made_us
 //!   ‖ [32] hash of the previous proof ‖ [32] key commitment
 //!   ‖ u8 runs ‖ runs × (u8 context ‖ u64 first counter ‖ u16 count ‖ count × [16] digest)
 //!   ‖ [64] Ed25519 signature over "Conclave 1.0 proof" ‖ all before
@@ -80,8 +80,8 @@ impl<'a> Proof<'a> {
             return None;
         }
         let (body, signature) = bytes.split_last_chunk::<SIGNATURE>()?;
-        let (&[version, group_len], rest) = body.split_first_chunk()?;
-        if version != VERSION || usize::from(group_len) > MAX_GROUP {
+        let (&group_len, rest) = body.strip_prefix(MAGIC)?.split_first()?;
+        if usize::from(group_len) > MAX_GROUP {
             return None;
         }
         let (group, rest) = rest.split_at_checked(group_len.into())?;
@@ -192,7 +192,8 @@ impl Writer {
         let group = if group.len() > MAX_GROUP { &[] } else { group };
         self.bytes.clear();
         self.bytes.extend_from_slice(LABEL);
-        self.bytes.extend_from_slice(&[VERSION, group.len() as u8]);
+        self.bytes.extend_from_slice(MAGIC);
+        self.bytes.push(group.len() as u8);
         self.bytes.extend_from_slice(group);
         self.bytes.extend_from_slice(&head.epoch.to_be_bytes());
         self.bytes.extend_from_slice(&head.leaf.to_be_bytes());
@@ -205,7 +206,12 @@ impl Writer {
     }
 
     /// Adds as many of the `digests` from counter `first` on as there is room for, and says how many.
-    pub(crate) fn run(&mut self, context: Context, first: u64, digests: impl ExactSizeIterator<Item = Digest>) -> usize {
+    pub(crate) fn run(
+        &mut self,
+        context: Context,
+        first: u64,
+        digests: impl ExactSizeIterator<Item = Digest>,
+    ) -> usize {
         let room = (LABEL.len() + MAX_LEN).saturating_sub(SIGNATURE + RUN + self.bytes.len()) / Digest::LEN;
         let count = digests.len().min(room);
         if count == 0 {
@@ -242,7 +248,8 @@ fn hash(body: &[u8]) -> [u8; 32] {
     out
 }
 
-const VERSION: u8 = 1;
+/// What a proof begins with, and nothing else in context 7 does.
+pub const MAGIC: &[u8; 4] = b"CMP1";
 
 /// Bytes in front of a run's digests.
 const RUN: usize = 1 + 8 + 2;
@@ -251,8 +258,7 @@ const RUN: usize = 1 + 8 + 2;
 mod tests {
     use super::*;
 
-    const HEAD: Head =
-        Head { epoch: 21, leaf: 3, sequence: 9, made: Time(77), previous: [5; 32], commitment: [6; 32] };
+    const HEAD: Head = Head { epoch: 21, leaf: 3, sequence: 9, made: Time(77), previous: [5; 32], commitment: [6; 32] };
 
     fn context(number: u8) -> Context {
         Context::new(number).unwrap()
@@ -312,7 +318,8 @@ mod tests {
         assert!(Proof::read(&proof(&[(0, 0, 1), (0, 2, 1)])).is_some());
         let mut bytes = proof(&[(0, 0, 1)]);
         let run = bytes.len() - SIGNATURE - 16 - RUN;
-        for (at, value) in [(0, 2), (1, 4), (run, 8), (run - 1, 0), (run - 1, 2), (run + 10, 0), (run + 10, 2)] {
+        for (at, value) in [(0, 2), (3, 2), (4, 4), (run, 8), (run - 1, 0), (run - 1, 2), (run + 10, 0), (run + 10, 2)]
+        {
             let genuine = std::mem::replace(&mut bytes[at], value);
             assert!(Proof::read(&bytes).is_none(), "byte {at} as {value}");
             bytes[at] = genuine;

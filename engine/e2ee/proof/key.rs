@@ -1,7 +1,7 @@
 //! The key that a member signs its media with. Its public half stands in the member's leaf of the group.
 
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rand::SecureRandom;
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
