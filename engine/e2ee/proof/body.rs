@@ -331,9 +331,9 @@ mod tests {
     fn what_does_not_fit_is_left_for_the_next_proof() {
         let mut writer = Writer::new();
         writer.begin(&[1; MAX_GROUP], &HEAD);
-        let written = writer.run(context(1), 0, (0..500).map(digest_of));
+        let written = writer.run(context(1), 0, (0..500u16).map(|n| digest_of(n.into())));
         assert!(written > 48 && written < 500);
-        assert_eq!(writer.run(context(2), 0, (0..5).map(digest_of)), 0);
+        assert_eq!(writer.run(context(2), 0, (0..5u16).map(|n| digest_of(n.into()))), 0);
         let bytes = writer.end(&[0; SIGNATURE]);
         assert!(bytes.len() <= MAX_LEN && bytes.len() > MAX_LEN - 16);
         assert_eq!(Proof::read(bytes).unwrap().frames().count(), written);

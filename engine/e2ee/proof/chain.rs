@@ -48,7 +48,7 @@ impl Chain {
 
     /// What `head` is to this chain; changes nothing.
     pub(crate) fn check(&self, head: &Head, hash: &[u8; 32]) -> Link {
-        if self.newest.is_some_and(|newest| newest >= head.sequence.saturating_add(REACH)) {
+        if self.newest.is_some_and(|newest| newest.saturating_sub(head.sequence) >= REACH) {
             return Link::Past;
         }
         if let Some(known) = self.get(head.sequence) {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     fn head(sequence: u64, previous: [u8; 32]) -> Head {
-        Head { epoch: 1, leaf: 1, sequence, made: Time::from_ms(sequence * 200), previous, commitment: [0; 32] }
+        Head { epoch: 1, leaf: 1, sequence, made: Time(sequence.wrapping_mul(200_000)), previous, commitment: [0; 32] }
     }
 
     fn hash(sequence: u64) -> [u8; 32] {
