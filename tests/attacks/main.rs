@@ -1,0 +1,10 @@
+//! What a malicious member does, one file per attack, named after it.
+
+mod another_members_key_id;
+mod counter_far_ahead;
+mod equivocating_proofs;
+mod forged_frame_before_the_genuine_one;
+mod meeting;
+mod replay_of_anothers_frame;
+mod split_keys_under_one_key_id;
+mod tag_collision;
