@@ -148,6 +148,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
     /// # Errors
     /// See [`Verifier::proof`]; [`ProofError::Foreign`] also where no proofs are asked for.
     pub fn proof(&mut self, leaf: u16, bytes: &[u8], now: Time) -> Result<(), ProofError> {
+        self.turn(now);
         let Some(proofs) = &mut self.proofs else { return Err(ProofError::Foreign) };
         let head = Proof::read(bytes).ok_or(ProofError::Malformed)?.head;
         let id = KeyId { step: 0, context: Context::of(Kind::Data), leaf, epoch: head.epoch as u8 };
