@@ -4,7 +4,7 @@ use conclave_codecs::{AudioDecoder, AudioInput, CodecError, Color, Picture, Size
 
 use crate::frame::Opened;
 use crate::ledger::{Ledger, Stage};
-use crate::receive::{Heard, Receiver};
+use crate::receive::{Heard, Pair, Receiver};
 use crate::time::{Stopwatch, Time};
 
 /// Frames that may be inside the decoder at once.
@@ -53,7 +53,7 @@ impl Video {
         Ok(Some(Shown { frame, picture: &mut self.picture, ledger }))
     }
 
-    /// Decodes the next frame that `receiver` has ready and gives its pictures to `show`, with the time at which each is
+    /// Decodes the next frame of the camera that `receiver` has ready and gives its pictures to `show`, with the time at which each is
     /// to be shown; `false` where none is ready.
     ///
     /// # Errors
@@ -64,17 +64,31 @@ impl Video {
         now: Time,
         show: &mut dyn FnMut(Shown<'_>, Time),
     ) -> Result<bool, CodecError> {
-        let Some((frame, opened)) = receiver.video(now) else { return Ok(false) };
+        self.step_of(Pair::Person, receiver, now, show)
+    }
+
+    /// Decodes the next frame of camera or screen, likewise.
+    ///
+    /// # Errors
+    /// Those of [`Video::step`].
+    pub fn step_of(
+        &mut self,
+        pair: Pair,
+        receiver: &mut Receiver,
+        now: Time,
+        show: &mut dyn FnMut(Shown<'_>, Time),
+    ) -> Result<bool, CodecError> {
+        let Some((frame, opened)) = receiver.frame_of(pair, now) else { return Ok(false) };
         let mut result = self.submit(frame, &opened, now);
         receiver.recycle(opened);
         while result.is_ok() {
             match self.poll() {
-                Ok(Some(shown)) => show(shown, receiver.show_at(now)),
+                Ok(Some(shown)) => show(shown, receiver.show_at_of(pair, now)),
                 Ok(None) => break,
                 Err(error) => result = Err(error),
             }
         }
-        result.inspect_err(|_| receiver.decoder_lost_sync()).map(|()| true)
+        result.inspect_err(|_| receiver.lost_sync_of(pair)).map(|()| true)
     }
 
     /// Name of the decoder.
@@ -83,8 +97,19 @@ impl Video {
     }
 }
 
-/// Plays one packet's worth of sound: `decoder` fills the front of `pcm`, which is cut to the samples played.
+/// Plays one packet's worth of the microphone: `decoder` fills the front of `pcm`, which is cut to the samples played.
 pub fn play<'a>(
+    receiver: &mut Receiver,
+    decoder: &mut dyn AudioDecoder,
+    now: Time,
+    pcm: &'a mut [i16],
+) -> Result<(&'a [i16], Heard), CodecError> {
+    play_of(Pair::Person, receiver, decoder, now, pcm)
+}
+
+/// Plays one packet's worth of microphone or screen, likewise.
+pub fn play_of<'a>(
+    pair: Pair,
     receiver: &mut Receiver,
     decoder: &mut dyn AudioDecoder,
     now: Time,
@@ -93,7 +118,7 @@ pub fn play<'a>(
     let len = receiver.audio_samples() * usize::from(decoder.channels());
     let end = len.min(pcm.len());
     let pcm = &mut pcm[..end];
-    let heard = receiver.audio(now, &mut |input: AudioInput<'_>| decoder.decode(input, pcm))?;
+    let heard = receiver.sound_of(pair, now, &mut |input: AudioInput<'_>| decoder.decode(input, pcm))?;
     Ok((pcm, heard))
 }
 

@@ -65,7 +65,12 @@ impl Framing {
         Self { stream, kind, structure: Structure::default() }
     }
 
-    /// A frame of `payload` (a temporal unit or an audio packet), captured at `captured`. [`EncodedInfo::frame`] counts
+    /// For application data ([`crate::data`]).
+    pub fn data(stream: u32) -> Self {
+        Self { stream, kind: Kind::Data, structure: Structure::default() }
+    }
+
+    /// A frame of `payload` (a temporal unit, an audio packet or data), captured at `captured`. [`EncodedInfo::frame`] counts
     /// up from 0 and leaves none out.
     pub fn frame(&self, payload: Buffer, info: EncodedInfo, captured: Time) -> Encoded {
         let header = Header {

@@ -107,6 +107,11 @@ impl Kind {
     pub const fn is_audio(self) -> bool {
         matches!(self, Kind::Microphone | Kind::ScreenAudio)
     }
+
+    /// Frames of this kind need others, which a dependency descriptor says. All other frames stand by themselves.
+    pub const fn is_video(self) -> bool {
+        matches!(self, Kind::Camera | Kind::Screen)
+    }
 }
 
 /// What travels outside the ciphertext and is authenticated with it (E2EE.md §2).
@@ -120,9 +125,9 @@ pub struct Header {
     pub spatial: u8,
     /// Temporal layer.
     pub temporal: u8,
-    /// Template of the dependency descriptor, chosen by the sender; 0 for audio.
+    /// Template of the dependency descriptor, chosen by the sender; 0 for all but video.
     pub template_id: u8,
-    /// Frame number, 16 bits, wrapping, counted by the sender over the frames sent; 0 for audio.
+    /// Frame number, 16 bits, wrapping, counted by the sender over the frames sent; 0 for all but video.
     pub frame_number: u16,
 }
 
@@ -138,9 +143,9 @@ pub struct Raw {
 
 /// An encoded frame, in the clear. It can be sealed and nothing else.
 pub struct Encoded {
-    /// The temporal unit or the audio packet.
+    /// The temporal unit, the audio packet or the data.
     pub payload: Buffer,
-    /// What a receiver needs to know without reading the bits; default for audio.
+    /// What a receiver needs to know without reading the bits; default for all but video.
     pub info: EncodedInfo,
     /// What travels outside the ciphertext.
     pub header: Header,

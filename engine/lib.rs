@@ -18,6 +18,7 @@ pub use conclave_codecs as codecs;
 
 pub mod capture;
 pub mod control;
+pub mod data;
 pub mod decode;
 pub mod drive;
 pub mod e2ee;
@@ -32,6 +33,7 @@ pub mod queue;
 pub mod receive;
 pub mod recover;
 pub mod rehearsal;
+pub mod relay;
 pub mod rtp;
 pub mod send;
 mod sorted;

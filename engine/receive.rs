@@ -1,8 +1,11 @@
 //! The receiving half of a meeting, sans-IO: datagrams in, authenticated frames in decoding order out.
 //!
-//! [`Receiver`] hears one participant: a video stream, an audio stream, or both. It joins fragments, opens frames, asks
-//! for what is missing (NACK, then a key frame), orders video by dependency, smooths audio, keeps both in step and
-//! writes receiver reports. It is told `now`, reads no clock and never waits.
+//! [`Receiver`] hears one participant: its camera and microphone, its screen and the screen's sound, its data, or any of
+//! these. It joins fragments, opens frames, asks for what is missing (NACK, then a key frame), orders video by
+//! dependency, smooths audio, keeps pictures in step with their sound and writes receiver reports. Data comes out as it
+//! arrives ([`crate::data`] orders it). It is told `now`, reads no clock and never waits.
+
+use std::collections::VecDeque;
 
 use conclave_codecs::{AudioInput, CodecError};
 
@@ -29,6 +32,12 @@ pub struct Config {
     pub video: Option<(u32, Kind)>,
     /// SSRC and kind of the audio stream.
     pub audio: Option<(u32, Kind)>,
+    /// SSRC of the shared screen.
+    pub screen: Option<u32>,
+    /// SSRC of the screen's sound.
+    pub screen_audio: Option<u32>,
+    /// SSRC of the data.
+    pub data: Option<u32>,
     /// Samples (48 kHz) in one audio packet: 480 or 960.
     pub audio_samples: usize,
     /// Stamps from a running or a still watch.
@@ -37,8 +46,31 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { id: 1, video: None, audio: None, audio_samples: 960, watch: Stopwatch::still() }
+        Self {
+            id: 1,
+            video: None,
+            audio: None,
+            screen: None,
+            screen_audio: None,
+            data: None,
+            audio_samples: 960,
+            watch: Stopwatch::still(),
+        }
     }
+}
+
+/// Pictures and the sound that belongs to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// Camera and microphone.
+    Person,
+    /// Screen and its sound.
+    Screen,
+}
+
+impl Pair {
+    /// Both.
+    pub const ALL: [Pair; 2] = [Pair::Person, Pair::Screen];
 }
 
 /// What was played for one packet's worth of time.
@@ -73,6 +105,10 @@ pub struct Stats {
     pub key_came: u64,
     /// Opened frames dropped as the authenticated structure lacks their template.
     pub unknown_template: u64,
+    /// Frames of data opened.
+    pub data: u64,
+    /// Of those, frames dropped as too many waited to be taken.
+    pub data_refused: u64,
 }
 
 /// Counters of everything inside a receiver.
@@ -92,6 +128,22 @@ pub struct Snapshot {
     pub video: video::Stats,
     /// The audio jitter buffer.
     pub audio: audio::Stats,
+    /// Joining of the screen's packets.
+    pub screen_packets: depacketize::Stats,
+    /// Joining of packets of the screen's sound.
+    pub screen_audio_packets: depacketize::Stats,
+    /// Joining of packets of data.
+    pub data_packets: depacketize::Stats,
+    /// Missing packets of the screen.
+    pub screen_nack: nack::Stats,
+    /// Missing packets of the screen's sound.
+    pub screen_audio_nack: nack::Stats,
+    /// Missing packets of data.
+    pub data_nack: nack::Stats,
+    /// The screen's frame buffer.
+    pub screen: video::Stats,
+    /// The jitter buffer of the screen's sound.
+    pub screen_audio: audio::Stats,
     /// Opening.
     pub open: OpenStats,
 }
@@ -102,7 +154,10 @@ const REPORT_US: u64 = 1_000_000;
 /// Longest wait for a repair: the sender keeps packets for a second.
 const MAX_PATIENCE_US: u64 = 800_000;
 
-/// What both kinds of stream have.
+/// Frames of data that wait to be taken.
+const DATA_DEPTH: usize = 128;
+
+/// What every stream has.
 struct Incoming {
     id: u32,
     kind: Kind,
@@ -129,10 +184,14 @@ impl Incoming {
     }
 
     fn packet(&mut self, rtp: &Rtp<'_>, datagram: &[u8], now: Time) -> Option<Arrived> {
+        let before = self.assembler.stats().duplicates;
         let (sequence, frame) = self.assembler.push(datagram, now);
         if let Some(sequence) = sequence {
             self.nack.arrived(sequence, now);
-            self.reception.arrived(sequence, rtp.timestamp, media_ticks(now, self.kind));
+            // Packets of data come twice by design, which is no news of the path.
+            if self.kind != Kind::Data || self.assembler.stats().duplicates == before {
+                self.reception.arrived(sequence, rtp.timestamp, media_ticks(now, self.kind));
+            }
         }
         frame
     }
@@ -189,19 +248,81 @@ struct VideoIn {
     last_rtp: u32,
 }
 
+impl VideoIn {
+    fn new(id: u32, kind: Kind, watch: Stopwatch) -> Self {
+        Self {
+            stream: Incoming::new(id, kind, watch),
+            frames: FrameBuffer::new(),
+            numbers: Numbers::default(),
+            requests: Requests::new(),
+            last_rtp: 0,
+        }
+    }
+
+    /// Writes what is due; returns how many NACKs and key frame requests.
+    fn tick(&mut self, own: u32, now: Time, out: &mut dyn FnMut(&Packet)) -> (u64, u64) {
+        // A key frame takes a round trip too, so that on a long way it pays to wait for three repairs.
+        let patience = (3 * self.stream.nack.stats().repair_us).clamp(video::PATIENCE_US, MAX_PATIENCE_US);
+        self.frames.set_patience(patience);
+        self.stream.nack.set_patience(patience);
+        let nacks = self.stream.ask(own, now, out);
+        if self.stream.nack.gave_up() || self.stream.assembler.lacks_structure() {
+            self.requests.want();
+        }
+        self.stream.report(own, now, out);
+        let asks = self.requests.due(now);
+        if asks {
+            let pli = Pli { ssrc: own, media_ssrc: self.stream.id };
+            emit(|bytes| pli.write(bytes), out);
+        }
+        (nacks, asks.into())
+    }
+}
+
 struct AudioIn {
     stream: Incoming,
     buffer: AudioBuffer<Opened>,
     last_rtp: u32,
 }
 
+impl AudioIn {
+    fn new(id: u32, kind: Kind, packet_us: u64, watch: Stopwatch) -> Self {
+        Self { stream: Incoming::new(id, kind, watch), buffer: AudioBuffer::new(packet_us), last_rtp: 0 }
+    }
+
+    /// Writes what is due; returns how many NACKs.
+    fn tick(&mut self, own: u32, now: Time, out: &mut dyn FnMut(&Packet)) -> u64 {
+        // Sound that comes after its time is of no use; the packet behind it fills the gap.
+        self.stream.nack.set_patience(self.buffer.target_us());
+        let nacks = self.stream.ask(own, now, out);
+        self.stream.report(own, now, out);
+        nacks
+    }
+}
+
+struct DataIn {
+    stream: Incoming,
+    opened: VecDeque<Opened>,
+}
+
+impl DataIn {
+    fn new(id: u32, watch: Stopwatch) -> Self {
+        let mut stream = Incoming::new(id, Kind::Data, watch);
+        // Data does not lose its worth while the sender still has it.
+        stream.nack.set_patience(MAX_PATIENCE_US);
+        Self { stream, opened: VecDeque::with_capacity(DATA_DEPTH) }
+    }
+}
+
 /// See the module.
 pub struct Receiver {
     config: Config,
     opener: Opener<DynKeys>,
-    video: Option<VideoIn>,
-    audio: Option<AudioIn>,
-    sync: Sync,
+    /// By [`Pair`], like `audios` and `syncs`.
+    videos: [Option<VideoIn>; 2],
+    audios: [Option<AudioIn>; 2],
+    data: Option<DataIn>,
+    syncs: [Sync; 2],
     watch: Stopwatch,
     stats: Stats,
 }
@@ -210,22 +331,16 @@ impl Receiver {
     /// A receiver over the keys of `keys`.
     pub fn new(config: Config, keys: DynKeys) -> Self {
         let packet_us = config.audio_samples as u64 * 1_000_000 / 48_000;
+        let watch = config.watch;
+        let videos = [config.video, config.screen.map(|id| (id, Kind::Screen))];
+        let audios = [config.audio, config.screen_audio.map(|id| (id, Kind::ScreenAudio))];
         Self {
             opener: Opener::new(keys),
-            video: config.video.map(|(id, kind)| VideoIn {
-                stream: Incoming::new(id, kind, config.watch),
-                frames: FrameBuffer::new(),
-                numbers: Numbers::default(),
-                requests: Requests::new(),
-                last_rtp: 0,
-            }),
-            audio: config.audio.map(|(id, kind)| AudioIn {
-                stream: Incoming::new(id, kind, config.watch),
-                buffer: AudioBuffer::new(packet_us),
-                last_rtp: 0,
-            }),
-            sync: Sync::default(),
-            watch: config.watch,
+            videos: videos.map(|stream| stream.map(|(id, kind)| VideoIn::new(id, kind, watch))),
+            audios: audios.map(|stream| stream.map(|(id, kind)| AudioIn::new(id, kind, packet_us, watch))),
+            data: config.data.map(|id| DataIn::new(id, watch)),
+            syncs: Default::default(),
+            watch,
             stats: Stats::default(),
             config,
         }
@@ -241,24 +356,31 @@ impl Receiver {
             self.stats.malformed += 1;
             return;
         };
-        if let Some(video) = self.video.as_mut().filter(|v| v.stream.id == rtp.ssrc) {
-            let mut frame = video.stream.packet(&rtp, datagram, now);
-            while let Some(whole) = frame {
-                self.open_video(whole, now);
-                frame = self.video.as_mut().and_then(|v| v.stream.assembler.released());
-            }
-        } else if let Some(audio) = self.audio.as_mut().filter(|a| a.stream.id == rtp.ssrc) {
-            if let Some(frame) = audio.stream.packet(&rtp, datagram, now) {
-                self.open_audio(frame, now);
-            }
-        } else {
+        let Some(stream) = self.stream(rtp.ssrc) else {
             self.stats.foreign += 1;
+            return;
+        };
+        let mut frame = stream.packet(&rtp, datagram, now);
+        while let Some(whole) = frame {
+            self.open(whole, now);
+            // Frames that were whole before the structure that they need.
+            frame = self.stream(rtp.ssrc).and_then(|stream| stream.assembler.released());
         }
     }
 
-    /// The next video frame for the decoder, with its number; `None` where none can be decoded now.
+    /// The next frame of the camera for the decoder, with its number; `None` where none can be decoded now.
     pub fn video(&mut self, now: Time) -> Option<(u64, Opened)> {
-        let video = self.video.as_mut()?;
+        self.frame_of(Pair::Person, now)
+    }
+
+    /// The next frame of the screen, likewise.
+    pub fn screen(&mut self, now: Time) -> Option<(u64, Opened)> {
+        self.frame_of(Pair::Screen, now)
+    }
+
+    /// The next video frame of `pair`, likewise.
+    pub fn frame_of(&mut self, pair: Pair, now: Time) -> Option<(u64, Opened)> {
+        let video = self.videos[pair as usize].as_mut()?;
         let next = video.frames.next(now);
         while let Some(opened) = video.frames.dropped() {
             video.stream.assembler.recycle(opened.payload);
@@ -276,19 +398,48 @@ impl Receiver {
         Some((number.saturating_sub(1 << 16), opened))
     }
 
-    /// When the picture handed out last is to be shown, so that it keeps step with the sound.
-    pub fn show_at(&mut self, now: Time) -> Time {
-        let wall = self.video.as_ref().and_then(|v| v.stream.clock.wall_us(v.last_rtp));
-        wall.map_or(now, |wall| self.sync.show_at(wall, now))
+    /// The next frame of data, in the order of arrival.
+    pub fn data(&mut self, _now: Time) -> Option<Opened> {
+        self.data.as_mut()?.opened.pop_front()
     }
 
-    /// Plays one packet's worth of sound: calls `decode` with what there is to decode.
+    /// When the camera's picture handed out last is to be shown, so that it keeps step with the microphone.
+    pub fn show_at(&mut self, now: Time) -> Time {
+        self.show_at_of(Pair::Person, now)
+    }
+
+    /// When the picture of `pair` handed out last is to be shown, so that it keeps step with its sound.
+    pub fn show_at_of(&mut self, pair: Pair, now: Time) -> Time {
+        let wall = self.videos[pair as usize].as_ref().and_then(|v| v.stream.clock.wall_us(v.last_rtp));
+        wall.map_or(now, |wall| self.syncs[pair as usize].show_at(wall, now))
+    }
+
+    /// Plays one packet's worth of the microphone: calls `decode` with what there is to decode.
     pub fn audio(
         &mut self,
         now: Time,
         decode: &mut dyn FnMut(AudioInput<'_>) -> Result<usize, CodecError>,
     ) -> Result<Heard, CodecError> {
-        let Some(audio) = &mut self.audio else { return Ok(Heard::Nothing) };
+        self.sound_of(Pair::Person, now, decode)
+    }
+
+    /// Plays one packet's worth of the screen's sound, likewise.
+    pub fn screen_audio(
+        &mut self,
+        now: Time,
+        decode: &mut dyn FnMut(AudioInput<'_>) -> Result<usize, CodecError>,
+    ) -> Result<Heard, CodecError> {
+        self.sound_of(Pair::Screen, now, decode)
+    }
+
+    /// Plays one packet's worth of the sound of `pair`, likewise.
+    pub fn sound_of(
+        &mut self,
+        pair: Pair,
+        now: Time,
+        decode: &mut dyn FnMut(AudioInput<'_>) -> Result<usize, CodecError>,
+    ) -> Result<Heard, CodecError> {
+        let Some(audio) = &mut self.audios[pair as usize] else { return Ok(Heard::Nothing) };
         let pull = audio.buffer.pull();
         while let Some(opened) = audio.buffer.dropped() {
             audio.stream.assembler.recycle(opened.payload);
@@ -298,7 +449,7 @@ impl Receiver {
             Pull::Packet(opened) => {
                 let rtp_time = opened.packets.rtp_time as u32;
                 if let Some(wall) = audio.stream.clock.wall_us(rtp_time) {
-                    self.sync.heard(wall, now);
+                    self.syncs[pair as usize].heard(wall, now);
                 }
                 audio.last_rtp = rtp_time;
                 let decoded = decode(AudioInput::Packet(opened.payload.as_slice()));
@@ -324,14 +475,19 @@ impl Receiver {
 
     /// A frame comes back after decoding, so that its buffer is used again.
     pub fn recycle(&mut self, opened: Opened) {
-        if let Some(video) = &mut self.video {
-            video.stream.assembler.recycle(opened.payload);
+        if let Some(stream) = self.stream(opened.header.stream) {
+            stream.assembler.recycle(opened.payload);
         }
     }
 
-    /// The decoder refused a frame and has been reset: only a key frame helps.
+    /// The camera's decoder refused a frame and has been reset: only a key frame helps.
     pub fn decoder_lost_sync(&mut self) {
-        if let Some(video) = &mut self.video {
+        self.lost_sync_of(Pair::Person);
+    }
+
+    /// The video decoder of `pair` refused a frame, likewise.
+    pub fn lost_sync_of(&mut self, pair: Pair) {
+        if let Some(video) = &mut self.videos[pair as usize] {
             video.frames.lost_sync();
             video.requests.want();
         }
@@ -355,88 +511,112 @@ impl Receiver {
         while let Some(opened) = self.opener.released(now) {
             self.watch.begin(now);
             self.stats.key_came += 1;
-            if opened.header.kind.is_audio() {
-                self.take_audio(opened, now);
-            } else {
-                self.take_video(opened, now);
-            }
+            self.take(opened, now);
         }
         while let Some(event) = self.opener.event() {
             let dropped = event.reason == Reason::MissingKey;
-            if let Some(video) = self.video.as_mut().filter(|v| dropped && v.stream.id == event.stream) {
+            if let Some(video) = self.videos.iter_mut().flatten().find(|v| dropped && v.stream.id == event.stream) {
                 video.requests.want();
             }
         }
-        if let Some(video) = &mut self.video {
-            // A key frame takes a round trip too, so that on a long way it pays to wait for three repairs.
-            let patience = (3 * video.stream.nack.stats().repair_us).clamp(video::PATIENCE_US, MAX_PATIENCE_US);
-            video.frames.set_patience(patience);
-            video.stream.nack.set_patience(patience);
-            self.stats.nacks += video.stream.ask(own, now, out);
-            if video.stream.nack.gave_up() || video.stream.assembler.lacks_structure() {
-                video.requests.want();
-            }
-            video.stream.report(own, now, out);
-            if video.requests.due(now) {
-                self.stats.keyframe_requests += 1;
-                let pli = Pli { ssrc: own, media_ssrc: video.stream.id };
-                emit(|bytes| pli.write(bytes), out);
-            }
+        for video in self.videos.iter_mut().flatten() {
+            let (nacks, requests) = video.tick(own, now, out);
+            self.stats.nacks += nacks;
+            self.stats.keyframe_requests += requests;
         }
-        if let Some(audio) = &mut self.audio {
-            // Sound that comes after its time is of no use; the packet behind it fills the gap.
-            audio.stream.nack.set_patience(audio.buffer.target_us());
-            self.stats.nacks += audio.stream.ask(own, now, out);
-            audio.stream.report(own, now, out);
+        for audio in self.audios.iter_mut().flatten() {
+            self.stats.nacks += audio.tick(own, now, out);
+        }
+        if let Some(data) = &mut self.data {
+            self.stats.nacks += data.stream.ask(own, now, out);
+            data.stream.report(own, now, out);
         }
     }
 
     /// Counters of everything inside.
     pub fn snapshot(&self) -> Snapshot {
-        let (video, audio) = (self.video.as_ref(), self.audio.as_ref());
+        let counts = |stream: Option<&Incoming>| {
+            stream.map_or_else(Default::default, |stream| (*stream.assembler.stats(), *stream.nack.stats()))
+        };
+        let [video, screen] = self.videos.each_ref().map(Option::as_ref);
+        let [audio, screen_audio] = self.audios.each_ref().map(Option::as_ref);
+        let (video_packets, video_nack) = counts(video.map(|v| &v.stream));
+        let (audio_packets, audio_nack) = counts(audio.map(|a| &a.stream));
+        let (screen_packets, screen_nack) = counts(screen.map(|v| &v.stream));
+        let (screen_audio_packets, screen_audio_nack) = counts(screen_audio.map(|a| &a.stream));
+        let (data_packets, data_nack) = counts(self.data.as_ref().map(|d| &d.stream));
         Snapshot {
             receiver: self.stats,
-            video_packets: video.map_or_else(Default::default, |v| *v.stream.assembler.stats()),
-            audio_packets: audio.map_or_else(Default::default, |a| *a.stream.assembler.stats()),
-            video_nack: video.map_or_else(Default::default, |v| *v.stream.nack.stats()),
-            audio_nack: audio.map_or_else(Default::default, |a| *a.stream.nack.stats()),
+            video_packets,
+            audio_packets,
+            video_nack,
+            audio_nack,
             video: video.map_or_else(Default::default, |v| *v.frames.stats()),
             audio: audio.map_or_else(Default::default, |a| *a.buffer.stats()),
+            screen_packets,
+            screen_audio_packets,
+            data_packets,
+            screen_nack,
+            screen_audio_nack,
+            data_nack,
+            screen: screen.map_or_else(Default::default, |v| *v.frames.stats()),
+            screen_audio: screen_audio.map_or_else(Default::default, |a| *a.buffer.stats()),
             open: self.opener.stats().clone(),
         }
     }
 
-    /// How far sound lags behind pictures, in microseconds; `None` before the first sender reports.
+    /// How far the microphone lags behind the camera, in microseconds; `None` before the first sender reports.
     pub fn skew_us(&self) -> Option<i64> {
-        self.sync.skew_us()
+        self.syncs[Pair::Person as usize].skew_us()
     }
 
     fn report(&mut self, datagram: &[u8], now: Time) {
         self.stats.reports += 1;
         for message in rtcp::parse(datagram) {
             let Ok(rtcp::Message::SenderReport(report)) = message else { continue };
-            let streams =
-                self.video.iter_mut().map(|v| &mut v.stream).chain(self.audio.iter_mut().map(|a| &mut a.stream));
-            for stream in streams.filter(|s| s.id == report.ssrc) {
+            if let Some(stream) = self.stream(report.ssrc) {
                 stream.clock.report(report.ntp, report.rtp_time);
                 stream.last_report = Some(((report.ntp >> 16) as u32, now));
             }
         }
     }
 
-    fn open_video(&mut self, frame: Arrived, now: Time) {
+    /// What all streams have, of the stream `id`.
+    fn stream(&mut self, id: u32) -> Option<&mut Incoming> {
+        let videos = self.videos.iter_mut().flatten().map(|video| &mut video.stream);
+        let audios = self.audios.iter_mut().flatten().map(|audio| &mut audio.stream);
+        let data = self.data.iter_mut().map(|data| &mut data.stream);
+        videos.chain(audios).chain(data).find(|stream| stream.id == id)
+    }
+
+    fn open(&mut self, frame: Arrived, now: Time) {
         self.watch.begin(now);
-        let Some(video) = &mut self.video else { return };
-        let (packets, since) = (frame.packets, frame.ledger.at(Stage::Arrive).unwrap_or(now));
+        let (id, packets, since) = (frame.header.stream, frame.packets, frame.ledger.at(Stage::Arrive).unwrap_or(now));
         match self.opener.open(frame, now) {
-            Ok(opened) => self.take_video(opened, now),
-            Err(rejected) => video.stream.ask_again(rejected, packets, since, now),
+            Ok(opened) => self.take(opened, now),
+            Err(rejected) => {
+                if let Some(stream) = self.stream(id) {
+                    stream.ask_again(rejected, packets, since, now);
+                }
+            }
         }
     }
 
-    fn take_video(&mut self, mut opened: Opened, now: Time) {
-        let Some(video) = &mut self.video else { return };
+    /// An opened frame goes where its stream's frames wait.
+    fn take(&mut self, mut opened: Opened, now: Time) {
         opened.ledger.stamp(Stage::Open, self.watch.read());
+        let id = opened.header.stream;
+        let video = self.videos.iter().position(|video| video.as_ref().is_some_and(|v| v.stream.id == id));
+        let audio = self.audios.iter().position(|audio| audio.as_ref().is_some_and(|a| a.stream.id == id));
+        match (video, audio) {
+            (Some(at), _) => self.take_video(at, opened, now),
+            (_, Some(at)) => self.take_audio(at, opened, now),
+            _ => self.take_data(opened),
+        }
+    }
+
+    fn take_video(&mut self, at: usize, opened: Opened, now: Time) {
+        let Some(video) = &mut self.videos[at] else { return };
         let number = video.numbers.unwrap(opened.header.frame_number);
         // Key frame or not, and what it needs: from authenticated bytes alone (`rtp::chain`).
         let keyframe = !opened.structure.as_slice().is_empty();
@@ -457,21 +637,21 @@ impl Receiver {
         }
     }
 
-    fn open_audio(&mut self, frame: Arrived, now: Time) {
-        self.watch.begin(now);
-        let Some(audio) = &mut self.audio else { return };
-        let (packets, since) = (frame.packets, frame.ledger.at(Stage::Arrive).unwrap_or(now));
-        match self.opener.open(frame, now) {
-            Ok(opened) => self.take_audio(opened, now),
-            Err(rejected) => audio.stream.ask_again(rejected, packets, since, now),
+    fn take_audio(&mut self, at: usize, opened: Opened, now: Time) {
+        let Some(audio) = &mut self.audios[at] else { return };
+        if let Some(opened) = audio.buffer.insert(opened.packets.first, opened.captured, opened, now) {
+            audio.stream.assembler.recycle(opened.payload);
         }
     }
 
-    fn take_audio(&mut self, mut opened: Opened, now: Time) {
-        let Some(audio) = &mut self.audio else { return };
-        opened.ledger.stamp(Stage::Open, self.watch.read());
-        if let Some(opened) = audio.buffer.insert(opened.packets.first, opened.captured, opened, now) {
-            audio.stream.assembler.recycle(opened.payload);
+    fn take_data(&mut self, opened: Opened) {
+        let Some(data) = &mut self.data else { return };
+        self.stats.data += 1;
+        if data.opened.len() < DATA_DEPTH {
+            data.opened.push_back(opened);
+        } else {
+            self.stats.data_refused += 1;
+            data.stream.assembler.recycle(opened.payload);
         }
     }
 }

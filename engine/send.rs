@@ -1,8 +1,10 @@
 //! The sending half of a meeting, sans-IO: encoded frames in, datagrams out.
 //!
 //! [`Sender`] seals each frame, cuts it into packets, keeps them for retransmission, answers the receiver's RTCP and
-//! writes sender reports. It is told `now`, reads no clock and never waits. Wishes of the receiving side (a key frame,
-//! a bitrate) land on the [`Edge`] that the encoder stage reads.
+//! writes sender reports. Packets of data go out twice. It is told `now`, reads no clock and never waits. Wishes of the
+//! receiving side (a key frame, a bitrate) land on the [`Edge`] that the encoder stage reads.
+
+use std::collections::VecDeque;
 
 use crate::control::Edge;
 use crate::e2ee::{Context, DynKeys, KeyError, SealError, SealStats, Sealer};
@@ -80,6 +82,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Packets sent again.
     pub resent: u64,
+    /// Packets of data sent a second time, unasked.
+    pub repeated: u64,
     /// Packets asked for that were too old or asked for too often.
     pub not_resent: u64,
     /// Key frames asked for by the receiver.
@@ -96,6 +100,10 @@ const REPORT_US: u64 = 1_000_000;
 /// Packets kept for retransmission, per stream.
 const KEPT: usize = 1024;
 
+/// A packet of data goes out again after this time, unasked: data is little, and a proof that comes after a round trip
+/// may come too late. The time lets a burst of loss pass.
+const REPEAT_US: u64 = 30_000;
+
 struct Outgoing {
     stream: Stream,
     context: Context,
@@ -104,7 +112,10 @@ struct Outgoing {
     packetizer: Packetizer,
     history: History,
     chain: Chain,
+    edge: Edge,
     next_report: Time,
+    /// Packets of data that go out again, and when.
+    again: VecDeque<(u16, Time)>,
 }
 
 /// See the module.
@@ -125,10 +136,13 @@ impl Sender {
         if !(200..=MAX_PACKET).contains(&config.mtu) {
             return Err(SendError::Mtu(config.mtu));
         }
+        let edge = Edge::new();
+        let first = config.streams.iter().find(|stream| stream.kind.is_video()).map(|stream| stream.id);
         let mut open = |(at, stream): (usize, &Stream)| {
             let before = config.streams[..at].iter().filter(|other| other.kind == stream.kind).count();
             let context = u8::try_from(before).ok().and_then(|index| Context::nth(stream.kind, index));
             let context = context.ok_or(SendError::Encodings(stream.kind))?;
+            let other = stream.kind.is_video() && Some(stream.id) != first;
             Ok(Outgoing {
                 stream: *stream,
                 context,
@@ -141,11 +155,13 @@ impl Sender {
                 }),
                 history: History::new(KEPT),
                 chain: Chain::default(),
+                edge: if other { Edge::new() } else { edge.clone() },
                 next_report: Time(0),
+                again: VecDeque::with_capacity(if stream.kind == Kind::Data { KEPT } else { 0 }),
             })
         };
         let streams = config.streams.iter().enumerate().map(&mut open).collect::<Result<_, SendError>>()?;
-        Ok(Self { keys, streams, edge: Edge::new(), stats: Stats::default(), watch: config.watch })
+        Ok(Self { keys, streams, edge, stats: Stats::default(), watch: config.watch })
     }
 
     /// Takes other keys where there are some. Whoever joined with them can read nothing older, so a key frame is wanted.
@@ -170,13 +186,20 @@ impl Sender {
         }
         if renewed {
             self.stats.rekeys += 1;
-            self.edge.request_keyframe();
+            let videos = self.streams.iter().filter(|outgoing| outgoing.stream.kind.is_video());
+            videos.for_each(|outgoing| outgoing.edge.request_keyframe());
         }
     }
 
-    /// Where the wishes of the receiving side land.
+    /// Where the wishes of the receiving side land: those for the first video stream, and all that names no stream.
     pub fn edge(&self) -> &Edge {
         &self.edge
+    }
+
+    /// Where key frames of `stream` are wished for, so that a camera and a screen have an encoder each; that of the first
+    /// video stream is [`Sender::edge`].
+    pub fn edge_of(&self, stream: u32) -> Option<&Edge> {
+        self.streams.iter().find(|o| o.stream.id == stream).map(|o| &o.edge)
     }
 
     /// Seals `frame` and gives its datagrams to `out`. The sealed frame comes back, so that its buffer is used again.
@@ -187,9 +210,9 @@ impl Sender {
         self.turn(now);
         let id = frame.header.stream;
         let outgoing = self.streams.iter_mut().find(|o| o.stream.id == id).ok_or(SendError::Stream(id))?;
-        if !frame.header.kind.is_audio() {
+        if frame.header.kind.is_video() {
             let assigned = outgoing.chain.assign(&frame.info, &frame.structure, &mut frame.header);
-            assigned.inspect_err(|_| self.edge.request_keyframe())?;
+            assigned.inspect_err(|_| outgoing.edge.request_keyframe())?;
         }
         let mut sealed = outgoing.sealer.as_mut().ok_or(KeyError::None(outgoing.context.number()))?.seal(frame, now)?;
         sealed.ledger.stamp(Stage::Seal, self.watch.read());
@@ -198,6 +221,13 @@ impl Sender {
         while let Some(sequence) = cut.sequence() {
             let packet = outgoing.history.place(sequence, now);
             cut.fill(packet);
+            if outgoing.stream.kind == Kind::Data {
+                // What is no longer kept cannot go out again.
+                if outgoing.again.len() == KEPT {
+                    outgoing.again.pop_front();
+                }
+                outgoing.again.push_back((sequence, now.plus(REPEAT_US)));
+            }
             self.stats.packets += 1;
             self.stats.bytes += packet.as_slice().len() as u64;
             out(packet);
@@ -226,9 +256,9 @@ impl Sender {
                         }
                     }
                 }
-                Ok(rtcp::Message::Pli(_)) => {
+                Ok(rtcp::Message::Pli(pli)) => {
                     self.stats.keyframe_requests += 1;
-                    self.edge.request_keyframe();
+                    self.edge_of(pli.media_ssrc).unwrap_or(&self.edge).request_keyframe();
                 }
                 Ok(_) => {}
                 Err(_) => {
@@ -239,9 +269,18 @@ impl Sender {
         }
     }
 
-    /// Moves the keys on by the clock and writes the reports that are due.
+    /// Moves the keys on by the clock, and writes the reports that are due and what goes out again.
     pub fn tick(&mut self, now: Time, out: &mut dyn FnMut(&Packet)) {
         self.turn(now);
+        for outgoing in &mut self.streams {
+            while let Some((sequence, _)) = outgoing.again.front().copied().filter(|(_, at)| *at <= now) {
+                outgoing.again.pop_front();
+                if let Some(packet) = outgoing.history.repeat(sequence, now) {
+                    self.stats.repeated += 1;
+                    out(packet);
+                }
+            }
+        }
         for outgoing in self.streams.iter_mut().filter(|o| o.next_report <= now) {
             outgoing.next_report = now.plus(REPORT_US);
             let report = rtcp::SenderReport {

@@ -46,7 +46,7 @@ impl Injector {
 
     /// Hands a frame over. Never waits.
     pub fn push(&mut self, frame: Encoded) -> Pushed {
-        let video = !frame.header.kind.is_audio();
+        let video = frame.header.kind.is_video();
         match self.frames.push(frame) {
             Push::Queued | Push::Displaced(_) => Pushed::Queued,
             Push::Refused(frame) => {

@@ -421,7 +421,7 @@ impl Outbound {
         // Read first, so that a frame pushed just before the end is not left behind.
         let closed = injected.frames.is_closed();
         while let Some(frame) = injected.frames.pop() {
-            let video = !frame.header.kind.is_audio();
+            let video = frame.header.kind.is_video();
             match self.send(frame) {
                 Ok(sealed) => {
                     stages.record(sealed.ledger());

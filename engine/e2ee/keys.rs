@@ -96,7 +96,7 @@ impl KeyId {
         if self.leaf >= MAX_LEAVES || self.step >> 43 != 0 {
             return None;
         }
-        Some(self.step << 21 | (self.context.0 as u64) << 18 | (self.leaf as u64) << 8 | self.epoch as u64)
+        Some(pack(self.step << 3 | self.context.0 as u64, self.leaf as u64, self.epoch as u64, 10, 8))
     }
 
     /// The parts of `key_id`: every 64-bit number has them.
@@ -108,6 +108,12 @@ impl KeyId {
             epoch: key_id as u8,
         }
     }
+}
+
+/// The KID of RFC 9605 §5.2: context, leaf in `leaf_bits`, epoch modulo 2^`epoch_bits`. The engine's context is the step
+/// with [`Context`] below it.
+const fn pack(context: u64, leaf: u64, epoch: u64, leaf_bits: u32, epoch_bits: u32) -> u64 {
+    context << (leaf_bits + epoch_bits) | leaf << epoch_bits | epoch & ((1 << epoch_bits) - 1)
 }
 
 /// Why there is no key.
@@ -283,7 +289,8 @@ impl<A: Aead> Derived<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::e2ee::{AesGcm, Opener, Sealer, StaticKeys};
+    use crate::e2ee::group::{Provider, Store, StoreKey};
+    use crate::e2ee::{AesGcm, Chain, MediaSecret, OpenKeys, Opener, Sealer, SendKeys, StaticKeys};
 
     /// Fails to compile where `$type` has one of the traits: the call is then ambiguous.
     macro_rules! lacks {
@@ -305,6 +312,31 @@ mod tests {
         lacks!(Sealer: Clone, std::fmt::Debug, PartialEq);
         lacks!(Opener: Clone, std::fmt::Debug, PartialEq);
         lacks!(StaticKeys: Clone, std::fmt::Debug, PartialEq);
+        lacks!(MediaSecret: Clone, std::fmt::Debug, PartialEq);
+        lacks!(Chain: Clone, std::fmt::Debug, PartialEq);
+        lacks!(SendKeys: Clone, std::fmt::Debug, PartialEq);
+        lacks!(OpenKeys: Clone, std::fmt::Debug, PartialEq);
+        lacks!(StoreKey: Clone, std::fmt::Debug, PartialEq);
+        lacks!(Store: Clone, std::fmt::Debug, PartialEq);
+        lacks!(Provider: Clone, std::fmt::Debug, PartialEq);
+    }
+
+    #[test]
+    fn key_ids_of_the_standard_are_packed_alike() {
+        // RFC 9605 §5.2, figure 9: 4 bits of epoch, 6 of leaf.
+        let ids = [
+            (14, 3, 0),
+            (14, 7, 0),
+            (14, 20, 0),
+            (15, 3, 0),
+            (15, 5, 0),
+            (16, 2, 2),
+            (16, 2, 3),
+            (17, 33, 0),
+            (17, 51, 0),
+        ];
+        let packed = ids.map(|(epoch, leaf, context)| pack(context, leaf, epoch, 6, 4));
+        assert_eq!(packed, [0x3e, 0x7e, 0x14e, 0x3f, 0x5f, 0x820, 0xc20, 0x211, 0x331]);
     }
 
     #[test]

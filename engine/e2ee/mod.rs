@@ -10,6 +10,7 @@
 
 pub mod aead;
 pub mod epoch;
+pub mod group;
 pub mod header;
 mod hold;
 pub mod keys;

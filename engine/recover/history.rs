@@ -54,6 +54,16 @@ impl History {
         kept.last = now;
         Some(&kept.packet)
     }
+
+    /// The packet to be sent a second time though nobody asked; `None` where it is gone or was sent again meanwhile. It
+    /// does not count among the resends.
+    pub fn repeat(&mut self, sequence: u16, now: Time) -> Option<&Packet> {
+        let slot = usize::from(sequence) % self.ring.len();
+        let kept = &mut self.ring[slot];
+        kept.sent.filter(|sent| kept.sequence == sequence && kept.last == *sent)?;
+        kept.last = now;
+        Some(&kept.packet)
+    }
 }
 
 #[cfg(test)]
@@ -84,5 +94,16 @@ mod tests {
         assert_eq!(sent, MAX_RESENDS as usize);
         *history.place(2, Time(0)) = packet(2);
         assert!(history.resend(2, Time::from_ms(1_100)).is_none());
+    }
+
+    #[test]
+    fn repeats_once_and_not_what_was_resent_meanwhile() {
+        let mut history = History::new(16);
+        (1..4).for_each(|s| *history.place(s, Time(0)) = packet(s));
+        assert!(history.resend(2, Time::from_ms(20)).is_some());
+        let repeated: Vec<u16> = (0..5).filter(|s| history.repeat(*s, Time::from_ms(30)).is_some()).collect();
+        assert_eq!(repeated, [1, 3]);
+        assert!(history.repeat(1, Time::from_ms(60)).is_none());
+        assert!(history.resend(1, Time::from_ms(60)).is_some());
     }
 }

@@ -20,15 +20,28 @@ const MAX_BEHIND: u64 = 4_096;
 const MAX_LEAP: i64 = 512;
 
 /// Buffers made at the start, of so many bytes each: as many as the buffers behind hold, where frames wait for repair and
-/// sound waits for its time. 2 MB of video, of which the system maps what is used.
+/// sound waits for its time. 2 MB of video, of which the system maps what is used. Data is short and soon taken.
 const VIDEO_BUFFERS: (usize, usize) = (132, 16 << 10);
 const AUDIO_BUFFERS: (usize, usize) = (110, 1500);
+const DATA_BUFFERS: (usize, usize) = (16, 2 << 10);
 
 /// Buffers kept for the next frames.
 const MAX_SPARE: usize = 160;
 
 /// Longest sealed frame that is joined, in bytes.
 const MAX_FRAME: usize = 8 << 20;
+
+/// Longest sealed frame of data: a message of the greatest size, or an acknowledgement to every member, and room to spare.
+pub(crate) const MAX_DATA_FRAME: usize = 32 << 10;
+
+/// Buffers of a kind, and the longest frame.
+const fn measures(kind: Kind) -> ((usize, usize), usize) {
+    match kind {
+        Kind::Camera | Kind::Screen => (VIDEO_BUFFERS, MAX_FRAME),
+        Kind::Microphone | Kind::ScreenAudio => (AUDIO_BUFFERS, MAX_FRAME),
+        Kind::Data => (DATA_BUFFERS, MAX_DATA_FRAME),
+    }
+}
 
 /// Counters of one stream. `packets` is the sum of the packets in frames, those pending, and those dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -95,7 +108,7 @@ pub struct Assembler {
 impl Assembler {
     /// An assembler for the stream `ssrc`.
     pub fn new(ssrc: u32, kind: Kind, watch: Stopwatch) -> Self {
-        let (buffers, bytes) = if kind.is_audio() { AUDIO_BUFFERS } else { VIDEO_BUFFERS };
+        let ((buffers, bytes), _) = measures(kind);
         let mut spare = Vec::with_capacity(MAX_SPARE);
         spare.extend((0..buffers).map(|_| Buffer::with_capacity(bytes)));
         Self {
@@ -270,7 +283,7 @@ impl Assembler {
         let room = |i: &usize| self.spare[*i].room();
         let fits = (0..self.spare.len()).filter(|i| room(i) >= len).min_by_key(room);
         let best = fits.or_else(|| (0..self.spare.len()).max_by_key(room));
-        let made = if self.kind.is_audio() { AUDIO_BUFFERS.1 } else { VIDEO_BUFFERS.1 };
+        let ((_, made), _) = measures(self.kind);
         best.map_or_else(|| Buffer::with_capacity(made.max(len)), |best| self.spare.swap_remove(best))
     }
 
@@ -297,12 +310,13 @@ impl Assembler {
                 return None;
             }
         }
-        if self.templates.is_none() && !self.kind.is_audio() && !self.waiting(first).is_some_and(has_structure) {
+        if self.templates.is_none() && self.kind.is_video() && !self.waiting(first).is_some_and(has_structure) {
             self.lacking = true;
             return None;
         }
         let len = (first..=last).filter_map(|s| self.waiting(s)).map(|f| f.packet.as_slice().len() - f.at).sum();
-        let mut payload = self.buffer(usize::min(len, MAX_FRAME));
+        let (_, longest) = measures(self.kind);
+        let mut payload = self.buffer(usize::min(len, longest));
         let (mut arrived, mut described) = (Time(u64::MAX), None);
         for s in first..=last {
             let place = self.pending.remove(s)?;
@@ -312,11 +326,11 @@ impl Assembler {
             self.seen[slot / 64] |= 1 << (slot % 64);
             self.stats.joined += 1;
             arrived = arrived.min(fragment.arrived);
-            if len <= MAX_FRAME {
+            if len <= longest {
                 payload.tail().extend_from_slice(&fragment.packet.as_slice()[fragment.at..]);
             }
             if s == first {
-                described = self.describe(&fragment).filter(|_| len <= MAX_FRAME);
+                described = self.describe(&fragment).filter(|_| len <= longest);
             }
         }
         let Some(header) = described else {
@@ -336,7 +350,7 @@ impl Assembler {
     fn describe(&mut self, first: &Fragment) -> Option<Header> {
         let header =
             Header { stream: self.ssrc, kind: self.kind, spatial: 0, temporal: 0, template_id: 0, frame_number: 0 };
-        if self.kind.is_audio() {
+        if !self.kind.is_video() {
             return Some(header);
         }
         let rtp = Rtp::parse(first.packet.as_slice()).ok()?;

@@ -173,7 +173,7 @@ impl Head {
     fn new(config: &Config, frame: &Sealed, rtp_time: u32, start: bool, end: bool) -> Result<Self, Error> {
         let (mut data, mut element) = ([0; MAX_EXTENSION - 4], [0; MAX_EXTENSION]);
         let mut extension = None;
-        if !frame.header().kind.is_audio() {
+        if frame.header().kind.is_video() {
             let outgoing = Outgoing {
                 start,
                 end,

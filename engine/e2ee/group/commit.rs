@@ -1,0 +1,216 @@
+//! Building commits from requests, and reading what the library makes of those that come.
+
+use openmls::prelude::{
+    Extension, Extensions, GroupContext, KeyPackage, LeafNodeIndex, MlsGroup, MlsMessageBodyIn, MlsMessageIn,
+    OpenMlsProvider, Proposal, ProtocolVersion, QueuedProposal, Sender, StagedCommit, UnknownExtension,
+    tls_codec::Deserialize,
+};
+
+use super::GroupError;
+use super::config::policy_of;
+use super::event::Request;
+use super::identity::{Device, Person};
+use super::policy::{EnginePolicy, POLICY_EXTENSION};
+use super::provider::Provider;
+use super::rules::{Author, Change, Illegal, Proposed, State, Verdict, judge};
+use super::wire::{Envelope, Ticket};
+use crate::e2ee::Roster;
+
+/// A commit of this member that is on its way to the relay and back.
+pub(crate) struct Pending {
+    pub(crate) body: Vec<u8>,
+    pub(crate) welcome: Option<Vec<u8>>,
+    pub(crate) requests: Vec<Asked>,
+    pub(crate) verdict: Verdict,
+    pub(crate) sent: crate::time::Time,
+}
+
+/// A request and the roster that the host saw.
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    pub(crate) seen: [u8; 32],
+    pub(crate) at: crate::time::Time,
+}
+
+/// A key package that the library verified, and who it is of.
+pub(crate) fn read_key_package(provider: &Provider, bytes: &[u8]) -> Result<(KeyPackage, Person), GroupError> {
+    let message = MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| GroupError::KeyPackage)?;
+    let MlsMessageBodyIn::KeyPackage(package) = message.extract() else { return Err(GroupError::KeyPackage) };
+    let package =
+        package.validate(provider.crypto(), ProtocolVersion::default()).map_err(|_| GroupError::KeyPackage)?;
+    let person = Person::of(package.leaf_node())?;
+    Ok((package, person))
+}
+
+/// What the rules look at in a proposal. `context` is the group context's extensions before the commit.
+pub(crate) fn proposed(proposal: &QueuedProposal, context: &Extensions<GroupContext>) -> Proposed {
+    let by = match proposal.sender() {
+        Sender::Member(leaf) => Author::Leaf(leaf.u32()),
+        Sender::External(_) => Author::Relay,
+        Sender::NewMemberProposal | Sender::NewMemberCommit => Author::Stranger,
+    };
+    let change = match proposal.proposal() {
+        Proposal::Add(add) => {
+            let package = add.key_package();
+            Change::Add { person: Person::of(package.leaf_node()), last_resort: package.last_resort() }
+        }
+        Proposal::Remove(remove) => Change::Remove(remove.removed().u32()),
+        Proposal::Update(update) => Change::Update(Person::of(update.leaf_node())),
+        Proposal::GroupContextExtensions(new) => {
+            let new = new.extensions();
+            let rest = |all: &Extensions<GroupContext>| {
+                let rest = |one: &&Extension| one.extension_type() != policy_type();
+                all.iter().filter(rest).cloned().collect::<Vec<_>>()
+            };
+            Change::Policy(policy_of(new).map(Box::new), rest(new) == rest(context))
+        }
+        _ => Change::Other,
+    };
+    Proposed { by, change }
+}
+
+fn policy_type() -> openmls::prelude::ExtensionType {
+    openmls::prelude::ExtensionType::Unknown(POLICY_EXTENSION)
+}
+
+/// Applies the table to a commit that the library has verified.
+pub(crate) fn judge_staged(
+    state: &State,
+    committer: u32,
+    staged: &StagedCommit,
+    context: &Extensions<GroupContext>,
+) -> Result<Verdict, Illegal> {
+    let proposals: Vec<_> = staged.queued_proposals().map(|proposal| proposed(proposal, context)).collect();
+    let path = staged.update_path_leaf_node().map(Person::of);
+    let verdict = judge(state, committer, &proposals, path.as_ref())?;
+    // What the rules computed is what the library is about to install.
+    match policy_of(staged.group_context().extensions()) {
+        Some(policy) if policy == verdict.after.policy => Ok(verdict),
+        Some(_) => Err(Illegal::Fixed),
+        None => Err(Illegal::Unreadable),
+    }
+}
+
+/// What a batch of requests asks of one commit.
+#[derive(Default)]
+struct Plan {
+    adds: Vec<KeyPackage>,
+    tickets: Vec<Ticket>,
+    removals: Vec<u16>,
+    policy: Option<EnginePolicy>,
+}
+
+impl Plan {
+    fn of(requests: &[Asked], state: &State, provider: &Provider) -> Result<Self, Illegal> {
+        let mut plan = Plan::default();
+        let mut policy = state.policy.clone();
+        for Asked { request, .. } in requests {
+            match request {
+                Request::Admit { key_package, ticket } => {
+                    let Ok((package, person)) = read_key_package(provider, key_package) else {
+                        return Err(Illegal::Leaf(super::identity::LeafError::Credential));
+                    };
+                    // A rejoin: the former self goes in the same commit.
+                    plan.remove(&state.roster, &person.identity);
+                    plan.adds.push(package);
+                    plan.tickets.push(*ticket);
+                }
+                Request::Remove { identity, .. } => plan.remove(&state.roster, identity),
+                Request::Lock => policy.lock = Some(state.roster.iter().map(|member| member.identity).collect()),
+                Request::Unlock => policy.lock = None,
+                Request::Role { identity, role } => policy.set_role(*identity, *role),
+                Request::Policy { recorder_allowed, leaver_window_ms, roster_limit, meeting_policy } => {
+                    policy.recorder_allowed = *recorder_allowed;
+                    policy.leaver_window_ms = *leaver_window_ms;
+                    policy.roster_limit = *roster_limit;
+                    policy.meeting_policy = *meeting_policy;
+                }
+                Request::Renew => {}
+            }
+        }
+        plan.policy = (policy != state.policy).then_some(policy);
+        Ok(plan)
+    }
+
+    fn remove(&mut self, roster: &Roster, identity: &crate::e2ee::IdentityKey) {
+        if let Some(member) = roster.find(identity).filter(|member| !self.removals.contains(&member.leaf)) {
+            self.removals.push(member.leaf);
+        }
+    }
+}
+
+/// Why a commit was not made.
+pub(crate) enum NotMade {
+    Illegal(Illegal),
+    Library,
+}
+
+/// Builds a commit of `requests` and of everything legal that was proposed. It is the library's pending one after that.
+pub(crate) fn build(
+    mls: &mut MlsGroup,
+    provider: &Provider,
+    device: &Device,
+    state: &State,
+    requests: Vec<Asked>,
+    now: crate::time::Time,
+) -> Result<Pending, (NotMade, Vec<Asked>)> {
+    let plan = match Plan::of(&requests, state, provider) {
+        Ok(plan) => plan,
+        Err(why) => return Err((NotMade::Illegal(why), requests)),
+    };
+    let own = mls.own_leaf_index().u32();
+    let context = mls.extensions().clone();
+    let made = (|| {
+        let mut builder = mls
+            .commit_builder()
+            .consume_proposal_store(true)
+            .force_self_update(true)
+            .propose_removals(plan.removals.iter().map(|leaf| LeafNodeIndex::new(u32::from(*leaf))))
+            .propose_adds(plan.adds);
+        if let Some(policy) = &plan.policy {
+            let mut new = context.clone();
+            let policy = Extension::Unknown(POLICY_EXTENSION, UnknownExtension(policy.encode()));
+            replace(&mut new, policy).ok()?;
+            builder = builder.propose_group_context_extensions(new).ok()?;
+        }
+        let legal = |proposal: &QueuedProposal| {
+            let proposed = proposed(proposal, &context);
+            let own_removal = matches!(proposed.change, Change::Remove(leaf) if leaf == own);
+            // What stands here by this member's own request is judged as a whole below, for its reason.
+            let requested = matches!(proposed.by, Author::Leaf(leaf) if leaf == own)
+                && !matches!(proposed.change, Change::Update(_));
+            !own_removal && (requested || state.permits(&proposed, own).is_ok())
+        };
+        let builder = builder.load_psks(provider.storage()).ok()?;
+        let builder = builder.build(provider.rand(), provider.crypto(), device, legal).ok()?;
+        let bundle = builder.stage_commit(provider).ok()?;
+        let body = bundle.commit().to_bytes().ok()?;
+        let welcome = match bundle.to_welcome_msg() {
+            Some(welcome) => {
+                let to = plan.tickets.clone();
+                Some(Envelope::Welcome { to, body: &welcome.to_bytes().ok()? }.encode())
+            }
+            None => None,
+        };
+        Some((body, welcome))
+    })();
+    let verdict = mls.pending_commit().map(|staged| judge_staged(state, own, staged, &context));
+    match (made, verdict) {
+        (Some((body, welcome)), Some(Ok(verdict))) => Ok(Pending { body, welcome, requests, verdict, sent: now }),
+        (_, verdict) => {
+            let cleared = mls.clear_pending_commit(provider.storage());
+            let why = match verdict {
+                Some(Err(why)) if cleared.is_ok() => NotMade::Illegal(why),
+                _ => NotMade::Library,
+            };
+            Err((why, requests))
+        }
+    }
+}
+
+/// Puts `new` where its former value stands: the order of the extensions is part of the context.
+fn replace(all: &mut Extensions<GroupContext>, new: Extension) -> Result<(), GroupError> {
+    let list = all.iter().map(|one| if one.extension_type() == policy_type() { &new } else { one }).cloned();
+    *all = Extensions::from_vec(list.collect()).map_err(|_| GroupError::Config)?;
+    Ok(())
+}

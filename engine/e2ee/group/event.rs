@@ -1,0 +1,170 @@
+//! What the group tells its embedder.
+
+use super::identity::Person;
+use super::rules::Illegal;
+use super::wire::Ticket;
+use crate::e2ee::{EpochInput, IdentityKey, Role};
+use crate::time::Time;
+
+/// How soon a sender moves to a new epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// With its next frame: somebody was put out.
+    AtOnce,
+    /// Within two seconds.
+    Soon,
+}
+
+/// What [`super::Group::poll`] hands out, in order.
+pub enum Output {
+    /// An envelope for the relay.
+    Send(Vec<u8>),
+    /// A new epoch, once.
+    Epoch(Box<EpochInput>, Switch),
+    /// Something to know.
+    Event(Event),
+}
+
+/// Something to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody knocks: [`super::Group::admit`] lets it in.
+    Knock {
+        /// What to admit.
+        key_package: Vec<u8>,
+        /// Who it says it is.
+        person: Person,
+    },
+    /// A member made a commit or a proposal that the rules do not allow: it has no effect, the epoch stays.
+    Refused {
+        /// Whose; nothing where it came from outside the group.
+        leaf: Option<u16>,
+        /// Why.
+        why: Illegal,
+    },
+    /// A request of this member came to nothing.
+    Denied {
+        /// Which.
+        request: Request,
+        /// Why.
+        why: Illegal,
+    },
+    /// The roster changed before a request took effect: ask again if it is still wanted.
+    Confirm {
+        /// Which.
+        request: Request,
+        /// The roster's hash now.
+        roster: [u8; 32],
+    },
+    /// Another member made the epoch; what this one asked for is asked again.
+    Lost {
+        /// The epoch that ended.
+        epoch: u64,
+    },
+    /// When the epoch that this member joined in began, as its committer says.
+    Began {
+        /// Which epoch.
+        epoch: u64,
+        /// On this member's clock.
+        began: Time,
+    },
+    /// Another member now commits, for the one before was silent.
+    Committer {
+        /// On which leaf.
+        leaf: u16,
+    },
+    /// A heartbeat is not what its sender's should be.
+    Heartbeat {
+        /// Whose.
+        leaf: u16,
+        /// Why.
+        why: super::heartbeat::BeatError,
+    },
+    /// No heartbeat for ten seconds: somebody may be keeping messages back.
+    HeartbeatMissing,
+    /// None for thirty: senders stop until [`Event::Alive`].
+    StopSealing,
+    /// They come again.
+    Alive,
+    /// This member is out; nothing more comes.
+    Left(Left),
+    /// A message from a later epoch, or one that this member cannot follow: it has to join again.
+    Stranded,
+    /// The relay left messages out, or repeats some.
+    Order {
+        /// The number that was due.
+        expected: u64,
+        /// The number that came.
+        got: u64,
+    },
+    /// A signed word from a member to all: host actions and the like, in the order of the relay.
+    Told {
+        /// From whom.
+        leaf: u16,
+        /// What.
+        body: Vec<u8>,
+    },
+}
+
+/// Why this member is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It asked for it.
+    Asked,
+    /// Somebody removed it.
+    Removed,
+    /// No heartbeat for a minute.
+    Silence,
+    /// The library failed in the middle of a commit.
+    Broken,
+}
+
+/// What a host asks of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Let somebody in, in place of its former self where that is still in the tree.
+    Admit {
+        /// Its key package.
+        key_package: Vec<u8>,
+        /// The ticket of that.
+        ticket: Ticket,
+    },
+    /// Take out whoever has this identity.
+    Remove {
+        /// Who.
+        identity: IdentityKey,
+        /// Whether it cannot wait.
+        kick: bool,
+    },
+    /// Let in only those who are there.
+    Lock,
+    /// Let others in again.
+    Unlock,
+    /// Give a role.
+    Role {
+        /// To whom.
+        identity: IdentityKey,
+        /// Which.
+        role: Role,
+    },
+    /// Change what may change of the policy besides lock and roles.
+    Policy {
+        /// Whether a recorder may be admitted.
+        recorder_allowed: bool,
+        /// Milliseconds for which a leaver may still open what is sent.
+        leaver_window_ms: u32,
+        /// Members at most.
+        roster_limit: u16,
+        /// Hash of the host's resolved meeting policy.
+        meeting_policy: [u8; 32],
+    },
+    /// A new epoch with new keys.
+    Renew,
+}
+
+impl Request {
+    /// Whether it holds only for the roster that the host saw.
+    pub fn names_roster(&self) -> bool {
+        matches!(self, Request::Admit { .. } | Request::Lock | Request::Role { .. })
+    }
+}

@@ -1,0 +1,90 @@
+//! On the way in: a key package sent, a Welcome awaited.
+
+use openmls::prelude::{
+    KeyPackage, MlsMessageBodyIn, MlsMessageIn, ProcessedWelcome, StagedWelcome, tls_codec::Deserialize,
+};
+
+use super::config::Config;
+use super::identity::{Device, capabilities};
+use super::provider::Provider;
+use super::wire::{Envelope, Ticket, ticket};
+use super::{Group, GroupError};
+use crate::time::Time;
+
+/// Messages that wait for the Welcome at most, and their bytes together.
+const MAX_WAITING: usize = 64;
+const MAX_WAITING_BYTES: usize = 4 << 20;
+
+/// Somebody who knocks.
+pub struct Joining {
+    device: Device,
+    config: Config,
+    provider: Provider,
+    ticket: Ticket,
+    /// What came in the meantime: the Welcome leads into an epoch that already goes on.
+    waiting: Vec<Vec<u8>>,
+}
+
+impl Joining {
+    /// Makes a key package for the group of `config`, as the invite has it. The second is the envelope for the relay.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn new(device: &Device, config: Config) -> Result<(Self, Vec<u8>), GroupError> {
+        let provider = Provider::default();
+        let bundle = KeyPackage::builder()
+            .leaf_node_capabilities(capabilities(config.suite))
+            .leaf_node_extensions(device.extensions()?)
+            .build(config.suite.mls(), &provider, device, device.credential())
+            .map_err(|_| GroupError::Library("the key package could not be made"))?;
+        let message = openmls::prelude::MlsMessageOut::from(bundle.key_package().clone());
+        let body = message.to_bytes().map_err(|_| GroupError::Library("the key package could not be encoded"))?;
+        let ticket = ticket(&body);
+        let envelope = Envelope::KeyPackage(&body).encode();
+        Ok((Self { device: device.share(), config, provider, ticket, waiting: vec![] }, envelope))
+    }
+
+    /// What a Welcome for it names.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Takes an envelope from the relay. A group comes out once it is the Welcome.
+    ///
+    /// # Errors
+    /// [`GroupError`] where this is the Welcome and it does not lead where the invite says; nothing is used of it.
+    pub fn handle(&mut self, message: &[u8], now: Time) -> Result<Option<Group>, GroupError> {
+        match Envelope::decode(message)? {
+            Envelope::Welcome { to, body } if to.contains(&self.ticket) => self.join(body, now).map(Some),
+            Envelope::Handshake { .. } | Envelope::Application { .. } => {
+                self.waiting.push(message.to_vec());
+                while self.waiting.len() > MAX_WAITING
+                    || self.waiting.iter().map(Vec::len).sum::<usize>() > MAX_WAITING_BYTES
+                {
+                    self.waiting.remove(0);
+                }
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn join(&mut self, body: &[u8], now: Time) -> Result<Group, GroupError> {
+        let message = MlsMessageIn::tls_deserialize_exact(body).map_err(|_| GroupError::Welcome)?;
+        let MlsMessageBodyIn::Welcome(welcome) = message.extract() else { return Err(GroupError::Welcome) };
+        let processed = ProcessedWelcome::new_from_welcome(&self.provider, &self.config.join(), welcome)
+            .map_err(|_| GroupError::Welcome)?;
+        let staged: StagedWelcome =
+            processed.into_staged_welcome(&self.provider, None).map_err(|_| GroupError::Welcome)?;
+        let policy = self.config.agrees(staged.group_context())?;
+        let sender = staged.welcome_sender_index().u32();
+        let mls = staged.into_group(&self.provider).map_err(|_| GroupError::Welcome)?;
+        let provider = std::mem::take(&mut self.provider);
+        let mut group = Group::new(mls, provider, &self.device, self.config.clone(), policy, now)?;
+        group.joined(sender, now)?;
+        for message in std::mem::take(&mut self.waiting) {
+            group.catch_up(&message, now);
+        }
+        Ok(group)
+    }
+}

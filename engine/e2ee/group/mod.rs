@@ -1,0 +1,954 @@
+//! The group: who is in it and what its epochs are keyed with, by MLS (RFC 9420), as a core that is told the time and
+//! does no IO. `E2EE.md` §6 has the design.
+//!
+//! [`Group`] takes envelopes from the relay and gives out others, new epochs and events. [`rules`] decides which commits
+//! take effect, for all members alike; [`committer`] who makes them; [`heartbeat`] whether anybody is kept in the dark.
+//!
+//! Of a member that was there before this one, [`crate::e2ee::Member::joined`] is the epoch that this one joined in: the
+//! number tells two members of one leaf apart, and never leaves the device.
+
+mod commit;
+pub mod committer;
+mod config;
+pub mod event;
+pub mod heartbeat;
+pub mod identity;
+mod joining;
+pub mod policy;
+pub mod provider;
+pub mod rules;
+pub mod snapshot;
+pub mod storage;
+pub mod wire;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use openmls::prelude::{
+    ContentType, GroupId, LeafNodeParameters, MlsGroup, MlsMessageIn, OpenMlsProvider, ProcessedMessageContent,
+    ProtocolMessage, QueuedProposal, Sender, tls_codec::Deserialize,
+};
+use zeroize::Zeroizing;
+
+use self::commit::{Asked, NotMade, Pending, build, judge_staged, proposed, read_key_package};
+use self::committer::Committers;
+use self::heartbeat::{Beat, Chain, EVERY_US, LEAVE_US, STOP_US, WARN_US};
+use self::rules::{Change, Illegal, State, Verdict};
+use self::wire::{Envelope, MAX_MESSAGE, WireError, sha256, ticket};
+use crate::e2ee::keys::MAX_LEAVES;
+use crate::e2ee::{EpochInput, IdentityKey, MediaSecret, Member, Profile, Role, Roster};
+use crate::time::Time;
+
+pub use self::config::Config;
+pub use self::event::{Event, Left, Output, Request, Switch};
+pub use self::identity::{Device, LeafError, MediaSigner, Person};
+pub use self::joining::Joining;
+pub use self::policy::{EnginePolicy, GroupSuite, MeetingType};
+pub use self::provider::Provider;
+pub use self::snapshot::StoreKey;
+pub use self::storage::{Store, StoreError};
+
+/// Microseconds between two commits, kicks exempt.
+pub const SPACING_US: u64 = 500_000;
+/// Microseconds that a request or a leave waits for others to share its commit.
+pub const BATCH_US: u64 = 100_000;
+/// Microseconds that updates wait for others.
+pub const UPDATES_US: u64 = 2_000_000;
+/// Microseconds after which every leaf's keys are renewed.
+pub const FLOOR_US: u64 = 300_000_000;
+/// Microseconds that a member waits past the floor before it proposes its update unasked.
+const UNASKED_US: u64 = 15_000_000;
+/// Microseconds after which a commit that did not come back is sent again.
+const RESEND_US: u64 = 2_000_000;
+/// Proposals of one author that are kept in an epoch.
+const MAX_PROPOSALS: usize = 4;
+/// Proposals of the relay that are kept in an epoch.
+const MAX_RELAY_PROPOSALS: usize = MAX_LEAVES as usize;
+/// Requests that wait at most.
+const MAX_REQUESTS: usize = 2 * MAX_LEAVES as usize;
+/// Bytes of the longest word to all.
+pub const MAX_WORD: usize = 16 << 10;
+/// The component whose secret the media keys follow from.
+const COMPONENT: u16 = 0x8001;
+
+const WORD_BEAT: u8 = 1;
+const WORD_RENEW: u8 = 2;
+const WORD_UPDATES: u8 = 3;
+const WORD_TOLD: u8 = 4;
+
+/// Why something could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// The configuration contradicts itself.
+    #[error("the configuration is no group's: check the id, the limit and the suite")]
+    Config,
+    /// A leaf or a device is not as it must be.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// Bytes are no envelope.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A key package is not valid, or not for this group.
+    #[error("the key package is not valid for this group")]
+    KeyPackage,
+    /// A Welcome is not valid, or not for this device.
+    #[error("the welcome is not valid, or not meant for this device")]
+    Welcome,
+    /// The group is not the one that the invite names.
+    #[error("the group differs from the invite in its {0}: nothing of it is used")]
+    Mismatch(&'static str),
+    /// Only hosts may.
+    #[error("only a host or a co-host can do this")]
+    NotHost,
+    /// There is nobody with that identity or on that leaf.
+    #[error("there is no such member")]
+    NoMember,
+    /// This member is out.
+    #[error("this member is no longer in the group")]
+    Out,
+    /// Too many requests, or too long a word.
+    #[error("too much is asked at once")]
+    TooMuch,
+    /// The library refused.
+    #[error("the group key agreement failed: {0}")]
+    Library(&'static str),
+}
+
+/// Counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// Epochs that this member saw begin.
+    pub epochs: u64,
+    /// Commits it made that took effect.
+    pub committed: u64,
+    /// Commits it made that another's preceded.
+    pub lost: u64,
+    /// Commits and proposals of others that the rules do not allow.
+    pub refused: u64,
+    /// Messages of epochs that had ended.
+    pub stale: u64,
+    /// Messages that could not be read, verified or followed.
+    pub unreadable: u64,
+    /// Heartbeats that counted.
+    pub beats: u64,
+}
+
+/// A member's view of the group. Its secrets are in the library's storage and are gone with it.
+pub struct Group {
+    mls: MlsGroup,
+    provider: Provider,
+    device: Device,
+    config: Config,
+    state: State,
+    own: u16,
+    began: Time,
+    /// Whether this member came into the epoch by a Welcome and has not heard how old it is.
+    mid: bool,
+    /// The epoch that this process resumed in: nothing is keyed, beaten or committed in it.
+    resumed: Option<u64>,
+    out: VecDeque<Output>,
+    requests: VecDeque<Asked>,
+    /// After a batch that the rules refuse as a whole: one request at a time.
+    single: bool,
+    pending: Option<Pending>,
+    committers: Committers,
+    chains: BTreeMap<u16, Chain>,
+    /// The last heartbeat of this member, to know it when it comes back.
+    beat: Option<Vec<u8>>,
+    next_beat: Time,
+    /// The last sign that messages come through.
+    sign: Time,
+    warned: bool,
+    stopped: bool,
+    /// When each leaf's keys were made, as far as this member knows.
+    renewed: BTreeMap<u16, Time>,
+    asked_updates: Option<Time>,
+    first_proposal: Option<Time>,
+    removals_proposed: bool,
+    last_commit: Option<Time>,
+    leaving: bool,
+    /// Whether this epoch has this member's proposal to leave or to be renewed.
+    proposed_leave: bool,
+    proposed_update: bool,
+    renew: bool,
+    order: Option<u64>,
+    stranded: bool,
+    left: Option<Left>,
+    stats: Stats,
+}
+
+impl Group {
+    /// A new group with this member as its host.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn create(device: &Device, config: Config, now: Time) -> Result<Self, GroupError> {
+        let policy = config.policy(device.identity())?;
+        let provider = Provider::default();
+        let create = config.create(device, &policy)?;
+        let id = GroupId::from_slice(&config.group);
+        let mls = MlsGroup::new_with_group_id(&provider, device, &create, id, device.credential())
+            .map_err(|_| GroupError::Library("the group could not be made"))?;
+        let mut group = Self::new(mls, provider, device, config, policy, now)?;
+        group.open_epoch(Switch::AtOnce)?;
+        Ok(group)
+    }
+
+    /// Takes up a group that another process of this device was in. It makes no keys of the epoch it finds: it asks
+    /// for a new one, and says nothing else before that.
+    ///
+    /// # Errors
+    /// [`GroupError`] where the storage has no such group.
+    pub fn resume(provider: Provider, device: &Device, config: Config, now: Time) -> Result<Self, GroupError> {
+        let id = GroupId::from_slice(&config.group);
+        let mut mls = MlsGroup::load(provider.storage(), &id)
+            .ok()
+            .flatten()
+            .ok_or(GroupError::Library("the storage has no such group"))?;
+        mls.clear_pending_commit(provider.storage()).map_err(|_| GroupError::Library("the storage fails"))?;
+        mls.clear_pending_proposals(provider.storage()).map_err(|_| GroupError::Library("the storage fails"))?;
+        let policy = config.agrees(mls.public_group().group_context())?;
+        let mut group = Self::new(mls, provider, device, config, policy, now)?;
+        group.resumed = Some(group.state.epoch);
+        group.mid = true;
+        group.renew = true;
+        group.committers.unable(group.own);
+        group.here();
+        group.tick(now);
+        Ok(group)
+    }
+
+    /// What is left of the group when its process ends: its storage.
+    pub fn suspend(self) -> Provider {
+        self.provider
+    }
+
+    fn new(
+        mls: MlsGroup,
+        provider: Provider,
+        device: &Device,
+        config: Config,
+        policy: EnginePolicy,
+        now: Time,
+    ) -> Result<Self, GroupError> {
+        let epoch = mls.epoch().as_u64();
+        let leaf = |leaf: u32| u16::try_from(leaf).ok().filter(|leaf| *leaf < MAX_LEAVES).ok_or(GroupError::NoMember);
+        let own = leaf(mls.own_leaf_index().u32())?;
+        let mut members = vec![];
+        for (index, node) in mls.treesync().full_leaves() {
+            let Person { identity, media, name } = Person::of(node)?;
+            let role = policy.role(&identity);
+            members.push(Member { leaf: leaf(index.u32())?, joined: epoch, identity, media, name, role });
+        }
+        let renewed = members.iter().map(|member| (member.leaf, now)).collect();
+        let roster = Roster::new(members);
+        if roster.get(own).is_none_or(|member| member.identity != device.identity()) {
+            return Err(GroupError::Mismatch("device"));
+        }
+        Ok(Self {
+            mls,
+            provider,
+            device: device.share(),
+            config,
+            state: State { epoch, roster, policy },
+            own,
+            began: now,
+            mid: false,
+            resumed: None,
+            out: VecDeque::new(),
+            requests: VecDeque::new(),
+            single: false,
+            pending: None,
+            committers: Committers::default(),
+            chains: BTreeMap::new(),
+            beat: None,
+            next_beat: now,
+            sign: now,
+            warned: false,
+            stopped: false,
+            renewed,
+            asked_updates: None,
+            first_proposal: None,
+            removals_proposed: false,
+            last_commit: None,
+            leaving: false,
+            proposed_leave: false,
+            proposed_update: false,
+            renew: false,
+            order: None,
+            stranded: false,
+            left: None,
+            stats: Stats::default(),
+        })
+    }
+
+    /// The Welcome led here; `sender` made the commit.
+    fn joined(&mut self, sender: u32, now: Time) -> Result<(), GroupError> {
+        let sender = u16::try_from(sender).ok().and_then(|leaf| self.state.roster.get(leaf));
+        let sender = sender.filter(|member| member.role.rules()).ok_or(GroupError::Mismatch("sender"))?.leaf;
+        self.committers.heard(sender, now);
+        self.mid = true;
+        self.open_epoch(Switch::AtOnce)
+    }
+
+    /// An envelope that came while the Welcome was on its way.
+    fn catch_up(&mut self, message: &[u8], now: Time) {
+        let body = match Envelope::decode(message) {
+            Ok(Envelope::Handshake { body, .. } | Envelope::Application { body, .. }) => body,
+            _ => return,
+        };
+        if parse(body).is_some_and(|message| message.epoch().as_u64() >= self.state.epoch) {
+            let _ = self.handle(message, now);
+        }
+    }
+
+    /// Who is in.
+    pub fn roster(&self) -> &Roster {
+        &self.state.roster
+    }
+
+    /// What is agreed.
+    pub fn policy(&self) -> &EnginePolicy {
+        &self.state.policy
+    }
+
+    /// Number of the epoch.
+    pub fn epoch(&self) -> u64 {
+        self.state.epoch
+    }
+
+    /// When it began, on this member's clock.
+    pub fn began(&self) -> Time {
+        self.began
+    }
+
+    /// This member's leaf.
+    pub fn own_leaf(&self) -> u16 {
+        self.own
+    }
+
+    /// Why this member is out, where it is.
+    pub fn left(&self) -> Option<Left> {
+        self.left
+    }
+
+    /// What only members of this epoch can say.
+    pub fn authenticator(&self) -> &[u8] {
+        self.mls.epoch_authenticator().as_slice()
+    }
+
+    /// Counts.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// What is to be sent, used or known, in order.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// Lets in whoever this key package is of.
+    ///
+    /// # Errors
+    /// [`GroupError::NotHost`], [`GroupError::KeyPackage`], [`GroupError::Leaf`], [`GroupError::TooMuch`].
+    pub fn admit(&mut self, key_package: &[u8], now: Time) -> Result<Person, GroupError> {
+        let (package, person) = read_key_package(&self.provider, key_package)?;
+        if package.ciphersuite() != self.state.policy.suite.mls() || package.last_resort() {
+            return Err(GroupError::KeyPackage);
+        }
+        let request = Request::Admit { key_package: key_package.to_vec(), ticket: ticket(key_package) };
+        self.ask(request, now).map(|()| person)
+    }
+
+    /// Takes a member out; a kick does not wait.
+    ///
+    /// # Errors
+    /// [`GroupError::NotHost`], [`GroupError::NoMember`], [`GroupError::TooMuch`].
+    pub fn remove(&mut self, leaf: u16, kick: bool, now: Time) -> Result<(), GroupError> {
+        let member = self.state.roster.get(leaf).filter(|_| leaf != self.own).ok_or(GroupError::NoMember)?;
+        self.ask(Request::Remove { identity: member.identity, kick }, now)
+    }
+
+    /// Lets in only those who are there.
+    ///
+    /// # Errors
+    /// [`GroupError::NotHost`].
+    pub fn lock(&mut self, now: Time) -> Result<(), GroupError> {
+        self.ask(Request::Lock, now)
+    }
+
+    /// Lets others in again.
+    ///
+    /// # Errors
+    /// [`GroupError::NotHost`].
+    pub fn unlock(&mut self, now: Time) -> Result<(), GroupError> {
+        self.ask(Request::Unlock, now)
+    }
+
+    /// Gives a member a role.
+    ///
+    /// # Errors
+    /// [`GroupError::NotHost`], [`GroupError::NoMember`].
+    pub fn set_role(&mut self, identity: IdentityKey, role: Role, now: Time) -> Result<(), GroupError> {
+        self.state.roster.find(&identity).ok_or(GroupError::NoMember)?;
+        self.ask(Request::Role { identity, role }, now)
+    }
+
+    /// Asks for anything that a host may ask for.
+    ///
+    /// # Errors
+    /// [`GroupError::NotHost`], [`GroupError::Out`], [`GroupError::TooMuch`].
+    pub fn ask(&mut self, request: Request, now: Time) -> Result<(), GroupError> {
+        if self.left.is_some() {
+            return Err(GroupError::Out);
+        }
+        if !self.rules() && request != Request::Renew {
+            return Err(GroupError::NotHost);
+        }
+        if self.requests.len() >= MAX_REQUESTS {
+            return Err(GroupError::TooMuch);
+        }
+        self.requests.push_back(Asked { request, seen: self.state.roster.hash(), at: now });
+        self.tick(now);
+        Ok(())
+    }
+
+    /// Asks to be taken out. The only host hands its role over first: to the lowest co-host, else the lowest member.
+    pub fn leave(&mut self, now: Time) {
+        self.leaving = true;
+        if self.state.roster.len() == 1 {
+            self.go(Left::Asked);
+        }
+        self.tick(now);
+    }
+
+    /// Says something to all members, signed and in the order of the relay.
+    ///
+    /// # Errors
+    /// [`GroupError::TooMuch`], [`GroupError::Out`], [`GroupError::Library`].
+    pub fn tell(&mut self, body: &[u8]) -> Result<(), GroupError> {
+        if body.len() > MAX_WORD {
+            return Err(GroupError::TooMuch);
+        }
+        if self.left.is_some() || self.resumed.is_some() {
+            return Err(GroupError::Out);
+        }
+        self.say(WORD_TOLD, body).map(|_| ())
+    }
+
+    /// Takes an envelope from the relay. What cannot be read or is not allowed changes nothing; events and counts tell.
+    ///
+    /// # Errors
+    /// [`GroupError::Wire`] where it is no envelope, [`GroupError::Out`].
+    pub fn handle(&mut self, message: &[u8], now: Time) -> Result<(), GroupError> {
+        if self.left.is_some() {
+            return Err(GroupError::Out);
+        }
+        match Envelope::decode(message).inspect_err(|_| self.stats.unreadable += 1)? {
+            Envelope::Handshake { order, body } => self.ordered(order, body, true, now),
+            Envelope::Application { order, body } => self.ordered(order, body, false, now),
+            Envelope::KeyPackage(body) => match read_key_package(&self.provider, body) {
+                Ok((_, person)) => self.event(Event::Knock { key_package: body.to_vec(), person }),
+                Err(_) => self.stats.unreadable += 1,
+            },
+            Envelope::Welcome { .. } | Envelope::Here { .. } => self.stats.unreadable += 1,
+        }
+        self.tick(now);
+        Ok(())
+    }
+
+    fn ordered(&mut self, order: u64, body: &[u8], handshake: bool, now: Time) {
+        if let Some(expected) = self.order.map(|last| last.wrapping_add(1)).filter(|expected| *expected != order) {
+            self.event(Event::Order { expected, got: order });
+        }
+        self.order = Some(order);
+        if self.pending.as_ref().is_some_and(|pending| pending.body == body) {
+            return self.won(now);
+        }
+        if self.beat.as_deref() == Some(body) {
+            self.beat = None;
+            return self.sign_of_life(now);
+        }
+        let Some(message) = parse(body) else {
+            self.stats.unreadable += 1;
+            return;
+        };
+        let epoch = message.epoch().as_u64();
+        if message.group_id().as_slice() != self.config.group || message.is_handshake_message() != handshake {
+            self.stats.unreadable += 1;
+        } else if epoch < self.state.epoch {
+            self.stats.stale += 1;
+        } else if epoch > self.state.epoch {
+            self.strand();
+        } else {
+            self.process(message, now);
+        }
+    }
+
+    fn process(&mut self, message: ProtocolMessage, now: Time) {
+        let commit = message.content_type() == ContentType::Commit;
+        let Ok(processed) = self.mls.process_message(&self.provider, message) else {
+            self.stats.unreadable += 1;
+            // Others may have been able to follow it: the next message of a later epoch tells.
+            if commit {
+                tracing::warn!("a commit could not be processed");
+            }
+            return;
+        };
+        let sender = processed.sender().clone();
+        let leaf = match sender {
+            Sender::Member(leaf) => u16::try_from(leaf.u32()).ok(),
+            _ => None,
+        };
+        match processed.into_content() {
+            ProcessedMessageContent::ApplicationMessage(word) => {
+                if let Some(leaf) = leaf {
+                    self.word(leaf, &word.into_bytes(), now);
+                }
+            }
+            ProcessedMessageContent::ProposalMessage(proposal) => self.proposal(leaf, *proposal, now),
+            ProcessedMessageContent::ExternalJoinProposalMessage(_) => self.refuse(None, Illegal::External),
+            ProcessedMessageContent::StagedCommitMessage(staged) => {
+                let Some(leaf) = leaf else { return self.refuse(None, Illegal::External) };
+                match judge_staged(&self.state, leaf.into(), &staged, self.mls.extensions()) {
+                    Err(why) => self.refuse(Some(leaf), why),
+                    Ok(verdict) => {
+                        let updated: BTreeSet<u16> = updates(staged.queued_proposals()).collect();
+                        let removed = staged.self_removed();
+                        self.lose();
+                        if self.mls.merge_staged_commit(&self.provider, *staged).is_err() {
+                            return self.go(Left::Broken);
+                        }
+                        if removed {
+                            let why = if self.proposed_leave { Left::Asked } else { Left::Removed };
+                            return self.go(why);
+                        }
+                        self.committers.heard(leaf, now);
+                        self.enter(leaf, verdict, updated, now);
+                    }
+                }
+            }
+            ProcessedMessageContent::UnresolvedAppDataCommit(_) => {
+                let (author, committer) = (rules::Who::Ordinary, rules::Who::Ordinary);
+                self.refuse(leaf, Illegal::NotAllowed { act: rules::Act::Other, author, committer });
+            }
+            // This member's own, come back.
+            _ => {}
+        }
+    }
+
+    fn proposal(&mut self, leaf: Option<u16>, proposal: QueuedProposal, now: Time) {
+        let from = |kept: &&QueuedProposal| *kept.sender() == *proposal.sender();
+        let most = if leaf.is_some() { MAX_PROPOSALS } else { MAX_RELAY_PROPOSALS };
+        if self.mls.pending_proposals().filter(from).count() >= most {
+            self.stats.unreadable += 1;
+            return;
+        }
+        let what = proposed(&proposal, self.mls.extensions());
+        // Whether it may stand in some commit: in its author's own, or for the relay's in anybody's.
+        let committer = leaf.unwrap_or(self.own);
+        match self.state.permits(&what, committer.into()) {
+            Err(why) => self.refuse(leaf, why),
+            Ok(()) => {
+                self.first_proposal.get_or_insert(now);
+                if let Change::Remove(gone) = what.change {
+                    self.removals_proposed = true;
+                    if let Ok(gone) = u16::try_from(gone) {
+                        self.committers.unable(gone);
+                    }
+                }
+            }
+        }
+        // It is kept even so: a commit that has it must be understood before it can be refused.
+        if self.mls.store_pending_proposal(self.provider.storage(), proposal).is_err() {
+            self.go(Left::Broken);
+        }
+    }
+
+    fn word(&mut self, leaf: u16, word: &[u8], now: Time) {
+        match word.split_first() {
+            Some((&WORD_BEAT, beat)) => {
+                let beat = Beat::decode(beat).ok_or(heartbeat::BeatError::Form);
+                let auth = sha256(self.authenticator());
+                let mid = self.mid || self.resumed.is_some();
+                let chain = self.chains.entry(leaf).or_default();
+                match beat.and_then(|beat| chain.take(&beat, &auth, mid).map(|()| beat)) {
+                    Err(why) => self.event(Event::Heartbeat { leaf, why }),
+                    Ok(beat) => {
+                        self.stats.beats += 1;
+                        self.committers.heard(leaf, now);
+                        self.sign_of_life(now);
+                        if std::mem::take(&mut self.mid) {
+                            self.began = Time(now.0.saturating_sub(beat.age_us));
+                            let (epoch, began) = (self.state.epoch, self.began);
+                            self.event(Event::Began { epoch, began });
+                        }
+                    }
+                }
+            }
+            Some((&WORD_RENEW, [])) => {
+                self.committers.unable(leaf);
+                self.renew = true;
+            }
+            Some((&WORD_UPDATES, [])) => self.propose_update(now),
+            Some((&WORD_TOLD, body)) => self.event(Event::Told { leaf, body: body.to_vec() }),
+            _ => self.stats.unreadable += 1,
+        }
+    }
+
+    /// This member's commit came back as the first valid one of its epoch.
+    fn won(&mut self, now: Time) {
+        let Some(pending) = self.pending.take() else { return };
+        let updated = self.mls.pending_commit().map(|staged| updates(staged.queued_proposals()).collect());
+        if self.mls.merge_pending_commit(&self.provider).is_err() {
+            return self.go(Left::Broken);
+        }
+        self.stats.committed += 1;
+        // The host knows of what its own commit changed.
+        let (before, after) = (self.state.roster.hash(), pending.verdict.after.roster.hash());
+        self.requests.iter_mut().filter(|asked| asked.seen == before).for_each(|asked| asked.seen = after);
+        self.single = false;
+        self.enter(self.own, pending.verdict, updated.unwrap_or_default(), now);
+        if let Some(welcome) = pending.welcome {
+            self.out.push_back(Output::Send(welcome));
+        }
+        if self.left.is_none() {
+            self.send_beat(now);
+        }
+    }
+
+    /// Another's commit came first.
+    fn lose(&mut self) {
+        let Some(pending) = self.pending.take() else { return };
+        self.stats.lost += 1;
+        let epoch = self.state.epoch;
+        self.event(Event::Lost { epoch });
+        pending.requests.into_iter().rev().for_each(|asked| self.requests.push_front(asked));
+        if self.mls.clear_pending_commit(self.provider.storage()).is_err() {
+            self.go(Left::Broken);
+        }
+    }
+
+    /// The group is in the next epoch.
+    fn enter(&mut self, committer: u16, verdict: Verdict, updated: BTreeSet<u16>, now: Time) {
+        let Verdict { after, removed, switch } = verdict;
+        let same =
+            self.mls.members().map(|member| member.index.u32()).eq(after.roster.iter().map(|one| u32::from(one.leaf)));
+        if !same || self.mls.epoch().as_u64() != after.epoch {
+            return self.go(Left::Broken);
+        }
+        self.renewed.retain(|leaf, _| after.roster.get(*leaf).is_some());
+        let fresh = after.roster.iter().filter(|member| member.joined == after.epoch).map(|member| member.leaf);
+        for leaf in fresh.chain(updated).chain([committer]).filter(|leaf| after.roster.get(*leaf).is_some()) {
+            self.renewed.insert(leaf, now);
+        }
+        self.state = after;
+        (self.began, self.mid, self.resumed, self.last_commit) = (now, false, None, Some(now));
+        self.committers.epoch(&removed);
+        self.chains.clear();
+        (self.beat, self.asked_updates, self.first_proposal) = (None, None, None);
+        (self.removals_proposed, self.proposed_leave, self.proposed_update, self.renew) = (false, false, false, false);
+        self.sign_of_life(now);
+        if self.open_epoch(switch).is_err() {
+            self.go(Left::Broken);
+        }
+    }
+
+    /// Exports the epoch's secret, once, and hands the epoch out.
+    fn open_epoch(&mut self, switch: Switch) -> Result<(), GroupError> {
+        let failed = |_| GroupError::Library("the epoch's secret could not be exported");
+        let (crypto, profile) = (self.provider.crypto(), self.state.policy.profile);
+        let secret = Zeroizing::new(match profile {
+            Profile::Conclave => self
+                .mls
+                .safe_export_secret(crypto, self.provider.storage(), COMPONENT)
+                .map_err(|_| GroupError::Library("the epoch's secret was exported before"))?,
+            Profile::Rfc9605Mls => {
+                let len = Profile::Rfc9605Mls.secret_len();
+                let exported = self.mls.export_secret(crypto, "SFrame 1.0 Base Key", &[], len);
+                exported.map_err(|_| GroupError::Library("the epoch's secret could not be exported"))?
+            }
+        });
+        let input = EpochInput {
+            group: self.config.group.clone(),
+            epoch: self.state.epoch,
+            secret: MediaSecret::new(&secret).map_err(failed)?,
+            profile,
+            own: self.own,
+            roster: self.state.roster.clone(),
+            policy: self.state.policy.encode(),
+            authenticator: self.authenticator().to_vec(),
+            began: self.began,
+        };
+        self.stats.epochs += 1;
+        self.here();
+        self.out.push_back(Output::Epoch(Box::new(input), switch));
+        Ok(())
+    }
+
+    fn here(&mut self) {
+        let here = Envelope::Here { group: &self.config.group, epoch: self.state.epoch, leaf: self.own };
+        self.out.push_back(Output::Send(here.encode()));
+    }
+
+    fn rules(&self) -> bool {
+        self.state.roster.get(self.own).is_some_and(|member| member.role.rules())
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn refuse(&mut self, leaf: Option<u16>, why: Illegal) {
+        self.stats.refused += 1;
+        self.event(Event::Refused { leaf, why });
+    }
+
+    fn strand(&mut self) {
+        self.stats.unreadable += 1;
+        if !std::mem::replace(&mut self.stranded, true) {
+            self.event(Event::Stranded);
+        }
+    }
+
+    fn sign_of_life(&mut self, now: Time) {
+        self.sign = now;
+        self.warned = false;
+        if std::mem::take(&mut self.stopped) {
+            self.event(Event::Alive);
+        }
+    }
+
+    /// Out: the group's secrets go with it.
+    fn go(&mut self, why: Left) {
+        if self.left.is_none() {
+            self.left = Some(why);
+            self.pending = None;
+            if self.mls.delete(self.provider.storage()).is_err() {
+                tracing::warn!("the storage keeps what it should delete");
+            }
+            self.event(Event::Left(why));
+        }
+    }
+
+    /// Sends a word to all. The library sends none while proposals wait, so they are put aside for the moment.
+    fn say(&mut self, kind: u8, body: &[u8]) -> Result<Vec<u8>, GroupError> {
+        let failed = || GroupError::Library("a message could not be made");
+        let aside: Vec<QueuedProposal> = self.mls.pending_proposals().cloned().collect();
+        let storage = self.provider.storage();
+        self.mls.clear_pending_proposals(storage).map_err(|_| failed())?;
+        let made = self.mls.create_message(&self.provider, &self.device, &[&[kind], body].concat());
+        for proposal in aside {
+            self.mls.store_pending_proposal(storage, proposal).map_err(|_| failed())?;
+        }
+        let body = made.map_err(|_| failed())?.to_bytes().map_err(|_| failed())?;
+        self.out.push_back(Output::Send(Envelope::Application { order: 0, body: &body }.encode()));
+        Ok(body)
+    }
+
+    fn send_beat(&mut self, now: Time) {
+        let (auth, age) = (sha256(self.authenticator()), now.since(self.began));
+        let beat = self.chains.entry(self.own).or_default().beat(auth, age, now);
+        self.next_beat = now.plus(EVERY_US);
+        self.beat = self.say(WORD_BEAT, &beat.encode()).ok();
+    }
+
+    fn send_handshake(&mut self, body: &[u8]) {
+        debug_assert!(body.len() < MAX_MESSAGE);
+        self.out.push_back(Output::Send(Envelope::Handshake { order: 0, body }.encode()));
+    }
+
+    fn propose_update(&mut self, now: Time) {
+        if self.proposed_update || self.pending.is_some() || self.proposed_leave {
+            return;
+        }
+        let made = self.mls.propose_self_update(&self.provider, &self.device, LeafNodeParameters::default());
+        if let Some(body) = made.ok().and_then(|(message, _)| message.to_bytes().ok()) {
+            self.proposed_update = true;
+            self.first_proposal.get_or_insert(now);
+            self.send_handshake(&body);
+        }
+    }
+
+    /// Tells the group the time.
+    pub fn tick(&mut self, now: Time) {
+        if self.left.is_some() {
+            return;
+        }
+        self.watch(now);
+        if self.left.is_some() {
+            return;
+        }
+        if self.leaving && !self.proposed_leave && self.pending.is_none() {
+            self.propose_leave(now);
+        }
+        let alone = self.state.roster.len() == 1;
+        if self.resumed.is_some() && !alone {
+            if !self.proposed_update {
+                self.propose_update(now);
+                let _ = self.say(WORD_RENEW, &[]);
+            }
+            return;
+        }
+        let (designated, took_over) = self.committers.designated(&self.state.roster, self.own, now);
+        if let Some(leaf) = designated.filter(|_| took_over) {
+            self.event(Event::Committer { leaf });
+        }
+        let mine = designated == Some(self.own);
+        if mine && now >= self.next_beat {
+            self.send_beat(now);
+        }
+        self.floor(mine, now);
+        if let Some(pending) = &mut self.pending {
+            if now.since(pending.sent) >= RESEND_US {
+                pending.sent = now;
+                let body = pending.body.clone();
+                self.send_handshake(&body);
+            }
+        } else if self.due(mine).is_some_and(|due| now >= due) {
+            self.commit(now);
+        }
+    }
+
+    fn watch(&mut self, now: Time) {
+        if self.state.roster.len() == 1 {
+            self.sign = now;
+        }
+        let silence = now.since(self.sign);
+        if silence >= WARN_US && !std::mem::replace(&mut self.warned, true) {
+            self.event(Event::HeartbeatMissing);
+        }
+        if silence >= STOP_US && !std::mem::replace(&mut self.stopped, true) {
+            self.event(Event::StopSealing);
+        }
+        if silence >= LEAVE_US {
+            self.go(Left::Silence);
+        }
+    }
+
+    fn propose_leave(&mut self, now: Time) {
+        let roster = &self.state.roster;
+        let host = |member: &&Member| member.role == Role::Host;
+        let only = roster.iter().filter(host).all(|member| member.leaf == self.own);
+        let others = || roster.iter().filter(|member| member.leaf != self.own);
+        if only && roster.get(self.own).is_some_and(|member| member.role == Role::Host) {
+            let rank = |member: &&Member| (member.role != Role::CoHost, member.role == Role::Recorder, member.leaf);
+            let Some(next) = others().min_by_key(rank).map(|member| member.identity) else { return };
+            let request = Request::Role { identity: next, role: Role::Host };
+            if !self.requests.iter().any(|asked| asked.request == request) {
+                let seen = self.state.roster.hash();
+                self.requests.push_back(Asked { request, seen, at: now });
+            }
+            return;
+        }
+        if let Some(body) =
+            self.mls.leave_group(&self.provider, &self.device).ok().and_then(|message| message.to_bytes().ok())
+        {
+            self.proposed_leave = true;
+            self.committers.unable(self.own);
+            self.send_handshake(&body);
+        }
+    }
+
+    /// Every five minutes everybody's leaf is renewed in one commit.
+    fn floor(&mut self, mine: bool, now: Time) {
+        let oldest = self.renewed.values().min().copied().unwrap_or(now).plus(FLOOR_US);
+        let asked = self.asked_updates.is_some_and(|asked| now.since(asked) < UNASKED_US);
+        if mine && now >= oldest && !asked && self.pending.is_none() {
+            self.asked_updates = Some(now);
+            if self.state.roster.len() > 1 {
+                let _ = self.say(WORD_UPDATES, &[]);
+            }
+        }
+        let own = self.renewed.get(&self.own).copied().unwrap_or(now);
+        if !mine && now >= own.plus(FLOOR_US + UNASKED_US) {
+            self.propose_update(now);
+        }
+    }
+
+    /// When this member commits next, where it does.
+    fn due(&self, mine: bool) -> Option<Time> {
+        if self.proposed_leave {
+            return None;
+        }
+        let spaced = self.last_commit.map_or(Time(0), |last| last.plus(SPACING_US));
+        let kick = self.requests.iter().any(|asked| matches!(asked.request, Request::Remove { kick: true, .. }));
+        if kick {
+            return Some(Time(0));
+        }
+        let batch = if self.removals_proposed { BATCH_US } else { UPDATES_US };
+        let proposals = self.first_proposal.map(|first| first.plus(batch));
+        let floor = self.asked_updates.map(|asked| asked.plus(UPDATES_US));
+        let renew = self.renew.then_some(Time(0));
+        let for_all = [proposals, floor, renew].into_iter().flatten().min().filter(|_| mine);
+        let own = self.requests.front().map(|asked| asked.at.plus(BATCH_US));
+        for_all.into_iter().chain(own).min().map(|due| due.max(spaced))
+    }
+
+    fn commit(&mut self, now: Time) {
+        let roster = self.state.roster.hash();
+        let mut batch = vec![];
+        while let Some(asked) = self.requests.pop_front() {
+            if asked.request.names_roster() && asked.seen != roster {
+                self.event(Event::Confirm { request: asked.request, roster });
+                continue;
+            }
+            batch.push(asked);
+            if self.single {
+                break;
+            }
+        }
+        if batch.is_empty() && self.first_proposal.is_none() && self.asked_updates.is_none() && !self.renew {
+            return;
+        }
+        match build(&mut self.mls, &self.provider, &self.device, &self.state, batch, now) {
+            Ok(pending) => {
+                let body = pending.body.clone();
+                self.pending = Some(pending);
+                self.send_handshake(&body);
+            }
+            Err((_, batch)) if batch.len() > 1 => {
+                self.single = true;
+                batch.into_iter().rev().for_each(|asked| self.requests.push_front(asked));
+            }
+            Err((why, batch)) => {
+                let why = match why {
+                    NotMade::Illegal(why) => why,
+                    NotMade::Library => Illegal::Unreadable,
+                };
+                for Asked { request, .. } in batch {
+                    self.event(Event::Denied { request, why: why.clone() });
+                }
+                // What cannot be committed now is tried again after a while, not at every tick.
+                self.last_commit = Some(now.plus(SPACING_US));
+            }
+        }
+    }
+
+    /// When [`Group::tick`] has something to do next.
+    pub fn next_at(&self) -> Time {
+        let mine = self.committers.next_at(self.own).is_none();
+        let silence = [WARN_US, STOP_US, LEAVE_US].map(|us| self.sign.plus(us));
+        let due = [(!self.warned, silence[0]), (!self.stopped, silence[1]), (true, silence[2])];
+        let watch = due.iter().find(|(open, _)| *open).map(|(_, at)| *at);
+        let beat = mine.then_some(self.next_beat);
+        let pending = self.pending.as_ref().map(|pending| pending.sent.plus(RESEND_US));
+        let commit = if self.pending.is_some() { None } else { self.due(mine) };
+        let oldest = self.renewed.values().min().map(|at| at.plus(FLOOR_US + if mine { 0 } else { UNASKED_US }));
+        let asked = self.asked_updates.map(|at| at.plus(UNASKED_US));
+        let floor = oldest.map(|at| asked.map_or(at, |asked| at.max(asked)));
+        let all = [watch, beat, pending, commit, floor, self.committers.next_at(self.own)];
+        all.into_iter().flatten().min().unwrap_or(self.next_beat)
+    }
+}
+
+/// The leaves that a commit renews by their owners' proposals.
+fn updates<'a>(proposals: impl Iterator<Item = &'a QueuedProposal>) -> impl Iterator<Item = u16> {
+    proposals.filter_map(|proposal| match (proposal.proposal(), proposal.sender()) {
+        (openmls::prelude::Proposal::Update(_), Sender::Member(leaf)) => u16::try_from(leaf.u32()).ok(),
+        _ => None,
+    })
+}
+
+fn parse(body: &[u8]) -> Option<ProtocolMessage> {
+    MlsMessageIn::tls_deserialize_exact(body).ok()?.try_into_protocol_message().ok()
+}

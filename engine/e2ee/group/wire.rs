@@ -1,0 +1,194 @@
+//! What members and the relay send each other: an envelope says where it goes, and its body is for members alone.
+//!
+//! `u8 kind ‖ …`, integers big-endian, the body to the end. Messages that all members must see in one order carry the
+//! number that the relay gave them; members send them with 0.
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::e2ee::keys::MAX_LEAVES;
+
+/// Bytes of the longest message: a commit of a thousand members with hybrid keys takes less.
+pub const MAX_MESSAGE: usize = 2 << 20;
+
+/// Bytes of the longest group id.
+pub const MAX_GROUP_ID: usize = 64;
+
+/// Joiners that one Welcome names.
+pub const MAX_JOINERS: usize = MAX_LEAVES as usize;
+
+/// What a joiner is addressed by: SHA-256 of the key package that it sent.
+pub type Ticket = [u8; 32];
+
+/// The ticket of a key package.
+pub fn ticket(key_package: &[u8]) -> Ticket {
+    sha256(key_package)
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
+}
+
+/// One message between a member and the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Envelope<'a> {
+    /// A proposal or a commit, to all in one order.
+    Handshake {
+        /// Place in that order, from the relay.
+        order: u64,
+        /// An MLS message.
+        body: &'a [u8],
+    },
+    /// A message from one member to all, in the same order.
+    Application {
+        /// Place in that order, from the relay.
+        order: u64,
+        /// An MLS message.
+        body: &'a [u8],
+    },
+    /// The way in, to the joiners it names.
+    Welcome {
+        /// Their tickets.
+        to: Vec<Ticket>,
+        /// An MLS message.
+        body: &'a [u8],
+    },
+    /// A wish to join, to the members.
+    KeyPackage(&'a [u8]),
+    /// Where the sender is, to the relay alone: the header of its every frame says the same.
+    Here {
+        /// Which group.
+        group: &'a [u8],
+        /// In which epoch.
+        epoch: u64,
+        /// On which leaf.
+        leaf: u16,
+    },
+}
+
+/// Why bytes are no envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Longer than the longest message.
+    #[error("the message is longer than 2 MiB")]
+    Length,
+    /// It ends too early, goes on too long, or has a number that does not occur.
+    #[error("the message is not formed as an envelope is")]
+    Form,
+}
+
+const HANDSHAKE: u8 = 1;
+const APPLICATION: u8 = 2;
+const WELCOME: u8 = 3;
+const KEY_PACKAGE: u8 = 4;
+const HERE: u8 = 5;
+
+impl<'a> Envelope<'a> {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Envelope::Handshake { order, body } => [&[HANDSHAKE][..], &order.to_be_bytes(), body].concat(),
+            Envelope::Application { order, body } => [&[APPLICATION][..], &order.to_be_bytes(), body].concat(),
+            Envelope::Welcome { to, body } => {
+                let count = (to.len() as u16).to_be_bytes();
+                [&[WELCOME][..], &count, to.as_flattened(), body].concat()
+            }
+            Envelope::KeyPackage(body) => [&[KEY_PACKAGE][..], body].concat(),
+            Envelope::Here { group, epoch, leaf } => {
+                [&[HERE, group.len() as u8][..], group, &epoch.to_be_bytes(), &leaf.to_be_bytes()].concat()
+            }
+        }
+    }
+
+    /// Reads `bytes`; every envelope has one encoding.
+    ///
+    /// # Errors
+    /// [`WireError`].
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, WireError> {
+        if bytes.len() > MAX_MESSAGE {
+            return Err(WireError::Length);
+        }
+        Self::read(bytes).ok_or(WireError::Form)
+    }
+
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        let some = |body: &'a [u8]| (!body.is_empty()).then_some(body);
+        match *kind {
+            HANDSHAKE => {
+                let (order, body) = rest.split_first_chunk()?;
+                Some(Envelope::Handshake { order: u64::from_be_bytes(*order), body: some(body)? })
+            }
+            APPLICATION => {
+                let (order, body) = rest.split_first_chunk()?;
+                Some(Envelope::Application { order: u64::from_be_bytes(*order), body: some(body)? })
+            }
+            WELCOME => {
+                let (count, rest) = rest.split_first_chunk()?;
+                let count = usize::from(u16::from_be_bytes(*count));
+                if !(1..=MAX_JOINERS).contains(&count) {
+                    return None;
+                }
+                let (to, body) = rest.split_at_checked(count * 32)?;
+                let (to, _) = to.as_chunks();
+                Some(Envelope::Welcome { to: to.to_vec(), body: some(body)? })
+            }
+            KEY_PACKAGE => Some(Envelope::KeyPackage(some(rest)?)),
+            HERE => {
+                let (len, rest) = rest.split_first()?;
+                let len = usize::from(*len);
+                if !(1..=MAX_GROUP_ID).contains(&len) {
+                    return None;
+                }
+                let (group, rest) = rest.split_at_checked(len)?;
+                let (epoch, leaf) = rest.split_first_chunk()?;
+                let leaf = u16::from_be_bytes(leaf.try_into().ok()?);
+                (leaf < MAX_LEAVES).then_some(Envelope::Here { group, epoch: u64::from_be_bytes(*epoch), leaf })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_envelope_has_one_encoding() {
+        let envelopes = [
+            Envelope::Handshake { order: 7, body: b"a" },
+            Envelope::Application { order: u64::MAX, body: b"bc" },
+            Envelope::Welcome { to: vec![[1; 32], [2; 32]], body: b"w" },
+            Envelope::KeyPackage(b"k"),
+            Envelope::Here { group: b"g", epoch: 3, leaf: 1023 },
+        ];
+        for envelope in envelopes {
+            let bytes = envelope.encode();
+            assert_eq!(Envelope::decode(&bytes), Ok(envelope));
+            (0..bytes.len()).for_each(|len| {
+                if let Ok(shorter) = Envelope::decode(&bytes[..len]) {
+                    assert_eq!(shorter.encode(), bytes[..len]);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn random_bytes_are_refused_or_read_back() {
+        let mut rng = fastrand::Rng::with_seed(9);
+        for _ in 0..50_000 {
+            let mut bytes: Vec<u8> = (0..rng.usize(..90)).map(|_| rng.u8(..)).collect();
+            if let Some(kind) = bytes.first_mut() {
+                *kind %= 7;
+            }
+            if let Ok(envelope) = Envelope::decode(&bytes) {
+                assert_eq!(envelope.encode(), bytes);
+            }
+        }
+        assert_eq!(Envelope::decode(&vec![1; MAX_MESSAGE + 1]), Err(WireError::Length));
+        assert_eq!(Envelope::Here { group: b"g", epoch: 0, leaf: 1024 }.encode().len(), 13);
+        assert!(Envelope::decode(&Envelope::Here { group: b"g", epoch: 0, leaf: 1024 }.encode()).is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! The relay's core: it puts the members' messages into one order and hands them on. It holds no key of the meeting and
+//! reads nothing but envelopes; all it can author is a proposal to remove somebody, which a member has to commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use openmls::prelude::{ExternalProposal, GroupId, LeafNodeIndex, SenderExtensionIndex};
+use openmls_traits::signatures::{Signer, SignerError};
+use openmls_traits::types::SignatureScheme;
+
+use crate::e2ee::group::provider::Provider;
+use crate::e2ee::group::wire::{Envelope, Ticket, WireError, ticket};
+
+/// A connection, by the number that the embedder gave it.
+pub type Connection = u64;
+
+/// What goes to whom.
+pub type Delivery = (Connection, Arc<[u8]>);
+
+/// Tickets that one connection may hold at most.
+const MAX_TICKETS: usize = 4;
+
+#[derive(Default)]
+struct Peer {
+    tickets: BTreeSet<Ticket>,
+    here: Option<(u64, u16)>,
+}
+
+/// The relay of one group.
+#[derive(Default)]
+pub struct Relay {
+    peers: BTreeMap<Connection, Peer>,
+    /// Number of the last ordered message.
+    order: u64,
+    group: Option<Vec<u8>>,
+    key: Option<Key>,
+}
+
+struct Key(Ed25519KeyPair);
+
+impl Signer for Key {
+    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Ok(self.0.sign(payload).as_ref().to_vec())
+    }
+
+    fn signature_scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}
+
+impl Relay {
+    /// A relay that cannot propose anything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A relay that proposes removals with the key of this seed; `None` where the library refuses it.
+    pub fn with_key(seed: &[u8; 32]) -> Option<Self> {
+        let key = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+        Some(Self { key: Some(Key(key)), ..Self::default() })
+    }
+
+    /// The key that groups are created with, so that they take its proposals.
+    pub fn public_key(&self) -> Option<[u8; 32]> {
+        self.key.as_ref()?.0.public_key().as_ref().try_into().ok()
+    }
+
+    /// Somebody is there.
+    pub fn connect(&mut self, id: Connection) {
+        self.peers.entry(id).or_default();
+    }
+
+    /// Somebody is gone.
+    pub fn disconnect(&mut self, id: Connection) {
+        self.peers.remove(&id);
+    }
+
+    /// Connections that are in the group, by their own word.
+    pub fn members(&self) -> impl Iterator<Item = (Connection, u16)> {
+        self.peers.iter().filter_map(|(id, peer)| peer.here.map(|(_, leaf)| (*id, leaf)))
+    }
+
+    /// Takes a message and says who gets what.
+    ///
+    /// # Errors
+    /// [`WireError`] where it is no envelope; nobody gets it.
+    pub fn message(&mut self, from: Connection, message: &[u8]) -> Result<Vec<Delivery>, WireError> {
+        if !self.peers.contains_key(&from) {
+            return Ok(vec![]);
+        }
+        match Envelope::decode(message)? {
+            Envelope::Handshake { body, .. } => {
+                let order = self.next();
+                Ok(self.to_all(&Envelope::Handshake { order, body }))
+            }
+            Envelope::Application { body, .. } => {
+                let order = self.next();
+                Ok(self.to_all(&Envelope::Application { order, body }))
+            }
+            Envelope::Welcome { to, .. } => {
+                let message: Arc<[u8]> = message.into();
+                let named = |peer: &Peer| to.iter().any(|ticket| peer.tickets.contains(ticket));
+                Ok(self.peers.iter().filter(|(_, peer)| named(peer)).map(|(id, _)| (*id, message.clone())).collect())
+            }
+            Envelope::KeyPackage(body) => {
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    if peer.tickets.len() >= MAX_TICKETS {
+                        peer.tickets.pop_first();
+                    }
+                    peer.tickets.insert(ticket(body));
+                }
+                let message: Arc<[u8]> = message.into();
+                Ok(self.members().filter(|(id, _)| *id != from).map(|(id, _)| (id, message.clone())).collect())
+            }
+            Envelope::Here { group, epoch, leaf } => {
+                if self.group.get_or_insert_with(|| group.to_vec()) == group
+                    && let Some(peer) = self.peers.get_mut(&from)
+                {
+                    peer.here = Some((epoch, leaf));
+                }
+                Ok(vec![])
+            }
+        }
+    }
+
+    /// Proposes that whoever is on `leaf` be removed, in the epoch that most members say they are in. Nothing comes of
+    /// it without a key, without members, or where that epoch ends first: then it is to be proposed again.
+    pub fn propose_removal(&mut self, leaf: u16) -> Vec<Delivery> {
+        let Some(body) = self.removal(leaf) else { return vec![] };
+        let order = self.next();
+        self.to_all(&Envelope::Handshake { order, body: &body })
+    }
+
+    fn removal(&self, leaf: u16) -> Option<Vec<u8>> {
+        let mut epochs = BTreeMap::<u64, usize>::new();
+        self.peers.values().filter_map(|peer| peer.here).for_each(|(epoch, _)| *epochs.entry(epoch).or_default() += 1);
+        let (epoch, _) = epochs.into_iter().max_by_key(|(epoch, count)| (*count, *epoch))?;
+        let (key, group) = (self.key.as_ref()?, GroupId::from_slice(self.group.as_ref()?));
+        let leaf = LeafNodeIndex::new(leaf.into());
+        let index = SenderExtensionIndex::new(0);
+        ExternalProposal::new_remove::<Provider>(leaf, group, epoch.into(), key, index).ok()?.to_bytes().ok()
+    }
+
+    fn next(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    fn to_all(&self, envelope: &Envelope<'_>) -> Vec<Delivery> {
+        let message: Arc<[u8]> = envelope.encode().into();
+        self.peers.keys().map(|id| (*id, message.clone())).collect()
+    }
+}

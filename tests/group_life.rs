@@ -1,0 +1,156 @@
+//! The life of a group: coming, going, renewing, taking over, disagreeing, resuming.
+
+#[path = "support/group.rs"]
+mod table;
+
+use conclave::e2ee::Role;
+use conclave::e2ee::group::{Config, Event, Group, Left, Request};
+use table::{Seat, Table};
+
+fn classical() -> Config {
+    Config::new(b"meeting").classical()
+}
+
+#[test]
+fn hybrid_members_join_in_one_commit_and_share_every_epoch_once() {
+    let mut table = Table::of(4, Config::new(b"hybrid"));
+    assert_eq!(table.agree(), 1, "three joiners share one commit");
+    for id in 0..4 {
+        let epochs: Vec<_> = table.people[&id].epochs.iter().map(|input| input.epoch).collect();
+        assert_eq!(epochs, if id == 0 { vec![0, 1] } else { vec![1] });
+    }
+}
+
+#[test]
+fn a_leaver_is_out_within_half_a_second_and_a_kick_does_not_wait() {
+    let mut table = Table::of(4, classical());
+    let now = table.now;
+    table.group(2).leave(now);
+    table.run(500);
+    assert_eq!((table.left(2), table.group(0).roster().len()), (Some(Left::Asked), 3));
+    let (now, leaf) = (table.now, table.group(3).own_leaf());
+    table.group(0).remove(leaf, true, now).unwrap();
+    table.run(80);
+    assert_eq!((table.left(3), table.group(1).roster().len()), (Some(Left::Removed), 2));
+    table.agree();
+}
+
+#[test]
+fn every_five_minutes_one_commit_renews_everybody() {
+    let mut table = Table::of(4, classical());
+    let before = table.agree();
+    table.run(305_000);
+    assert_eq!(table.agree(), before + 1);
+    assert!((0..4).all(|id| table.people[&id].epochs.last().is_some_and(|input| input.epoch == before + 1)));
+    assert!((0..4).all(|id| table.events(id).iter().all(|event| matches!(event, Event::Began { .. }))));
+}
+
+#[test]
+fn when_the_host_falls_silent_the_next_one_commits_leaves() {
+    let mut table = Table::of(4, classical());
+    table.cut.push(0);
+    table.run(8000);
+    assert!(table.events(1).contains(&Event::Committer { leaf: 1 }));
+    let now = table.now;
+    table.group(3).leave(now);
+    table.run(500);
+    assert_eq!(
+        (table.left(3), table.group(1).roster().len(), table.group(2).roster().len()),
+        (Some(Left::Asked), 3, 3)
+    );
+    table.run(70_000);
+    assert_eq!(table.left(0), Some(Left::Silence));
+    let events = table.events(0);
+    assert!(events.contains(&Event::HeartbeatMissing) && events.contains(&Event::StopSealing));
+}
+
+#[test]
+fn of_two_commits_in_flight_the_first_counts_and_the_second_is_asked_again() {
+    let mut table = Table::of(5, classical());
+    let (now, one) = (table.now, Table::device(1).identity());
+    table.group(0).set_role(one, Role::CoHost, now).unwrap();
+    table.run(1000);
+    let (now, leaves) = (table.now, [3, 4].map(|id| table.group(id).own_leaf()));
+    table.group(0).remove(leaves[0], true, now).unwrap();
+    table.group(1).remove(leaves[1], true, now).unwrap();
+    (0..2).for_each(|id| table.drain(id));
+    table.run(1000);
+    table.agree();
+    assert_eq!(table.group(2).roster().len(), 3);
+    assert_eq!(table.group(0).stats().lost + table.group(1).stats().lost, 1);
+}
+
+#[test]
+fn a_lock_whose_roster_changed_is_put_to_the_host_again() {
+    let mut table = Table::of(4, classical());
+    let (now, one) = (table.now, Table::device(1).identity());
+    table.group(0).set_role(one, Role::CoHost, now).unwrap();
+    table.run(1000);
+    let (now, leaf) = (table.now, table.group(3).own_leaf());
+    table.group(1).remove(leaf, true, now).unwrap();
+    table.group(0).lock(now).unwrap();
+    (0..2).for_each(|id| table.drain(id));
+    table.run(1000);
+    let confirm = |event: &Event| matches!(event, Event::Confirm { request: Request::Lock, .. });
+    assert!(table.events(0).iter().any(confirm));
+    assert!(table.group(2).policy().lock.is_none());
+    let now = table.now;
+    table.group(0).lock(now).unwrap();
+    table.run(1000);
+    table.knock(9);
+    table.run(1000);
+    assert!(table.events(0).iter().any(|event| matches!(event, Event::Denied { request: Request::Admit { .. }, .. })));
+    assert_eq!((table.agree(), table.group(2).roster().len()), (table.group(0).epoch(), 3));
+}
+
+#[test]
+fn a_member_that_lost_its_state_comes_back_in_place_of_its_former_self_even_when_locked() {
+    let mut table = Table::of(3, classical());
+    let now = table.now;
+    table.group(0).lock(now).unwrap();
+    table.run(1000);
+    table.stand_up(2);
+    table.knock(2);
+    table.run(1000);
+    table.agree();
+    assert_eq!(table.group(0).roster().len(), 3);
+    assert_eq!(table.group(2).roster().len(), 3);
+}
+
+#[test]
+fn a_resumed_process_has_no_keys_before_the_next_epoch() {
+    let mut table = Table::of(3, classical());
+    let epoch = table.agree();
+    let Some(Seat::In(group)) = table.stand_up(1) else { panic!("not in") };
+    table.people.get_mut(&1).unwrap().epochs.clear();
+    let (config, now) = (table.config(), table.now);
+    let group = Group::resume(group.suspend(), &Table::device(1), config, now).unwrap();
+    table.sit(1, Seat::In(group));
+    assert!(table.people[&1].epochs.is_empty());
+    table.run(1500);
+    assert_eq!(table.agree(), epoch + 1);
+    let epochs: Vec<_> = table.people[&1].epochs.iter().map(|input| input.epoch).collect();
+    assert_eq!(epochs, [epoch + 1]);
+}
+
+#[test]
+fn the_relay_proposes_a_removal_and_a_member_commits_it() {
+    let mut table = Table::of(3, classical());
+    let leaf = table.group(2).own_leaf();
+    let deliveries = table.relay.propose_removal(leaf);
+    table.down(deliveries);
+    table.run(1000);
+    assert_eq!((table.left(2), table.group(1).roster().len()), (Some(Left::Removed), 2));
+    table.agree();
+}
+
+#[test]
+fn the_only_host_hands_over_before_it_goes() {
+    let mut table = Table::of(3, classical());
+    let now = table.now;
+    table.group(0).leave(now);
+    table.run(8000);
+    assert_eq!(table.left(0), Some(Left::Asked));
+    assert_eq!(table.group(2).roster().iter().filter(|member| member.role == Role::Host).count(), 1);
+    table.agree();
+}
