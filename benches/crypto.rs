@@ -7,7 +7,9 @@
 use std::hint::black_box;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use conclave::codecs::EncodedInfo;
+use conclave::e2ee::proof::{Digest, MediaSigner, Sign};
 use conclave::e2ee::{Aead, AesGcm, AwsLc, BaseKey, Context, OpenKey, Opener, SealKey, Sealer, StaticKeys, Suite};
 use conclave::frame::{Arrived, Buffer, Encoded, Header, Kind, Structure};
 use conclave::ledger::Ledger;
@@ -15,7 +17,7 @@ use conclave::time::Time;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-criterion_group!(benches, seal, open, derive);
+criterion_group!(benches, seal, open, derive, proof);
 criterion_main!(benches);
 
 const SIZES: [usize; 4] = [100, 1200, 8000, 100_000];
@@ -92,6 +94,22 @@ fn derive(criterion: &mut Criterion) {
     group.bench_function("opening key", |bencher| {
         bencher.iter(|| OpenKey::<AwsLc>::derive(Suite::Aes256GcmSha512, black_box(8), &base).unwrap());
     });
+}
+
+/// What knowing the sender costs: a digest for each frame on both sides, a signature for each batch.
+fn proof(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("proof");
+    let (signer, message) = (MediaSigner::from_seed(&[1; 32]).unwrap(), [7; 1100]);
+    group.bench_function("sign", |bencher| bencher.iter(|| signer.sign(black_box(&message)).unwrap()));
+    let (signature, key) = (signer.sign(&message).unwrap(), UnparsedPublicKey::new(&ED25519, signer.public().0));
+    group.bench_function("verify", |bencher| bencher.iter(|| key.verify(black_box(&message), &signature).unwrap()));
+    for size in [160, 50 << 10] {
+        let frame = vec![7; size];
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::new("digest", size), |bencher| {
+            bencher.iter(|| Digest::of(8, 1, &[0; 13], black_box(&frame)));
+        });
+    }
 }
 
 fn sealer<A: Aead>() -> Sealer<A> {

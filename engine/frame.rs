@@ -193,6 +193,7 @@ pub struct Sealed {
     pub(crate) captured: Time,
     pub(crate) structure: Structure,
     pub(crate) ledger: Ledger,
+    pub(crate) to_prove: Option<crate::e2ee::proof::Frame>,
 }
 
 impl Sealed {
@@ -224,6 +225,11 @@ impl Sealed {
     /// Stamps so far.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What the sender's prover is told of it; none where nothing is proven.
+    pub fn to_prove(&self) -> Option<crate::e2ee::proof::Frame> {
+        self.to_prove
     }
 
     /// The buffer, cleared, for the next frame.

@@ -80,6 +80,21 @@ impl<T> Sorted<T> {
         self.entries.range(at..).find(|(_, value)| wanted(value)).map(|(number, _)| *number)
     }
 
+    /// The entries next to `number`, below and above it.
+    pub(crate) fn beside(&self, number: u64) -> [Option<&T>; 2] {
+        let (below, above) = match self.place(number) {
+            Ok(at) => (at, at + 1),
+            Err(at) => (at, at),
+        };
+        let get = |at: Option<usize>| self.entries.get(at?).map(|(_, value)| value);
+        [get(below.checked_sub(1)), get(Some(above))]
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
+        let at = self.place(number).ok()?;
+        self.entries.get_mut(at).map(|(_, value)| value)
+    }
+
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64, &mut T) -> bool) {
         self.entries.retain_mut(|(number, value)| keep(*number, value));
     }
@@ -118,6 +133,10 @@ mod tests {
                 }
             }
             assert!(sorted.iter().map(|(n, v)| (n, *v)).eq(tree.iter().map(|(n, v)| (*n, *v))));
+            let below = tree.range(..number).next_back().map(|(_, v)| *v);
+            let above = tree.range(number + 1..).next().map(|(_, v)| *v);
+            assert_eq!(sorted.beside(number).map(Option::<&u64>::copied), [below, above]);
+            assert_eq!(sorted.get_mut(number).copied(), tree.get(&number).copied());
             let even = tree.range(number..).find(|(_, v)| **v % 2 == 0).map(|(n, _)| *n);
             assert_eq!(sorted.find_from(number, |v| v % 2 == 0), even);
             assert_eq!(

@@ -15,6 +15,7 @@ pub mod header;
 mod hold;
 pub mod keys;
 pub mod open;
+pub mod proof;
 pub mod record;
 pub mod replay;
 pub mod ring;

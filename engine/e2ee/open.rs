@@ -2,16 +2,20 @@
 //! screen → open in place → on failure wipe and count → record → hand out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::aead::{Aead, AwsLc, TAG};
+use super::epoch::Epoch;
 use super::header;
 use super::hold::{Held, Hold};
-use super::keys::{KeyId, OpenKey, Suite};
+use super::keys::{Context, KeyId, OpenKey, Suite};
+use super::proof::body::MAGIC;
+use super::proof::{self, Digest, Mark, Policy, Proof, ProofError, Refusal, Screen, Verdict, Verifier};
 use super::record::{Inner, metadata};
 use super::replay::{Seen, Window};
 use super::sframe::{self, wipe};
 use super::source::{DynKeys, KeySource};
-use crate::frame::{Arrived, Buffer, Opened};
+use crate::frame::{Arrived, Buffer, Kind, Opened};
 use crate::time::Time;
 
 /// Opens the frames of all senders of a group.
@@ -19,6 +23,7 @@ pub struct Opener<S = DynKeys, A = AwsLc> {
     source: S,
     slots: BTreeMap<u32, Slot<A>>,
     hold: Hold,
+    proofs: Option<Proofs>,
     events: Events,
     stats: OpenStats,
 }
@@ -47,7 +52,7 @@ impl std::fmt::Debug for Rejected {
 }
 
 /// What became of the frames. `arrived` is the sum of `opened`, `malformed`, `missing_key`, `replayed`, `too_old`,
-/// `tampered` and `waiting`.
+/// `tampered`, `waiting`, `proofs`, `forged` and `awaited`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct OpenStats {
     /// Frames given to [`Opener::open`].
@@ -66,6 +71,12 @@ pub struct OpenStats {
     pub tampered: u64,
     /// Frames that wait for their key now.
     pub waiting: u64,
+    /// Frames that carried a proof.
+    pub proofs: u64,
+    /// Frames that another member made, or that had to wait for a proof and found no room.
+    pub forged: u64,
+    /// Frames that had to wait for their proof, handed out since or not.
+    pub awaited: u64,
     /// Of `missing_key`: sender not in the group.
     pub unknown_leaf: u64,
     /// Of `missing_key`: of an epoch that is over, or of a ratchet step that is not now.
@@ -118,9 +129,41 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
             source,
             slots: BTreeMap::new(),
             hold: Hold::default(),
+            proofs: None,
             events: Events::new(),
             stats: OpenStats::default(),
         }
+    }
+
+    /// Every sender of whom the source knows an [`Epoch`](super::Epoch) must prove what it sends. Proofs come as frames of
+    /// context 7, which are taken in and not handed out.
+    #[must_use]
+    pub fn with_proofs(mut self, policy: Policy) -> Self {
+        self.proofs = Some(Proofs { policy, verifiers: BTreeMap::new() });
+        self
+    }
+
+    /// Takes in a proof of `leaf` that came another way than as a frame.
+    ///
+    /// # Errors
+    /// See [`Verifier::proof`]; [`ProofError::Foreign`] also where no proofs are asked for.
+    pub fn proof(&mut self, leaf: u16, bytes: &[u8], now: Time) -> Result<(), ProofError> {
+        self.turn(now);
+        let Some(proofs) = &mut self.proofs else { return Err(ProofError::Foreign) };
+        let head = Proof::read(bytes).ok_or(ProofError::Malformed)?.head;
+        let id = KeyId { step: 0, context: Context::of(Kind::Data), leaf, epoch: head.epoch as u8 };
+        let epoch = self.source.epoch(id).filter(|epoch| epoch.number == head.epoch);
+        proofs.verifier(epoch.ok_or(ProofError::Foreign)?, leaf).ok_or(ProofError::Foreign)?.proof(bytes, now)
+    }
+
+    /// The next event about who sent what.
+    pub fn proof_event(&mut self) -> Option<proof::Event> {
+        self.proofs.as_mut()?.verifiers.values_mut().find_map(Verifier::event)
+    }
+
+    /// The verifiers of all senders, by leaf and the epoch in which they came to it.
+    pub fn verifiers(&self) -> impl Iterator<Item = (&(u16, u64), &Verifier<Opened>)> {
+        self.proofs.iter().flat_map(|proofs| &proofs.verifiers)
     }
 
     /// Opens a frame in its own buffer. Allocates only at the first frame of a key and where a frame must wait.
@@ -145,6 +188,12 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
             !slot.keys.is_empty()
         });
         self.hold.sort(|key_id| source.opens(KeyId::unpack(key_id), now));
+        if let Some(proofs) = &mut self.proofs {
+            proofs.verifiers.retain(|(leaf, _), verifier| {
+                let id = |epoch| KeyId { step: 0, context: Context::of(Kind::Data), leaf: *leaf, epoch };
+                !verifier.retain(|number| source.epoch(id(number as u8)).is_some_and(|epoch| epoch.number == number))
+            });
+        }
     }
 
     /// Lets the source take in what has come and move its keys on.
@@ -166,7 +215,10 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
                 return Some(opened);
             }
         }
-        None
+        self.proofs.as_mut()?.verifiers.values_mut().find_map(|verifier| {
+            verifier.tick(now);
+            verifier.released()
+        })
     }
 
     /// The next event.
@@ -187,12 +239,11 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
     fn attempt(&mut self, mut frame: Arrived, now: Time, may_hold: bool) -> Result<Opened, Rejected> {
         let (mut held, mut damaged) = (false, false);
         match self.authenticate(&mut frame, now) {
-            Ok((header, inner)) => {
-                self.stats.opened += 1;
+            Ok((header, inner, mark)) => {
                 let Arrived { mut payload, header: outer, packets, ledger } = frame;
                 payload.truncate(inner.payload.end);
                 payload.consume(inner.payload.start);
-                return Ok(Opened {
+                let opened = Opened {
                     payload,
                     header: outer,
                     captured: inner.captured,
@@ -201,7 +252,16 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
                     key_id: header.key_id,
                     packets,
                     ledger,
-                });
+                };
+                match self.believe(opened, mark, now) {
+                    Ok(opened) => {
+                        self.stats.opened += 1;
+                        return Ok(opened);
+                    }
+                    Err((payload, waits)) => {
+                        (frame, held) = (Arrived { payload, header: outer, packets, ledger }, waits)
+                    }
+                }
             }
             Err(Cause::Malformed) => {
                 self.stats.malformed += 1;
@@ -225,25 +285,81 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
     }
 
     /// Everything up to the point where the plaintext may be believed.
-    fn authenticate(&mut self, frame: &mut Arrived, now: Time) -> Result<(header::Header, Inner), Cause> {
+    fn authenticate(&mut self, frame: &mut Arrived, now: Time) -> Result<(header::Header, Inner, Option<Mark>), Cause> {
         let bytes = frame.payload.as_slice();
         let (header, header_len) = header::Header::read(bytes).ok_or(Cause::Malformed)?;
         let id = KeyId::unpack(header.key_id);
         if bytes.len() < header_len + TAG || !id.context.carries(frame.header.kind) {
             return Err(Cause::Malformed);
         }
+        self.slot(id, now).ok_or(Cause::MissingKey(header.key_id))?;
+        let metadata = metadata(&frame.header);
+        let mark = self.mark(header, &metadata, frame);
+        if let Some(mark) = &mark {
+            match self.proofs.as_ref().map_or(Screen::Open, |proofs| proofs.screen(&self.source, mark)) {
+                Screen::Open => {}
+                Screen::Refuse(Refusal::TooOld) => return Err(Cause::TooOld),
+                Screen::Refuse(_) => return Err(Cause::Replayed),
+            }
+        }
         let (window, key) = self.slot(id, now).ok_or(Cause::MissingKey(header.key_id))?;
+        // Of senders that prove what they send, what is proven says what was seen before: a forged counter moves nothing.
         match window.check(header.counter) {
+            _ if mark.is_some() => {}
             Seen::Fresh => {}
             Seen::Replayed => return Err(Cause::Replayed),
             Seen::TooOld => return Err(Cause::TooOld),
         }
-        if !sframe::open(key, header, header_len, &metadata(&frame.header), &mut frame.payload) {
+        if !sframe::open(key, header, header_len, &metadata, &mut frame.payload) {
             return Err(Cause::Tampered(header.key_id));
         }
-        window.record(header.counter);
+        if mark.is_none() {
+            window.record(header.counter);
+        }
         let inner = Inner::read(frame.payload.as_slice()).ok_or(Cause::Malformed)?;
-        Ok((header, inner))
+        Ok((header, inner, mark))
+    }
+
+    /// What is to be proven of a frame; none where its sender proves nothing. Taken before the ciphertext is overwritten.
+    fn mark(&self, header: header::Header, metadata: &[u8], frame: &Arrived) -> Option<Mark> {
+        self.proofs.as_ref()?;
+        let epoch = self.source.epoch(KeyId::unpack(header.key_id))?.number;
+        let header::Header { key_id, counter } = header;
+        let digest = Digest::of(key_id, counter, metadata, frame.payload.as_slice());
+        Some(Mark { epoch, key_id, counter, digest, stream: frame.header.stream })
+    }
+
+    /// Whether an opened frame is its sender's, as far as is known. Otherwise its buffer, and whether it waits.
+    fn believe(&mut self, opened: Opened, mark: Option<Mark>, now: Time) -> Result<Opened, (Buffer, bool)> {
+        let Some(mark) = mark else { return Ok(opened) };
+        let id = KeyId::unpack(mark.key_id);
+        if id.context.carries(Kind::Data) && opened.payload.as_slice().starts_with(MAGIC) {
+            self.stats.proofs += 1;
+            // The verifier counts what does not hold and tells of what contradicts.
+            let _ = self.proof(id.leaf, opened.payload.as_slice(), now);
+            return Err((opened.payload, false));
+        }
+        let verifier = match (&mut self.proofs, self.source.epoch(id)) {
+            (Some(proofs), Some(epoch)) => proofs.verifier(epoch, id.leaf),
+            _ => None,
+        };
+        let Some(verifier) = verifier else { return Err((opened.payload, false)) };
+        let bytes = opened.payload.len();
+        match verifier.admit(mark, opened, bytes, now) {
+            Verdict::Show(opened) => Ok(opened),
+            Verdict::Waits => {
+                self.stats.awaited += 1;
+                Err((Buffer::default(), true))
+            }
+            Verdict::Refused(opened, refusal) => {
+                match refusal {
+                    Refusal::Replayed => self.stats.replayed += 1,
+                    Refusal::TooOld => self.stats.too_old += 1,
+                    Refusal::Forged | Refusal::Crowded | Refusal::Unknown => self.stats.forged += 1,
+                }
+                Err((opened.payload, false))
+            }
+        }
     }
 
     /// The window and the one key of `id`, derived at its first frame if the source has it. A forged id makes nothing
@@ -312,6 +428,34 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         let event = Event { stream, leaf: KeyId::unpack(key_id).leaf, key_id, reason };
         if !self.events.put(event, now) {
             self.stats.events_dropped += 1;
+        }
+    }
+}
+
+/// The verifiers of all senders, by leaf and the epoch in which they came to it.
+struct Proofs {
+    policy: Policy,
+    verifiers: BTreeMap<(u16, u64), Verifier<Opened>>,
+}
+
+impl Proofs {
+    /// The verifier of the member that is on `leaf` in `epoch`.
+    fn verifier(&mut self, epoch: &Arc<Epoch>, leaf: u16) -> Option<&mut Verifier<Opened>> {
+        let joined = epoch.roster.get(leaf)?.joined;
+        let verifiers = &mut self.verifiers;
+        let verifier = verifiers.entry((leaf, joined)).or_insert_with(|| Verifier::new(leaf, joined, self.policy));
+        verifier.enter(epoch).then_some(verifier)
+    }
+
+    /// What needs no opening. Makes nothing: the frame may be anybody's.
+    fn screen(&self, source: &impl KeySource, mark: &Mark) -> Screen {
+        let id = KeyId::unpack(mark.key_id);
+        let joined = source.epoch(id).and_then(|epoch| epoch.roster.get(id.leaf)).map(|member| member.joined);
+        let verifier = joined.and_then(|joined| self.verifiers.get(&(id.leaf, joined)));
+        match verifier.map_or(Screen::Open, |verifier| verifier.screen(mark)) {
+            // The verifier has not met this epoch yet.
+            Screen::Refuse(Refusal::Unknown) => Screen::Open,
+            screen => screen,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::aead::{Aead, AwsLc, TAG};
 use super::keys::{Context, KeyError, SealKey, Suite};
+use super::proof::{Digest, Frame};
 use super::record::{Front, Padding, metadata};
 use super::schedule::Chain;
 use super::sframe;
@@ -19,6 +20,7 @@ pub struct Sealer<A = AwsLc> {
     chain: Chain,
     context: Context,
     padding: Padding,
+    proves: bool,
     stats: SealStats,
 }
 
@@ -89,7 +91,8 @@ impl<A: Aead> Sealer<A> {
     pub fn on_arm(source: &mut (impl KeySource + ?Sized), context: Context) -> Result<Self, KeyError> {
         let chain = source.sending(context)?;
         let record = sframe::Sealer::new(key(&chain)?);
-        Ok(Self { record, chain, context, padding: Padding::default(), stats: SealStats::default() })
+        let (padding, stats) = (Padding::default(), SealStats::default());
+        Ok(Self { record, chain, context, padding, proves: false, stats })
     }
 
     /// Takes the keys of another epoch, where `source` has them: counters start again, under another key. `false` where
@@ -111,6 +114,13 @@ impl<A: Aead> Sealer<A> {
     #[must_use]
     pub fn with_padding(mut self, padding: Padding) -> Self {
         self.padding = padding;
+        self
+    }
+
+    /// Frames say what is to be proven of them: [`Sealed::to_prove`].
+    #[must_use]
+    pub fn with_proofs(mut self) -> Self {
+        self.proves = true;
         self
     }
 
@@ -152,13 +162,20 @@ impl<A: Aead> Sealer<A> {
         let tail = payload.tail();
         tail.reserve(padding + TAG);
         tail.resize(tail.len() + padding, 0);
-        self.record.seal(&metadata(&header), &mut payload)?;
+        let metadata = metadata(&header);
+        let counter = self.record.seal(&metadata, &mut payload)?;
+        let to_prove = self.proves.then(|| Frame {
+            context: self.context,
+            counter,
+            digest: Digest::of(self.key_id(), counter, &metadata, payload.as_slice()),
+            key_frame: info.keyframe,
+        });
 
         self.stats.sealed += 1;
         self.stats.payload_bytes += payload_len as u64;
         self.stats.padding_bytes += padding as u64;
         self.stats.sealed_bytes += payload.len() as u64;
-        Ok(Sealed { payload, info, header, captured, structure, ledger })
+        Ok(Sealed { payload, info, header, captured, structure, ledger, to_prove })
     }
 
     /// The KID that stands in the headers.

@@ -1,7 +1,15 @@
-//! One test for each attack, named after it.
+//! What a malicious member does, one file per attack, named after it.
 
 #[path = "../support/group.rs"]
 #[allow(dead_code)]
 mod table;
 
 mod a_commit_it_may_not_make;
+mod another_members_key_id;
+mod counter_far_ahead;
+mod equivocating_proofs;
+mod forged_frame_before_the_genuine_one;
+mod meeting;
+mod replay_of_anothers_frame;
+mod split_keys_under_one_key_id;
+mod tag_collision;

@@ -7,6 +7,7 @@ use openmls::prelude::{
 };
 
 use super::GroupError;
+use super::arrivals::Arrivals;
 use super::config::policy_of;
 use super::event::Request;
 use super::identity::{Device, Person};
@@ -160,6 +161,10 @@ pub(crate) fn build(
     };
     let own = mls.own_leaf_index().u32();
     let context = mls.extensions().clone();
+    let mut arrivals = Arrivals::of(&state.roster);
+    let coming = plan.adds.iter().filter_map(|package| Person::of(package.leaf_node()).ok());
+    coming.for_each(|person| arrivals.forget(&person.identity));
+    let comes = !plan.adds.is_empty();
     let made = (|| {
         let mut builder = mls
             .commit_builder()
@@ -181,7 +186,12 @@ pub(crate) fn build(
                 && !matches!(proposed.change, Change::Update(_));
             !own_removal && (requested || state.permits(&proposed, own).is_ok())
         };
-        let builder = builder.load_psks(provider.storage()).ok()?;
+        let mut builder = builder.load_psks(provider.storage()).ok()?;
+        if comes {
+            let told = builder.create_group_info_with_extensions([arrivals.extension()]).ok()?;
+            // In the Welcome alone.
+            builder = told.create_group_info(false);
+        }
         let builder = builder.build(provider.rand(), provider.crypto(), device, legal).ok()?;
         let bundle = builder.stage_commit(provider).ok()?;
         let body = bundle.commit().to_bytes().ok()?;

@@ -4,6 +4,7 @@ use openmls::prelude::{
     KeyPackage, MlsMessageBodyIn, MlsMessageIn, ProcessedWelcome, StagedWelcome, tls_codec::Deserialize,
 };
 
+use super::arrivals::{ARRIVALS_EXTENSION, Arrivals};
 use super::config::Config;
 use super::identity::{Device, capabilities};
 use super::provider::Provider;
@@ -74,13 +75,17 @@ impl Joining {
         let MlsMessageBodyIn::Welcome(welcome) = message.extract() else { return Err(GroupError::Welcome) };
         let processed = ProcessedWelcome::new_from_welcome(&self.provider, &self.config.join(), welcome)
             .map_err(|_| GroupError::Welcome)?;
+        let info = processed.unverified_group_info().extensions().unknown(ARRIVALS_EXTENSION);
+        let arrivals = info.map_or(Some(Arrivals::default()), |info| Arrivals::decode(&info.0));
+        // Believed once the library has verified who signed it.
         let staged: StagedWelcome =
             processed.into_staged_welcome(&self.provider, None).map_err(|_| GroupError::Welcome)?;
         let policy = self.config.agrees(staged.group_context())?;
         let sender = staged.welcome_sender_index().u32();
         let mls = staged.into_group(&self.provider).map_err(|_| GroupError::Welcome)?;
         let provider = std::mem::take(&mut self.provider);
-        let mut group = Group::new(mls, provider, &self.device, self.config.clone(), policy, now)?;
+        let arrivals = arrivals.ok_or(GroupError::Mismatch("table of arrivals"))?;
+        let mut group = Group::new(mls, provider, &self.device, self.config.clone(), policy, &arrivals, now)?;
         group.joined(sender, now)?;
         for message in std::mem::take(&mut self.waiting) {
             group.catch_up(&message, now);

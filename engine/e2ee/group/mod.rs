@@ -7,6 +7,7 @@
 //! Of a member that was there before this one, [`crate::e2ee::Member::joined`] is the epoch that this one joined in: the
 //! number tells two members of one leaf apart, and never leaves the device.
 
+mod arrivals;
 mod commit;
 pub mod committer;
 mod config;
@@ -29,6 +30,7 @@ use openmls::prelude::{
 };
 use zeroize::Zeroizing;
 
+use self::arrivals::Arrivals;
 use self::commit::{Asked, NotMade, Pending, build, judge_staged, proposed, read_key_package};
 use self::committer::Committers;
 use self::heartbeat::{Beat, Chain, EVERY_US, LEAVE_US, STOP_US, WARN_US};
@@ -188,7 +190,7 @@ impl Group {
         let id = GroupId::from_slice(&config.group);
         let mls = MlsGroup::new_with_group_id(&provider, device, &create, id, device.credential())
             .map_err(|_| GroupError::Library("the group could not be made"))?;
-        let mut group = Self::new(mls, provider, device, config, policy, now)?;
+        let mut group = Self::new(mls, provider, device, config, policy, &Arrivals::default(), now)?;
         group.open_epoch(Switch::AtOnce)?;
         Ok(group)
     }
@@ -207,7 +209,8 @@ impl Group {
         mls.clear_pending_commit(provider.storage()).map_err(|_| GroupError::Library("the storage fails"))?;
         mls.clear_pending_proposals(provider.storage()).map_err(|_| GroupError::Library("the storage fails"))?;
         let policy = config.agrees(mls.public_group().group_context())?;
-        let mut group = Self::new(mls, provider, device, config, policy, now)?;
+        let arrivals = provider.store().arrivals().and_then(|bytes| Arrivals::decode(&bytes)).unwrap_or_default();
+        let mut group = Self::new(mls, provider, device, config, policy, &arrivals, now)?;
         group.resumed = Some(group.state.epoch);
         group.mid = true;
         group.renew = true;
@@ -228,6 +231,7 @@ impl Group {
         device: &Device,
         config: Config,
         policy: EnginePolicy,
+        arrivals: &Arrivals,
         now: Time,
     ) -> Result<Self, GroupError> {
         let epoch = mls.epoch().as_u64();
@@ -237,7 +241,8 @@ impl Group {
         for (index, node) in mls.treesync().full_leaves() {
             let Person { identity, media, name } = Person::of(node)?;
             let role = policy.role(&identity);
-            members.push(Member { leaf: leaf(index.u32())?, joined: epoch, identity, media, name, role });
+            let joined = arrivals.joined(&identity, epoch);
+            members.push(Member { leaf: leaf(index.u32())?, joined, identity, media, name, role });
         }
         let renewed = members.iter().map(|member| (member.leaf, now)).collect();
         let roster = Roster::new(members);
@@ -679,6 +684,7 @@ impl Group {
             authenticator: self.authenticator().to_vec(),
             began: self.began,
         };
+        self.provider.store().set_arrivals(&Arrivals::of(&self.state.roster).encode());
         self.stats.epochs += 1;
         self.here();
         self.out.push_back(Output::Epoch(Box::new(input), switch));

@@ -114,6 +114,7 @@ enum Kind {
     EpochKeys,
     KeyPackage,
     Psk,
+    Arrivals,
 }
 
 impl Store {
@@ -130,6 +131,16 @@ impl Store {
     /// Wipes everything: signature keys and key packages too, which outlive a group.
     pub fn clear(&self) {
         self.lock().clear();
+    }
+
+    /// Keeps what [`Store::arrivals`] gives back: it goes with the state of the group, and is not the library's.
+    pub(super) fn set_arrivals(&self, table: &[u8]) {
+        self.lock().insert(Bytes::copy_of(&[Kind::Arrivals as u8]), Bytes::copy_of(table));
+    }
+
+    /// The table that was kept last.
+    pub(super) fn arrivals(&self) -> Option<Vec<u8>> {
+        self.lock().get(&[Kind::Arrivals as u8][..]).map(|table| table.as_slice().to_vec())
     }
 
     /// A writer that panicked has left whole values: the table changes only by inserts and removals of such.

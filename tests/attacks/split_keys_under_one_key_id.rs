@@ -1,0 +1,18 @@
+use conclave::e2ee::proof::{MediaSigner, Policy, ProofError, Prover, Why};
+
+use crate::meeting::{Receiver, Sender, VICTIM, input, ms};
+
+#[test]
+fn a_sender_whose_epoch_has_other_keys_is_told() {
+    let (mut victim, mut receiver) = (Sender::victim(), Receiver::new());
+    victim.camera(b"genuine", ms(0));
+    let split = input(VICTIM, 10).derive().unwrap().0.epoch().clone();
+    let mut prover = Prover::new(MediaSigner::from_seed(&[VICTIM as u8; 32]).unwrap(), Policy::default());
+    let digest = conclave::e2ee::proof::Digest([0; 16]);
+    let context = conclave::e2ee::Context::new(1).unwrap();
+    let frame = conclave::e2ee::proof::Frame { context, counter: 0, digest, key_frame: true };
+    prover.sealed(&split, frame, ms(0));
+    let proof = prover.due(ms(0)).unwrap();
+    assert_eq!(receiver.0.proof(VICTIM, proof, ms(0)), Err(ProofError::Contradiction));
+    assert_eq!(receiver.whys(), [Why::OtherKeys]);
+}
