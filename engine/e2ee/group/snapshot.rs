@@ -1,5 +1,5 @@
-//! A store, sealed for a restart: `"CNCLSTOR" ‖ u16 version ‖ nonce ‖ AES-256-GCM(entries) ‖ tag`, magic and version
-//! authenticated. An entry is `u32 len ‖ key ‖ u32 len ‖ value`; keys ascend.
+//! A store, sealed for a restart: `"CNCLSTOR" ‖ u16 version ‖ nonce ‖ AES-256-GCM(entries) ‖ tag`, magic and
+//! version authenticated. An entry is `u32 len ‖ key ‖ u32 len ‖ value`; keys ascend.
 //!
 //! A snapshot is as good as the moment it was made: whoever can put an old one back makes the member use old state. A
 //! restarted process takes up the group with it, but never seals media in an epoch that it resumed (E2EE.md §3).

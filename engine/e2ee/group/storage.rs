@@ -278,12 +278,14 @@ macro_rules! table {
     ($implementation:ident) => {
         $implementation! {
             put {
-                write_mls_join_config<GroupId, MlsGroupJoinConfig>(group: &GroupId, value: &MlsGroupJoinConfig) JoinConfig;
+                write_mls_join_config<GroupId, MlsGroupJoinConfig>(
+                    group: &GroupId, value: &MlsGroupJoinConfig) JoinConfig;
                 write_tree<GroupId, TreeSync>(group: &GroupId, value: &TreeSync) Tree;
                 write_interim_transcript_hash<GroupId, InterimTranscriptHash>(
                     group: &GroupId, value: &InterimTranscriptHash) TranscriptHash;
                 write_context<GroupId, GroupContext>(group: &GroupId, value: &GroupContext) Context;
-                write_confirmation_tag<GroupId, ConfirmationTag>(group: &GroupId, value: &ConfirmationTag) ConfirmationTag;
+                write_confirmation_tag<GroupId, ConfirmationTag>(
+                    group: &GroupId, value: &ConfirmationTag) ConfirmationTag;
                 write_group_state<GroupState, GroupId>(group: &GroupId, value: &GroupState) State;
                 write_message_secrets<GroupId, MessageSecrets>(group: &GroupId, value: &MessageSecrets) MessageSecrets;
                 write_resumption_psk_store<GroupId, ResumptionPskStore>(
@@ -314,7 +316,8 @@ macro_rules! table {
                 resumption_psk_store<GroupId, ResumptionPskStore>(group: &GroupId) ResumptionPskStore, ResumptionPsks;
                 own_leaf_index<GroupId, LeafNodeIndex>(group: &GroupId) LeafNodeIndex, OwnLeafIndex;
                 group_epoch_secrets<GroupId, GroupEpochSecrets>(group: &GroupId) GroupEpochSecrets, EpochSecrets;
-                application_export_tree<GroupId, ApplicationExportTree>(group: &GroupId) ApplicationExportTree, ExportTree;
+                application_export_tree<GroupId, ApplicationExportTree>(
+                    group: &GroupId) ApplicationExportTree, ExportTree;
                 signature_key_pair<SignaturePublicKey, SignatureKeyPair>(
                     public: &SignaturePublicKey) SignatureKeyPair, SignatureKeys;
                 encryption_key_pair<HpkeKeyPair, EncryptionKey>(public: &EncryptionKey) HpkeKeyPair, EncryptionKeys;

@@ -1,8 +1,11 @@
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::*;
 use openmls_basic_credential::SignatureKeyPair;
+use openmls_rust_crypto::MemoryStorage;
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::types::{Ciphersuite, SignatureScheme};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 use super::*;
 use crate::e2ee::group::{Provider, StoreKey};
@@ -206,4 +209,246 @@ fn nothing_remains_of_a_deleted_group_and_its_identity() {
         party.provider.store().clear();
         assert!(party.provider.store().is_empty());
     }
+}
+
+/// Two stores that are asked the same and must answer alike: this one and the library's own in-memory one.
+#[derive(Default)]
+struct Both {
+    ours: Store,
+    theirs: MemoryStorage,
+    called: Mutex<BTreeSet<&'static str>>,
+}
+
+impl Both {
+    fn note(&self, name: &'static str) {
+        self.called.lock().unwrap().insert(name);
+    }
+}
+
+/// A value for comparing: maps whose order is left to chance come out as lists of entries, so lists of anything but
+/// numbers are sorted.
+fn canonical(value: &impl Serialize) -> serde_json::Value {
+    fn sort(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Array(items) => {
+                items.iter_mut().for_each(sort);
+                if items.iter().any(|item| !item.is_number()) {
+                    items.sort_by_key(|item| item.to_string());
+                }
+            }
+            serde_json::Value::Object(entries) => entries.values_mut().for_each(sort),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(value).unwrap();
+    sort(&mut value);
+    value
+}
+
+macro_rules! both {
+    (
+        put { $($put:ident<$($pg:ident),+>($($pk:ident: $pt:ty),+) $pkind:ident;)+ }
+        get { $($get:ident<$($gg:ident),+>($($gk:ident: $gt:ty),+) $out:ident, $gkind:ident;)+ }
+        remove { $($remove:ident<$($rg:ident),+>($($rk:ident: $rt:ty),+) $rkind:ident;)+ }
+    ) => {
+        $(fn $put<$($pg: traits::$pg<CURRENT_VERSION>),+>(&self, $($pk: $pt),+) -> Result<(), StoreError> {
+            self.note(stringify!($put));
+            self.theirs.$put::<$($pg),+>($($pk),+).unwrap();
+            self.ours.$put::<$($pg),+>($($pk),+)
+        })+
+        $(fn $get<$($gg: traits::$gg<CURRENT_VERSION>),+>(&self, $($gk: $gt),+) -> Result<Option<$out>, StoreError> {
+            self.note(stringify!($get));
+            let theirs = self.theirs.$get::<$($gg),+>($($gk),+).unwrap();
+            let ours = self.ours.$get::<$($gg),+>($($gk),+)?;
+            assert_eq!(canonical(&ours), canonical(&theirs), stringify!($get));
+            Ok(ours)
+        })+
+        $(fn $remove<$($rg: traits::$rg<CURRENT_VERSION>),+>(&self, $($rk: $rt),+) -> Result<(), StoreError> {
+            self.note(stringify!($remove));
+            self.theirs.$remove::<$($rg),+>($($rk),+).unwrap();
+            self.ours.$remove::<$($rg),+>($($rk),+)
+        })+
+    };
+}
+
+/// The methods that the table has not, for both.
+macro_rules! lists {
+    ($($name:ident<$($g:ident),+>($($arg:ident: $ty:ty),+) -> $out:ty;)+) => {
+        $(fn $name<$($g: traits::$g<CURRENT_VERSION>),+>(&self, $($arg: $ty),+) -> Result<$out, StoreError> {
+            self.note(stringify!($name));
+            let theirs = self.theirs.$name::<$($g),+>($($arg),+).unwrap();
+            let ours = self.ours.$name::<$($g),+>($($arg),+)?;
+            assert_eq!(canonical(&ours), canonical(&theirs), stringify!($name));
+            Ok(ours)
+        })+
+    };
+}
+
+impl StorageProvider<CURRENT_VERSION> for Both {
+    type Error = StoreError;
+
+    table!(both);
+
+    lists! {
+        append_own_leaf_node<GroupId, LeafNode>(group: &GroupId, leaf: &LeafNode) -> ();
+        own_leaf_nodes<GroupId, LeafNode>(group: &GroupId) -> Vec<LeafNode>;
+        queue_proposal<GroupId, ProposalRef, QueuedProposal>(
+            group: &GroupId, reference: &ProposalRef, proposal: &QueuedProposal) -> ();
+        queued_proposal_refs<GroupId, ProposalRef>(group: &GroupId) -> Vec<ProposalRef>;
+        queued_proposals<GroupId, ProposalRef, QueuedProposal>(group: &GroupId) -> Vec<(ProposalRef, QueuedProposal)>;
+        remove_proposal<GroupId, ProposalRef>(group: &GroupId, reference: &ProposalRef) -> ();
+        clear_proposal_queue<GroupId, ProposalRef>(group: &GroupId) -> ();
+        encryption_epoch_key_pairs<GroupId, EpochKey, HpkeKeyPair>(
+            group: &GroupId, epoch: &EpochKey, leaf: u32) -> Vec<HpkeKeyPair>;
+    }
+}
+
+/// The provider of a party on both.
+#[derive(Default)]
+struct OnBoth {
+    inner: Provider,
+    store: Both,
+}
+
+impl OpenMlsProvider for OnBoth {
+    type CryptoProvider = openmls_rust_crypto::RustCrypto;
+    type RandProvider = crate::e2ee::group::provider::Random;
+    type StorageProvider = Both;
+
+    fn storage(&self) -> &Both {
+        &self.store
+    }
+
+    fn crypto(&self) -> &Self::CryptoProvider {
+        self.inner.crypto()
+    }
+
+    fn rand(&self) -> &Self::RandProvider {
+        self.inner.rand()
+    }
+}
+
+/// A name and a value of every sort.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Thing(u32, Vec<u8>);
+
+impl openmls_traits::storage::Key<CURRENT_VERSION> for Thing {}
+impl openmls_traits::storage::Entity<CURRENT_VERSION> for Thing {}
+
+macro_rules! every_sort {
+    ($($sort:ident)+) => { $(impl traits::$sort<CURRENT_VERSION> for Thing {})+ };
+}
+
+every_sort! {
+    GroupId SignaturePublicKey HashReference PskId EncryptionKey EpochKey QueuedProposal TreeSync GroupContext
+    InterimTranscriptHash ConfirmationTag SignatureKeyPair PskBundle HpkeKeyPair GroupState GroupEpochSecrets
+    LeafNodeIndex MessageSecrets ResumptionPskStore KeyPackage MlsGroupJoinConfig LeafNode ApplicationExportTree
+    ProposalRef
+}
+
+#[test]
+fn groups_on_this_store_and_on_the_library_s_own_read_the_same() {
+    let mut parties = three(OnBoth::default);
+    for party in &mut parties {
+        party.load();
+    }
+    let commit = parties[2].update();
+    parties[0].receive(&commit);
+    parties[1].receive(&commit);
+    let [ada, ben, cem] = &mut parties;
+    let (proposal, reference) = ben.propose_removal(2);
+    ada.receive(&proposal);
+    cem.receive(&proposal);
+    for party in [&mut *ada, cem] {
+        let group = party.group.as_mut().unwrap();
+        group.remove_pending_proposal(party.provider.storage(), &reference).unwrap();
+    }
+    ben.load();
+    ada.load();
+    let commit = ada.remove(1);
+    cem.receive(&commit);
+    ada.load();
+    cem.load();
+    agree(std::slice::from_mut(ada));
+    for mut party in parties {
+        party.delete();
+    }
+}
+
+#[test]
+fn every_method_puts_gets_and_deletes_as_the_library_s_own_store_does() {
+    let both = Both::default();
+    let names: Vec<Thing> = (0..3).map(|i| Thing(i, vec![i as u8; 40])).collect();
+    for round in 0..2u32 {
+        for name in &names {
+            let value = &Thing(100 + round, vec![round as u8 + name.0 as u8; 300]);
+            macro_rules! exercise {
+                (
+                    put { $($put:ident<$($pg:ident),+>($a:ident: $at:ty $(, $pk:ident: $pt:ty)+) $pkind:ident;)+ }
+                    get { $($get:ident<$($gg:ident),+>($gk:ident: $gt:ty) $out:ident, $gkind:ident;)+ }
+                    $remove:ident { $($rest:tt)+ }
+                ) => {
+                    $(put_one!(both, name, value, $put, $($pg),+; $($pk),+);)+
+                    $(assert_eq!(both.$get::<$(every!($gg)),+>(name).unwrap().as_ref(), Some(value));)+
+                    $(assert_eq!(both.$get::<$(every!($gg)),+>(&Thing(9, Vec::new())).unwrap(), None);)+
+                };
+            }
+            macro_rules! every {
+                ($sort:ident) => {
+                    Thing
+                };
+            }
+            macro_rules! put_one {
+                ($s:ident, $n:ident, $v:ident, $put:ident, $($pg:ident),+; $one:ident) => {
+                    $s.$put::<$(every!($pg)),+>($n, $v).unwrap()
+                };
+                ($s:ident, $n:ident, $v:ident, $put:ident, $($pg:ident),+; $b:ident, $c:ident, $d:ident) => {
+                    $s.$put::<$(every!($pg)),+>($n, &Thing(1, vec![]), 5, std::slice::from_ref($v)).unwrap()
+                };
+            }
+            table!(exercise);
+            let epoch = Thing(1, vec![]);
+            let pairs: Vec<Thing> = both.encryption_epoch_key_pairs(name, &epoch, 5).unwrap();
+            assert_eq!(pairs, [value.clone()]);
+            assert!(both.encryption_epoch_key_pairs::<_, _, Thing>(name, &epoch, 6).unwrap().is_empty());
+
+            both.append_own_leaf_node(name, value).unwrap();
+            both.append_own_leaf_node(name, &epoch).unwrap();
+            assert_eq!(both.own_leaf_nodes::<_, Thing>(name).unwrap()[..2], [value.clone(), epoch.clone()]);
+            for reference in &names {
+                both.queue_proposal(name, reference, value).unwrap();
+            }
+            both.remove_proposal(name, &names[1]).unwrap();
+            both.remove_proposal(name, &Thing(77, vec![])).unwrap();
+            let references: Vec<Thing> = both.queued_proposal_refs(name).unwrap();
+            assert_eq!(references, [names[0].clone(), names[2].clone()]);
+            let proposals: Vec<(Thing, Thing)> = both.queued_proposals(name).unwrap();
+            assert_eq!(proposals.len(), 2);
+            both.clear_proposal_queue::<_, Thing>(name).unwrap();
+            assert!(both.queued_proposals::<_, Thing, Thing>(name).unwrap().is_empty());
+            both.delete_own_leaf_nodes(name).unwrap();
+            assert!(both.own_leaf_nodes::<_, Thing>(name).unwrap().is_empty());
+        }
+    }
+    for name in &names {
+        both.delete_group_config(name).unwrap();
+        both.delete_tree(name).unwrap();
+        both.delete_confirmation_tag(name).unwrap();
+        both.delete_group_state(name).unwrap();
+        both.delete_context(name).unwrap();
+        both.delete_interim_transcript_hash(name).unwrap();
+        both.delete_message_secrets(name).unwrap();
+        both.delete_all_resumption_psk_secrets(name).unwrap();
+        both.delete_own_leaf_index(name).unwrap();
+        both.delete_group_epoch_secrets(name).unwrap();
+        both.delete_application_export_tree::<_, Thing>(name).unwrap();
+        both.delete_signature_key_pair(name).unwrap();
+        both.delete_encryption_key_pair(name).unwrap();
+        both.delete_encryption_epoch_key_pairs(name, &Thing(1, vec![]), 5).unwrap();
+        both.delete_key_package(name).unwrap();
+        both.delete_psk(name).unwrap();
+        assert_eq!(both.tree::<_, Thing>(name).unwrap(), None);
+    }
+    assert!(both.ours.is_empty());
+    assert_eq!(both.called.lock().unwrap().len(), 56, "methods of the trait");
 }
