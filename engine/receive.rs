@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use conclave_codecs::{AudioInput, CodecError};
 
-use crate::e2ee::{DynKeys, OpenStats, Opener, Reason, Rejected};
+use crate::e2ee::{self, DynKeys, OpenStats, Opener, Reason, Rejected, proof};
 use crate::frame::{Arrived, Kind, Opened, Packet, Packets};
 use crate::jitter::audio::{self, AudioBuffer, Pull};
 use crate::jitter::sync::{Mapping, Sync};
@@ -40,6 +40,8 @@ pub struct Config {
     pub data: Option<u32>,
     /// Samples (48 kHz) in one audio packet: 480 or 960.
     pub audio_samples: usize,
+    /// When frames are believed to come from whom they say, under keys of a group; `None` believes every member.
+    pub proofs: Option<proof::Policy>,
     /// Stamps from a running or a still watch.
     pub watch: Stopwatch,
 }
@@ -54,6 +56,7 @@ impl Default for Config {
             screen_audio: None,
             data: None,
             audio_samples: 960,
+            proofs: Some(proof::Policy::default()),
             watch: Stopwatch::still(),
         }
     }
@@ -101,7 +104,7 @@ pub struct Stats {
     pub nacks: u64,
     /// Key frame requests written.
     pub keyframe_requests: u64,
-    /// Frames that waited for their key and were opened once it had come.
+    /// Frames that waited for their key or their proof and were taken once it had come.
     pub key_came: u64,
     /// Opened frames dropped as the authenticated structure lacks their template.
     pub unknown_template: u64,
@@ -147,6 +150,9 @@ pub struct Snapshot {
     /// Opening.
     pub open: OpenStats,
 }
+
+/// Events about frames that wait to be taken.
+const TOLD: usize = 32;
 
 /// Time between two receiver reports.
 const REPORT_US: u64 = 1_000_000;
@@ -318,6 +324,7 @@ impl DataIn {
 pub struct Receiver {
     config: Config,
     opener: Opener<DynKeys>,
+    told: VecDeque<e2ee::Event>,
     /// By [`Pair`], like `audios` and `syncs`.
     videos: [Option<VideoIn>; 2],
     audios: [Option<AudioIn>; 2],
@@ -333,9 +340,14 @@ impl Receiver {
         let packet_us = config.audio_samples as u64 * 1_000_000 / 48_000;
         let watch = config.watch;
         let videos = [config.video, config.screen.map(|id| (id, Kind::Screen))];
+        let mut opener = Opener::new(keys);
+        if let Some(policy) = config.proofs {
+            opener = opener.with_proofs(policy);
+        }
         let audios = [config.audio, config.screen_audio.map(|id| (id, Kind::ScreenAudio))];
         Self {
-            opener: Opener::new(keys),
+            opener,
+            told: VecDeque::with_capacity(TOLD),
             videos: videos.map(|stream| stream.map(|(id, kind)| VideoIn::new(id, kind, watch))),
             audios: audios.map(|stream| stream.map(|(id, kind)| AudioIn::new(id, kind, packet_us, watch))),
             data: config.data.map(|id| DataIn::new(id, watch)),
@@ -507,13 +519,12 @@ impl Receiver {
     /// Writes what is due: NACKs, key frame requests, receiver reports.
     pub fn tick(&mut self, now: Time, out: &mut dyn FnMut(&Packet)) {
         let own = self.config.id;
-        // What waited for its key has been opened, or has waited too long and given its room back.
-        while let Some(opened) = self.opener.released(now) {
-            self.watch.begin(now);
-            self.stats.key_came += 1;
-            self.take(opened, now);
-        }
+        self.release(now);
         while let Some(event) = self.opener.event() {
+            if self.told.len() == TOLD {
+                self.told.pop_front();
+            }
+            self.told.push_back(event);
             let dropped = event.reason == Reason::MissingKey;
             if let Some(video) = self.videos.iter_mut().flatten().find(|v| dropped && v.stream.id == event.stream) {
                 video.requests.want();
@@ -565,6 +576,16 @@ impl Receiver {
         }
     }
 
+    /// The next event about frames that could not be opened; the oldest of those that nobody takes give way.
+    pub fn event(&mut self) -> Option<e2ee::Event> {
+        self.told.pop_front()
+    }
+
+    /// The next event about who sent what.
+    pub fn proof_event(&mut self) -> Option<proof::Event> {
+        self.opener.proof_event()
+    }
+
     /// How far the microphone lags behind the camera, in microseconds; `None` before the first sender reports.
     pub fn skew_us(&self) -> Option<i64> {
         self.syncs[Pair::Person as usize].skew_us()
@@ -589,14 +610,27 @@ impl Receiver {
         videos.chain(audios).chain(data).find(|stream| stream.id == id)
     }
 
+    /// What waited for its key or its proof has been opened, or has waited too long and given its room back.
+    fn release(&mut self, now: Time) {
+        while let Some(opened) = self.opener.released(now) {
+            self.watch.begin(now);
+            self.stats.key_came += 1;
+            self.take(opened, now);
+        }
+    }
+
     fn open(&mut self, frame: Arrived, now: Time) {
         self.watch.begin(now);
         let (id, packets, since) = (frame.header.stream, frame.packets, frame.ledger.at(Stage::Arrive).unwrap_or(now));
+        let proves = frame.header.kind == Kind::Data;
         match self.opener.open(frame, now) {
             Ok(opened) => self.take(opened, now),
             Err(rejected) => {
                 if let Some(stream) = self.stream(id) {
                     stream.ask_again(rejected, packets, since, now);
+                }
+                if proves {
+                    self.release(now);
                 }
             }
         }

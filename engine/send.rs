@@ -5,10 +5,15 @@
 //! receiving side (a key frame, a bitrate) land on the [`Edge`] that the encoder stage reads.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use conclave_codecs::EncodedInfo;
 
 use crate::control::Edge;
-use crate::e2ee::{Context, DynKeys, KeyError, SealError, SealStats, Sealer};
-use crate::frame::{Encoded, Kind, MAX_PACKET, Packet, Sealed};
+use crate::e2ee::proof::{self, Prover, Sign};
+use crate::e2ee::{Context, DynKeys, Epoch, KeyError, SealError, SealStats, Sealer};
+use crate::encode::Framing;
+use crate::frame::{Buffer, Encoded, Kind, MAX_PACKET, Packet, Sealed};
 use crate::ledger::Stage;
 use crate::recover::history::History;
 use crate::rtp::chain::{self, Chain};
@@ -66,6 +71,9 @@ pub enum SendError {
     /// More streams of a kind than there are keys for.
     #[error("there are too many streams of kind {0:?}: a camera has three encodings, a screen two, all else one")]
     Encodings(Kind),
+    /// There is no way for proofs.
+    #[error("proofs travel on a stream of data and there is none: declare one in `send::Config`")]
+    NoData,
     /// The configuration cannot work.
     #[error("a datagram of {0} bytes is outside 200 to 1500: 1200 fits every path")]
     Mtu(usize),
@@ -90,6 +98,8 @@ pub struct Stats {
     pub keyframe_requests: u64,
     /// RTCP datagrams that could not be read.
     pub malformed: u64,
+    /// Of the frames, those that carry proofs of who sent the others.
+    pub proofs: u64,
     /// Times that the streams went over to the keys of another epoch.
     pub rekeys: u64,
 }
@@ -121,6 +131,9 @@ struct Outgoing {
 /// See the module.
 pub struct Sender {
     keys: DynKeys,
+    prover: Option<Prover<Box<dyn Sign + Send>>>,
+    /// What a proof is written into.
+    spare: Buffer,
     streams: Vec<Outgoing>,
     edge: Edge,
     stats: Stats,
@@ -161,7 +174,33 @@ impl Sender {
             })
         };
         let streams = config.streams.iter().enumerate().map(&mut open).collect::<Result<_, SendError>>()?;
-        Ok(Self { keys, streams, edge, stats: Stats::default(), watch: config.watch })
+        let (prover, spare) = (None, Buffer::default());
+        Ok(Self { keys, prover, spare, streams, edge, stats: Stats::default(), watch: config.watch })
+    }
+
+    /// Signs what is sealed from now on, under epochs that name a media key for this member ([`crate::e2ee::proof`]). The
+    /// proofs go out on the stream of data.
+    ///
+    /// # Errors
+    /// [`SendError::NoData`].
+    pub fn prove(&mut self, signer: impl Sign + Send + 'static, policy: proof::Policy) -> Result<(), SendError> {
+        self.data().ok_or(SendError::NoData)?;
+        self.prover = Some(Prover::new(Box::new(signer), policy));
+        self.spare = Buffer::with_capacity(proof::body::MAX_LEN);
+        for outgoing in &mut self.streams {
+            outgoing.sealer = outgoing.sealer.take().map(Sealer::with_proofs);
+        }
+        Ok(())
+    }
+
+    /// The epoch that frames are sealed under, where the keys have one.
+    pub fn epoch(&self) -> Option<&Arc<Epoch>> {
+        self.keys.sealing()
+    }
+
+    /// The id of the stream of data.
+    fn data(&self) -> Option<u32> {
+        self.streams.iter().map(|outgoing| outgoing.stream).find(|stream| stream.kind == Kind::Data).map(|s| s.id)
     }
 
     /// Takes other keys where there are some. Whoever joined with them can read nothing older, so a key frame is wanted.
@@ -174,7 +213,7 @@ impl Sender {
             let turned = match &mut outgoing.sealer {
                 Some(sealer) => sealer.renew(&mut self.keys),
                 None => sealer(&mut self.keys, outgoing.context).map(|made| {
-                    outgoing.sealer = made;
+                    outgoing.sealer = if self.prover.is_some() { made.map(Sealer::with_proofs) } else { made };
                     outgoing.sealer.is_some()
                 }),
             };
@@ -205,9 +244,33 @@ impl Sender {
     /// Seals `frame` and gives its datagrams to `out`. The sealed frame comes back, so that its buffer is used again.
     ///
     /// Number and template of a video frame are the sender's to choose ([`chain`]): those in its header are replaced.
-    pub fn frame(&mut self, mut frame: Encoded, now: Time, out: &mut dyn FnMut(&Packet)) -> Result<Sealed, SendError> {
-        self.watch.begin(now);
+    pub fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn FnMut(&Packet)) -> Result<Sealed, SendError> {
         self.turn(now);
+        let sealed = self.seal(frame, now, out)?;
+        if let (Some(prover), Some(frame), Some(epoch)) = (&mut self.prover, sealed.to_prove(), self.keys.sealing()) {
+            prover.sealed(epoch, frame, now);
+            self.proofs(now, out);
+        }
+        Ok(sealed)
+    }
+
+    /// Sends the proofs that are due.
+    fn proofs(&mut self, now: Time, out: &mut dyn FnMut(&Packet)) {
+        let Some(stream) = self.data() else { return };
+        while let Some(proof) = self.prover.as_mut().and_then(|prover| prover.due(now)) {
+            let mut payload = std::mem::take(&mut self.spare);
+            payload.tail().extend_from_slice(proof);
+            let frame = Framing::data(stream).frame(payload, EncodedInfo::default(), now);
+            // A proof that is not sent leaves its frames unproven, which the others tell.
+            if let Ok(sealed) = self.seal(frame, now, out) {
+                self.stats.proofs += 1;
+                self.spare = sealed.recycle();
+            }
+        }
+    }
+
+    fn seal(&mut self, mut frame: Encoded, now: Time, out: &mut dyn FnMut(&Packet)) -> Result<Sealed, SendError> {
+        self.watch.begin(now);
         let id = frame.header.stream;
         let outgoing = self.streams.iter_mut().find(|o| o.stream.id == id).ok_or(SendError::Stream(id))?;
         if frame.header.kind.is_video() {
@@ -272,6 +335,7 @@ impl Sender {
     /// Moves the keys on by the clock, and writes the reports that are due and what goes out again.
     pub fn tick(&mut self, now: Time, out: &mut dyn FnMut(&Packet)) {
         self.turn(now);
+        self.proofs(now, out);
         for outgoing in &mut self.streams {
             while let Some((sequence, _)) = outgoing.again.front().copied().filter(|(_, at)| *at <= now) {
                 outgoing.again.pop_front();

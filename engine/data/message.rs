@@ -1,13 +1,13 @@
 //! What a frame of data says, byte for byte. The codec is strict: one encoding for each meaning, and nothing behind it.
 //!
 //! ```text
-//! 1 proof            bytes of `e2ee::proof`
 //! 2 message          u64 sequence ‖ u16 topic ‖ bytes
 //! 3 acknowledgement  u16 count ‖ count × (u16 leaf ‖ u64 joined ‖ u64 next expected sequence of that sender)
 //! 4 hello            u16 count ‖ count × (u16 leaf ‖ u64 joined ‖ u64 sequence from which that member gets messages)
 //! ```
 //!
-//! Numbers are big-endian. Who says it is not in it: the key that opened the frame tells.
+//! Numbers are big-endian. A proof, which travels on the same stream, begins with another byte
+//! ([`crate::e2ee::proof::body::MAGIC`]). Who says it is not in it: the key that opened the frame tells.
 
 use conclave_codecs::EncodedInfo;
 
@@ -20,16 +20,12 @@ use crate::time::Time;
 /// Longest message in bytes.
 pub const MAX_MESSAGE: usize = 16 << 10;
 
-/// Longest proof in bytes.
-pub const MAX_PROOF: usize = 16 << 10;
-
 /// Sequences stay below this, so that none ever wraps.
 pub const MAX_SEQUENCE: u64 = 1 << 48;
 
 /// Entries of one list: every leaf once.
 pub const MAX_ENTRIES: usize = MAX_LEAVES as usize;
 
-const PROOF: u8 = 1;
 const MESSAGE: u8 = 2;
 const ACKNOWLEDGEMENT: u8 = 3;
 const HELLO: u8 = 4;
@@ -91,8 +87,6 @@ impl Topic {
 /// What a frame of data says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// Who sent other frames.
-    Proof(&'a [u8]),
     /// A message.
     Message {
         /// Its number among those of its sender.
@@ -113,7 +107,6 @@ impl<'a> Body<'a> {
     pub fn read(payload: &'a [u8]) -> Option<Self> {
         let (kind, rest) = payload.split_first()?;
         match *kind {
-            PROOF => (rest.len() <= MAX_PROOF).then_some(Body::Proof(rest)),
             MESSAGE => {
                 let (sequence, rest) = rest.split_first_chunk()?;
                 let (topic, bytes) = rest.split_first_chunk()?;
@@ -130,10 +123,6 @@ impl<'a> Body<'a> {
     /// Appends the payload to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Body::Proof(bytes) => {
-                out.push(PROOF);
-                out.extend_from_slice(bytes);
-            }
             Body::Message { sequence, topic, bytes } => {
                 out.push(MESSAGE);
                 out.extend_from_slice(&sequence.to_be_bytes());
@@ -215,7 +204,6 @@ mod tests {
         let list = List::write(&mut scratch, peers.into_iter().zip([5, 0, MAX_SEQUENCE])).unwrap();
         assert_eq!((list.of(peers[2]), list.of(Peer { leaf: 2, joined: 1 })), (Some(MAX_SEQUENCE), None));
         let bodies = [
-            Body::Proof(b"signed"),
             Body::Message { sequence: MAX_SEQUENCE - 1, topic: Topic::App(255), bytes: b"" },
             Body::Message { sequence: 0, topic: Topic::Hand, bytes: &[1] },
             Body::Acknowledgement(list),
@@ -254,7 +242,7 @@ mod tests {
             [&[2][..], &[0; 8], &[0, 3]].concat(),
             [&[2][..], &[0; 8], &[2, 0]].concat(),
             [&[2][..], &[0; 10], &[7; MAX_MESSAGE + 1]].concat(),
-            [&[1][..], &[7; MAX_PROOF + 1]].concat(),
+            vec![1, 7],
         ] {
             assert_eq!(Body::read(&bytes), None, "{:02x?}", &bytes[..bytes.len().min(32)]);
         }

@@ -1,5 +1,5 @@
 //! Application data of a meeting, sealed on key context 7: reliable and ordered messages (chat, mute, raised hand, the
-//! app's own), and the proofs of who sent what.
+//! app's own). Proofs of who sent what travel on the same stream and are taken out where frames are opened.
 //!
 //! ```text
 //! send ─► Outbox ─► Encoded ─► Sender ~~~ every member ~~~ Receiver::data ─► Channel::frame ─► Inbox (one a sender) ─► event
@@ -106,15 +106,6 @@ pub enum Event {
     },
 }
 
-/// What a frame was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame<'a> {
-    /// A proof, for `e2ee::proof`.
-    Proof(&'a [u8]),
-    /// The channel took it.
-    Taken,
-}
-
 /// Why a frame was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -131,8 +122,6 @@ pub enum FrameError {
 pub struct Stats {
     /// Frames given to [`Channel::frame`].
     pub frames: u64,
-    /// Of those, proofs.
-    pub proofs: u64,
     /// Of those, frames that say nothing.
     pub malformed: u64,
     /// Of those, frames of strangers.
@@ -258,7 +247,7 @@ impl Channel {
     ///
     /// # Errors
     /// See [`FrameError`]; nothing has changed then but a count.
-    pub fn frame<'a>(&mut self, from: Peer, payload: &'a [u8]) -> Result<Frame<'a>, FrameError> {
+    pub fn frame(&mut self, from: Peer, payload: &[u8]) -> Result<(), FrameError> {
         self.stats.frames += 1;
         let Some(member) = self.members.get_mut(&from) else {
             self.stats.strangers += 1;
@@ -269,10 +258,6 @@ impl Channel {
             return Err(FrameError::Malformed);
         };
         match body {
-            Body::Proof(proof) => {
-                self.stats.proofs += 1;
-                return Ok(Frame::Proof(proof));
-            }
             Body::Message { sequence, topic, bytes } => {
                 let (_, before) = member.inbox.held();
                 let room = self.held + bytes.len() <= MAX_HELD_BYTES;
@@ -297,7 +282,7 @@ impl Channel {
                 }
             }
         }
-        Ok(Frame::Taken)
+        Ok(())
     }
 
     /// What there is to tell; to be called until `None` after frames were taken.
@@ -341,11 +326,6 @@ impl Channel {
             }
         }
         self.outbox.poll(now, &mut |body| out(frame(stream, body, buffers.take(), now)));
-    }
-
-    /// The frame that carries a proof. It is not repeated beyond what [`crate::send`] does for all data.
-    pub fn proof(&self, proof: &[u8], payload: Buffer, now: Time) -> Encoded {
-        frame(self.stream, &Body::Proof(proof), payload, now)
     }
 
     /// What another member's latest messages say of it, and what the own ones say.
@@ -414,8 +394,8 @@ mod tests {
     /// Carries everything both ways at `ms`; returns what came to `two`.
     fn exchange(one: &mut Channel, two: &mut Channel, ms: u64) -> Vec<Event> {
         let (mine, theirs) = (one.own, two.own);
-        given(one, ms).iter().for_each(|payload| assert_eq!(two.frame(mine, payload), Ok(Frame::Taken)));
-        given(two, ms).iter().for_each(|payload| assert_eq!(one.frame(theirs, payload), Ok(Frame::Taken)));
+        given(one, ms).iter().for_each(|payload| assert_eq!(two.frame(mine, payload), Ok(())));
+        given(two, ms).iter().for_each(|payload| assert_eq!(one.frame(theirs, payload), Ok(())));
         std::iter::from_fn(|| two.event()).collect()
     }
 

@@ -102,11 +102,6 @@ struct Opening {
 }
 
 impl Keyring {
-    /// The epoch that frames are sealed under.
-    pub fn sealing(&self) -> Option<&Arc<Epoch>> {
-        self.sending.now.as_ref().map(SendKeys::epoch)
-    }
-
     /// The epochs that frames are opened under, oldest first.
     pub fn openable(&self) -> impl Iterator<Item = &Arc<Epoch>> {
         self.opening.iter().map(|opening| opening.keys.epoch())
@@ -204,6 +199,10 @@ impl KeySource for Keyring {
 
     fn epoch(&self, key_id: KeyId) -> Option<&Arc<Epoch>> {
         self.find(key_id).map(OpenKeys::epoch)
+    }
+
+    fn sealing(&self) -> Option<&Arc<Epoch>> {
+        self.sending.now.as_ref().map(SendKeys::epoch)
     }
 }
 

@@ -46,6 +46,11 @@ pub trait KeySource {
     fn epoch(&self, _key_id: KeyId) -> Option<&Arc<Epoch>> {
         None
     }
+
+    /// The epoch of the keys that [`KeySource::sending`] gives, where its members prove what they send.
+    fn sealing(&self) -> Option<&Arc<Epoch>> {
+        None
+    }
 }
 
 /// A source chosen at run time.
@@ -78,6 +83,10 @@ impl<S: KeySource + ?Sized> KeySource for Box<S> {
 
     fn epoch(&self, key_id: KeyId) -> Option<&Arc<Epoch>> {
         (**self).epoch(key_id)
+    }
+
+    fn sealing(&self) -> Option<&Arc<Epoch>> {
+        (**self).sealing()
     }
 }
 

@@ -219,7 +219,8 @@ impl Assembler {
 
     /// A buffer comes back.
     pub fn recycle(&mut self, mut buffer: Buffer) {
-        if self.spare.len() < MAX_SPARE {
+        // What was moved out has left no memory to use again.
+        if self.spare.len() < MAX_SPARE && buffer.room() > 0 {
             buffer.clear();
             self.spare.push(buffer);
         }

@@ -13,6 +13,7 @@ use openmls_traits::types::SignatureScheme;
 use zeroize::Zeroizing;
 
 use super::policy::{GroupSuite, POLICY_EXTENSION};
+use crate::e2ee::proof::MediaSigner;
 use crate::e2ee::{IdentityKey, MediaKey};
 
 /// Type of the leaf extension that carries the media key, from the range for private use.
@@ -42,31 +43,6 @@ pub enum LeafError {
     /// The library would not make the key.
     #[error("the key could not be made")]
     Key,
-}
-
-/// Signs what a member sends: its secret is in memory that the library wipes.
-pub struct MediaSigner(Ed25519KeyPair);
-
-impl MediaSigner {
-    fn from_seed(seed: &[u8; 32]) -> Result<Self, LeafError> {
-        Ed25519KeyPair::from_seed_unchecked(seed).map(Self).map_err(|_| LeafError::Key)
-    }
-
-    /// The signature over `message`.
-    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        let mut out = [0; 64];
-        // An Ed25519 signature has 64 bytes; were it ever another length, nothing verifies.
-        let signature = self.0.sign(message);
-        if signature.as_ref().len() == out.len() {
-            out.copy_from_slice(signature.as_ref());
-        }
-        out
-    }
-
-    /// The key that verifies.
-    pub fn public(&self) -> MediaKey {
-        MediaKey(public(&self.0))
-    }
 }
 
 fn public(pair: &Ed25519KeyPair) -> [u8; 32] {
@@ -111,7 +87,7 @@ impl Device {
     pub fn from_seeds(name: &str, identity: &[u8; 32], media: &[u8; 32]) -> Result<Self, LeafError> {
         check_name(name.as_bytes())?;
         let identity = Ed25519KeyPair::from_seed_unchecked(identity).map_err(|_| LeafError::Key)?;
-        let media = Arc::new(MediaSigner::from_seed(media)?);
+        let media = Arc::new(MediaSigner::from_seed(media).map_err(|_| LeafError::Key)?);
         Ok(Self(Arc::new(Inner { identity, media, name: name.to_owned() })))
     }
 

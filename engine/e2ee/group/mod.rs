@@ -42,7 +42,7 @@ use crate::time::Time;
 
 pub use self::config::Config;
 pub use self::event::{Event, Left, Output, Request, Switch};
-pub use self::identity::{Device, LeafError, MediaSigner, Person};
+pub use self::identity::{Device, LeafError, Person};
 pub use self::joining::Joining;
 pub use self::policy::{EnginePolicy, GroupSuite, MeetingType};
 pub use self::provider::Provider;

@@ -70,6 +70,12 @@ impl<S: Sign + ?Sized> Sign for Box<S> {
     }
 }
 
+impl<S: Sign + ?Sized> Sign for std::sync::Arc<S> {
+    fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE], SignError> {
+        (**self).sign(message)
+    }
+}
+
 /// Whether `signature` is one of `message` by the owner of `key`.
 pub(crate) fn signed_by(key: &MediaKey, message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
     UnparsedPublicKey::new(&ED25519, key.0).verify(message, signature).is_ok()

@@ -112,7 +112,7 @@ mod tests {
     fn frames_made_up_in_advance_do_not_keep_the_genuine_ones_out() {
         let mut room = Room::new();
         for n in 0..100_000 {
-            room.put(waiting(n % 200, n, 1000));
+            let _ = room.put(waiting(n % 200, n, 1000));
         }
         assert!(room.len() <= MAX_FRAMES && room.bytes <= MAX_BYTES);
         for counter in 0..20 {
@@ -120,7 +120,7 @@ mod tests {
             let digest = genuine.digest;
             assert!(room.put(genuine).0.is_ok());
             for n in 0..RIVALS as u64 - 1 {
-                room.put(waiting(counter, 2 << 60 | n, 1000));
+                let _ = room.put(waiting(counter, 2 << 60 | n, 1000));
             }
             (100..200).for_each(|far| drop(room.put(waiting(far, 3 << 60, 100_000))));
             assert_eq!(room.find(counter, digest), (true, true));
@@ -132,7 +132,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(11);
         let mut room = Room::new();
         for n in 0..50_000 {
-            room.put(waiting(rng.u64(..300), n, rng.usize(..100_000)));
+            let _ = room.put(waiting(rng.u64(..300), n, rng.usize(..100_000)));
             assert!(room.len() <= MAX_FRAMES && room.bytes <= MAX_BYTES);
             if rng.u8(..8) == 0 {
                 let counter = rng.u64(..300);

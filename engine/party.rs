@@ -1,0 +1,518 @@
+//! One participant's device, sans-IO: its place in the group, a sender for what it says, a receiver for each of the
+//! others, and its end of the meeting's data.
+//!
+//! ```text
+//! control ─► Group ─► epoch ─┬─► keys ─► Sender ─► datagrams
+//!    ▲         │             ├─► keys ─► Receiver of each member ◄─ datagrams
+//!    └─────────┘             └─► members ─► data Channel
+//! ```
+//!
+//! It is told the time, the messages that the relay delivers (reliable, in one order for all) and the datagrams of the
+//! others, and gives what it has to say to an [`Out`]. Encoded frames go in through [`Party::frame`]; what was opened is
+//! taken from [`Party::receiver`]. Streams need no signalling: their ids follow from who sends them ([`stream_id`]).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::control::Edge;
+use crate::data::{self, Channel, Peer};
+use crate::e2ee::group::{self, Device, Group, GroupError, Joining, Output, Request, Switch};
+use crate::e2ee::ring::OVERLAP_US;
+use crate::e2ee::{Context, EpochInput, Keeper, KeySource, Keyring, Roster, keyring, proof};
+use crate::frame::{Buffer, Encoded, Kind, Packet, Sealed};
+use crate::pool::Pool;
+use crate::receive::{self, Receiver};
+use crate::rtp::header::{Rtp, is_rtcp};
+use crate::send::{self, SendError, Sender, Stream};
+use crate::time::{Stopwatch, Time};
+
+/// What a party is opened with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The group, as the invite has it.
+    pub group: group::Config,
+    /// What it sends, beside data; of a kind with several encodings one.
+    pub sends: Vec<Kind>,
+    /// What it hears of the others, beside data.
+    pub hears: Vec<Kind>,
+    /// When frames are believed to come from whom they say.
+    pub proofs: proof::Policy,
+    /// Largest datagram in bytes.
+    pub mtu: usize,
+    /// Stamps from a running or a still watch.
+    pub watch: Stopwatch,
+}
+
+impl Config {
+    /// A party that sends and hears microphone and camera.
+    pub fn new(group: group::Config) -> Self {
+        Self {
+            group,
+            sends: vec![Kind::Microphone, Kind::Camera],
+            hears: vec![Kind::Microphone, Kind::Camera],
+            proofs: proof::Policy::default(),
+            mtu: 1200,
+            watch: Stopwatch::still(),
+        }
+    }
+}
+
+/// Where a party's words go.
+pub trait Out {
+    /// A message to the relay, which comes to the others in one order.
+    fn control(&mut self, message: Vec<u8>);
+    /// A datagram to everybody, or for RTCP to the sender of the stream that it names.
+    fn datagram(&mut self, packet: &Packet);
+}
+
+/// What a party tells its app.
+#[derive(Debug)]
+pub enum Event {
+    /// The group has a new epoch.
+    Epoch {
+        /// Its number.
+        epoch: u64,
+        /// Who is in it.
+        roster: Roster,
+    },
+    /// A word of the group.
+    Group(group::Event),
+    /// A message of a member, or that one is missing.
+    Data(data::Event),
+    /// Frames of a member could not be opened.
+    Open(Peer, crate::e2ee::Event),
+    /// Frames of a member were not, or again are, proven to be its own.
+    Proof(Peer, proof::Event),
+}
+
+/// Why a party could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartyError {
+    /// The group.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// The sender.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// What is to be said does not fit.
+    #[error(transparent)]
+    Data(#[from] data::Refused),
+    /// Keys of an epoch.
+    #[error(transparent)]
+    Key(#[from] crate::e2ee::KeyError),
+    /// Nobody has let it in yet, or it has left.
+    #[error("this participant is not in the meeting: wait for the welcome, or join again")]
+    Outside,
+}
+
+/// The id of a stream: leaf, the epoch in which its owner came, key context. No two streams of a meeting share one while
+/// both are heard.
+pub fn stream_id(owner: Peer, context: Context) -> u32 {
+    u32::from(owner.leaf) << 22 | (owner.joined as u32 & 0x7_ffff) << 3 | u32::from(context.number())
+}
+
+/// How long a sender stays in the old epoch where nobody was put out, in microseconds: by then the new one is with
+/// nearly everybody, and with 250 ms for the commit and a second on the way it is within the two seconds of the design.
+pub const SWITCH_US: u64 = 250_000;
+
+/// Data waits in so many buffers at most.
+const BUFFERS: usize = 32;
+
+/// See the module.
+pub struct Party {
+    device: Device,
+    config: Config,
+    stage: Stage,
+    events: VecDeque<Event>,
+}
+
+#[allow(clippy::large_enum_variant, reason = "made and moved once a meeting")]
+enum Stage {
+    Outside(Joining),
+    Inside(Inside),
+    Gone,
+}
+
+struct Inside {
+    group: Group,
+    media: Option<Media>,
+    remotes: BTreeMap<Peer, Remote>,
+    /// The members of an epoch, told to the data channel once frames are sealed under its keys.
+    members: Option<(Vec<Peer>, Time)>,
+}
+
+/// What there is once the first epoch is known.
+struct Media {
+    own: Peer,
+    keeper: Keeper,
+    sender: Sender,
+    channel: Channel,
+    buffers: Pool<Buffer>,
+}
+
+struct Remote {
+    keeper: Keeper,
+    ears: Ears,
+    /// It is no longer in the roster; its last frames are opened until then.
+    until: Option<Time>,
+}
+
+/// A receiver takes memory, so a member that says nothing has none; its keys move on all the same.
+enum Ears {
+    Idle(Keyring),
+    Open(Box<Receiver>),
+}
+
+impl Party {
+    /// Founds the meeting, as its host.
+    ///
+    /// # Errors
+    /// [`PartyError`].
+    pub fn found(device: &Device, config: Config, now: Time, out: &mut dyn Out) -> Result<Self, PartyError> {
+        let group = Group::create(device, config.group.clone(), now)?;
+        let mut party = Self { device: device.share(), config, stage: Stage::Gone, events: VecDeque::new() };
+        party.enter(group, now, out)?;
+        Ok(party)
+    }
+
+    /// Knocks: the first control message goes to the relay, and whoever rules lets it in.
+    ///
+    /// # Errors
+    /// [`PartyError`].
+    pub fn knock(device: &Device, config: Config, out: &mut dyn Out) -> Result<Self, PartyError> {
+        let (joining, knock) = Joining::new(device, config.group.clone())?;
+        out.control(knock);
+        Ok(Self { device: device.share(), config, stage: Stage::Outside(joining), events: VecDeque::new() })
+    }
+
+    /// Takes a message that the relay delivered.
+    ///
+    /// # Errors
+    /// [`PartyError`] where it is no message of this meeting; nothing has changed then.
+    pub fn control(&mut self, message: &[u8], now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
+        match &mut self.stage {
+            Stage::Outside(joining) => {
+                let Some(group) = joining.handle(message, now)? else { return Ok(()) };
+                self.enter(group, now, out)
+            }
+            Stage::Inside(inside) => {
+                inside.group.handle(message, now)?;
+                self.follow(now, out)
+            }
+            Stage::Gone => Ok(()),
+        }
+    }
+
+    /// Takes a datagram of another participant, or RTCP that others wrote about this one's streams.
+    pub fn datagram(&mut self, datagram: &[u8], now: Time, out: &mut dyn Out) {
+        let Stage::Inside(inside) = &mut self.stage else { return };
+        if is_rtcp(datagram) {
+            return inside.rtcp(datagram, now, out);
+        }
+        let Ok(rtp) = Rtp::parse(datagram) else { return };
+        let Some(own) = inside.media.as_ref().map(|media| media.own) else { return };
+        let owner = inside.remotes.iter_mut().find(|(peer, _)| owns(**peer, rtp.ssrc));
+        if let Some((peer, remote)) = owner {
+            remote.open(*peer, own, &self.config).datagram(datagram, now);
+        }
+    }
+
+    /// Seals a frame of this participant and gives its datagrams to `out`. Whatever stream its header names, it goes out
+    /// on this participant's own of its kind.
+    ///
+    /// # Errors
+    /// [`PartyError::Outside`], and [`SendError`] where there is no key or the frame does not fit.
+    pub fn frame(&mut self, mut frame: Encoded, now: Time, out: &mut dyn Out) -> Result<Sealed, PartyError> {
+        let media = self.inside_mut()?.media.as_mut().ok_or(PartyError::Outside)?;
+        frame.header.stream = stream_id(media.own, Context::of(frame.header.kind));
+        Ok(media.sender.frame(frame, now, &mut |packet| out.datagram(packet))?)
+    }
+
+    /// Moves everything on: what the group, the sender, the receivers and the data have to say goes to `out`.
+    ///
+    /// # Errors
+    /// [`PartyError`] where an epoch gives no keys; nothing more is sealed then.
+    pub fn tick(&mut self, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
+        let Stage::Inside(inside) = &mut self.stage else { return Ok(()) };
+        inside.group.tick(now);
+        inside.media(now, out, &mut self.events);
+        self.follow(now, out)
+    }
+
+    /// Leaves: the others are told, and this participant goes once they have let it, or are silent.
+    pub fn leave(&mut self, now: Time) {
+        if let Stage::Inside(inside) = &mut self.stage {
+            inside.group.leave(now);
+        }
+    }
+
+    /// Says something to everybody, sealed, reliably and in order.
+    ///
+    /// # Errors
+    /// [`PartyError::Outside`], [`PartyError::Data`].
+    pub fn say(&mut self, topic: data::Topic, bytes: &[u8]) -> Result<u64, PartyError> {
+        let media = self.inside_mut()?.media.as_mut().ok_or(PartyError::Outside)?;
+        Ok(media.channel.send(topic, bytes)?)
+    }
+
+    /// What happened, in order; to be called until `None` after every call that moved something.
+    pub fn event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Who this participant is in the meeting; nobody before it is let in.
+    pub fn own(&self) -> Option<Peer> {
+        self.inside()?.media.as_ref().map(|media| media.own)
+    }
+
+    /// The group, to be asked what a host decides.
+    ///
+    /// # Errors
+    /// [`PartyError::Outside`].
+    pub fn group(&mut self) -> Result<&mut Group, PartyError> {
+        Ok(&mut self.inside_mut()?.group)
+    }
+
+    /// Who is in the meeting, by the tree of the group.
+    pub fn roster(&self) -> Option<&Roster> {
+        Some(self.inside()?.group.roster())
+    }
+
+    /// Number of the group's epoch.
+    pub fn epoch(&self) -> Option<u64> {
+        Some(self.inside()?.group.epoch())
+    }
+
+    /// The epoch that frames are sealed under; none while nothing may be sealed.
+    pub fn sealing(&self) -> Option<u64> {
+        self.inside()?.media.as_ref()?.sender.epoch().map(|epoch| epoch.number)
+    }
+
+    /// Where the wishes of the others for the encoder land.
+    pub fn edge(&self) -> Option<&Edge> {
+        Some(self.inside()?.media.as_ref()?.sender.edge())
+    }
+
+    /// The sender and its counters.
+    pub fn sender(&self) -> Option<&Sender> {
+        Some(&self.inside()?.media.as_ref()?.sender)
+    }
+
+    /// Those who were heard, each with its receiver.
+    pub fn heard(&mut self) -> impl Iterator<Item = (Peer, &mut Receiver)> {
+        let inside = match &mut self.stage {
+            Stage::Inside(inside) => Some(inside),
+            _ => None,
+        };
+        let remotes = inside.into_iter().flat_map(|inside| &mut inside.remotes);
+        remotes.filter_map(|(peer, remote)| match &mut remote.ears {
+            Ears::Open(receiver) => Some((*peer, &mut **receiver)),
+            Ears::Idle(_) => None,
+        })
+    }
+
+    fn inside(&self) -> Option<&Inside> {
+        match &self.stage {
+            Stage::Inside(inside) => Some(inside),
+            _ => None,
+        }
+    }
+
+    fn inside_mut(&mut self) -> Result<&mut Inside, PartyError> {
+        match &mut self.stage {
+            Stage::Inside(inside) => Ok(inside),
+            _ => Err(PartyError::Outside),
+        }
+    }
+
+    fn enter(&mut self, group: Group, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
+        self.stage = Stage::Inside(Inside { group, media: None, remotes: BTreeMap::new(), members: None });
+        self.follow(now, out)
+    }
+
+    /// Takes what the group gives: words for the relay, epochs, events.
+    fn follow(&mut self, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
+        let Stage::Inside(inside) = &mut self.stage else { return Ok(()) };
+        let mut left = false;
+        while let Some(output) = inside.group.poll() {
+            match output {
+                Output::Send(message) => out.control(message),
+                Output::Epoch(input, switch) => {
+                    let (epoch, roster) = (input.epoch, input.roster.clone());
+                    inside.turn(*input, switch, (&self.device, &self.config), now)?;
+                    self.events.push_back(Event::Epoch { epoch, roster });
+                }
+                Output::Event(event) => {
+                    inside.heed(&event, now);
+                    left |= matches!(event, group::Event::Left(_));
+                    self.events.push_back(Event::Group(event));
+                }
+            }
+        }
+        if left {
+            // Every key goes with it.
+            self.stage = Stage::Gone;
+        }
+        Ok(())
+    }
+}
+
+impl Inside {
+    /// A new epoch: its keys go where they are used.
+    fn turn(
+        &mut self,
+        input: EpochInput,
+        switch: Switch,
+        (device, config): (&Device, &Config),
+        now: Time,
+    ) -> Result<(), PartyError> {
+        let (send, mut open) = input.derive()?;
+        let epoch = send.epoch().clone();
+        let peer = |leaf| epoch.roster.get(leaf).map(|member| Peer { leaf, joined: member.joined });
+        let own = peer(epoch.own).ok_or(PartyError::Outside)?;
+        let at = match (&self.media, switch) {
+            (Some(_), Switch::Soon) => now.plus(SWITCH_US),
+            _ => now,
+        };
+        if self.media.is_none() {
+            self.media = Some(Media::new(own, device, config)?);
+        }
+        let Some(media) = &mut self.media else { return Err(PartyError::Outside) };
+        media.keeper.send(send, at);
+
+        let others: Vec<Peer> = epoch.roster.iter().filter_map(|m| peer(m.leaf)).filter(|peer| *peer != own).collect();
+        for (peer, remote) in &mut self.remotes {
+            if others.binary_search(peer).is_err() && remote.until.is_none() {
+                remote.until = Some(now.plus(OVERLAP_US));
+            }
+        }
+        for peer in &others {
+            if let Some(keys) = open.take(peer.leaf) {
+                self.remotes.entry(*peer).or_insert_with(Remote::new).keeper.open(keys);
+            }
+        }
+        self.members = Some((others, at));
+        Ok(())
+    }
+
+    /// What this participant does by itself where something happens in the group.
+    fn heed(&mut self, event: &group::Event, now: Time) {
+        let Some(media) = &mut self.media else { return };
+        match event {
+            group::Event::Began { epoch, began } => {
+                let keepers = self.remotes.values().map(|remote| &remote.keeper).chain([&media.keeper]);
+                keepers.for_each(|keeper| keeper.began(*epoch, *began));
+            }
+            group::Event::StopSealing => media.keeper.stop(),
+            // What was sealed with is gone: only a new epoch lets this participant speak again.
+            group::Event::Alive if media.sender.epoch().is_none() => {
+                let _ = self.group.ask(Request::Renew, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn rtcp(&mut self, datagram: &[u8], now: Time, out: &mut dyn Out) {
+        for remote in self.remotes.values_mut() {
+            if let Ears::Open(receiver) = &mut remote.ears {
+                receiver.datagram(datagram, now);
+            }
+        }
+        if let Some(media) = &mut self.media {
+            media.sender.feedback(datagram, now, &mut |packet| out.datagram(packet));
+        }
+    }
+
+    fn media(&mut self, now: Time, out: &mut dyn Out, events: &mut VecDeque<Event>) {
+        let Some(media) = &mut self.media else { return };
+        media.sender.tick(now, &mut |packet| out.datagram(packet));
+        self.remotes.retain(|_, remote| remote.until.is_none_or(|until| now < until));
+        for (peer, remote) in &mut self.remotes {
+            let receiver = match &mut remote.ears {
+                Ears::Open(receiver) => receiver,
+                Ears::Idle(keys) => {
+                    keys.turn(now);
+                    continue;
+                }
+            };
+            receiver.tick(now, &mut |packet| out.datagram(packet));
+            while let Some(opened) = receiver.data(now) {
+                // A frame that says nothing or comes from a stranger is counted by the channel.
+                let _ = media.channel.frame(*peer, opened.payload.as_slice());
+                receiver.recycle(opened);
+            }
+            events.extend(std::iter::from_fn(|| receiver.event()).map(|event| Event::Open(*peer, event)));
+            events.extend(std::iter::from_fn(|| receiver.proof_event()).map(|event| Event::Proof(*peer, event)));
+        }
+        if let Some((members, _)) = self.members.take_if(|(_, at)| *at <= now) {
+            media.channel.members(members.into_iter().chain([media.own]), now);
+        }
+        let Media { sender, channel, buffers, .. } = media;
+        channel.poll(now, buffers, &mut |frame| {
+            // Without a key nothing goes out; what must arrive is given out again.
+            if let Ok(sealed) = sender.frame(frame, now, &mut |packet| out.datagram(packet)) {
+                buffers.give(sealed.recycle());
+            }
+        });
+        events.extend(std::iter::from_fn(|| channel.event()).map(Event::Data));
+    }
+}
+
+impl Media {
+    fn new(own: Peer, device: &Device, config: &Config) -> Result<Self, PartyError> {
+        let (keeper, ring) = keyring();
+        let stream = |kind: Kind| {
+            let payload_type = if kind.is_audio() {
+                111
+            } else if kind == Kind::Data {
+                109
+            } else {
+                96
+            };
+            Stream { id: stream_id(own, Context::of(kind)), kind, payload_type }
+        };
+        let streams = config.sends.iter().copied().filter(|kind| *kind != Kind::Data).chain([Kind::Data]);
+        let settings = send::Config { streams: streams.map(stream).collect(), mtu: config.mtu, watch: config.watch };
+        let mut sender = Sender::new(settings, Box::new(ring))?;
+        sender.prove(device.media(), config.proofs)?;
+        let channel = Channel::new(stream_id(own, Context::of(Kind::Data)), own);
+        Ok(Self { own, keeper, sender, channel, buffers: Pool::new(BUFFERS, || Buffer::with_capacity(1500)) })
+    }
+}
+
+impl Remote {
+    fn new() -> Self {
+        let (keeper, ring) = keyring();
+        Self { keeper, ears: Ears::Idle(ring), until: None }
+    }
+
+    /// The receiver, made at the first datagram.
+    fn open(&mut self, peer: Peer, own: Peer, config: &Config) -> &mut Receiver {
+        if let Ears::Idle(ring) = &mut self.ears {
+            let ring = std::mem::replace(ring, keyring().1);
+            let id = |kind| stream_id(peer, Context::of(kind));
+            let hears = |kind| config.hears.contains(&kind);
+            let settings = receive::Config {
+                id: stream_id(own, Context::of(Kind::Data)),
+                video: hears(Kind::Camera).then(|| (id(Kind::Camera), Kind::Camera)),
+                audio: hears(Kind::Microphone).then(|| (id(Kind::Microphone), Kind::Microphone)),
+                screen: hears(Kind::Screen).then(|| id(Kind::Screen)),
+                screen_audio: hears(Kind::ScreenAudio).then(|| id(Kind::ScreenAudio)),
+                data: Some(id(Kind::Data)),
+                proofs: Some(config.proofs),
+                watch: config.watch,
+                ..receive::Config::default()
+            };
+            self.ears = Ears::Open(Box::new(Receiver::new(settings, Box::new(ring))));
+        }
+        match &mut self.ears {
+            Ears::Open(receiver) => receiver,
+            Ears::Idle(_) => unreachable!("opened above"),
+        }
+    }
+}
+
+/// Whether `stream` is one of `owner`'s.
+fn owns(owner: Peer, stream: u32) -> bool {
+    stream >> 3 == stream_id(owner, Context::of(Kind::Microphone)) >> 3
+}
