@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use aws_lc_rs::{agreement, hkdf, signature};
 use conclave::e2ee::{Context, EpochInput, IdentityKey, KeyId, MediaKey, MediaSecret, Member, Profile, Role, Roster};
-use conclave::e2ee::{OpenKey, SealKey, Suite, sframe};
-use conclave::frame::Buffer;
+use conclave::e2ee::{Keyring, OpenKey, Opener, SealKey, Suite, keyring, sframe};
+use conclave::frame::{Arrived, Buffer, Header, Kind, Packets};
+use conclave::ledger::Ledger;
 use conclave::time::Time;
 use ml_kem::{Decapsulate as _, DecapsulationKey768, KeyExport as _, Seed};
 use openmls_rust_crypto::RustCrypto;
@@ -361,4 +362,17 @@ fn keys_of_an_epoch_open_the_frames_of_the_independent_oracle() {
     let key: SealKey = SealKey::derive(Suite::Aes256GcmSha512, number, &base).unwrap();
     let counter = sframe::Sealer::starting_at(key, 1000).seal(&metadata, &mut frame).unwrap();
     assert_eq!((counter, frame.as_slice()), (1000, &sealed[..]));
+
+    // And the same through the door that frames of a meeting come in by.
+    let (keeper, ring) = keyring();
+    keeper.open(keys);
+    let mut arrived = Buffer::with_capacity(128);
+    arrived.tail().extend_from_slice(&sealed);
+    let header =
+        Header { stream: 7, kind: Kind::Camera, spatial: 0, temporal: 2, template_id: 5, frame_number: 0x1234 };
+    let frame = Arrived { payload: arrived, header, packets: Packets::default(), ledger: Ledger::default() };
+    let mut opener: Opener<Keyring> = Opener::new(ring);
+    let opened = opener.open(frame, Time::from_ms(8000)).ok().unwrap();
+    assert_eq!((opened.payload.as_slice(), opened.captured), (&b"temporal unit"[..], Time(1_700_000_000_000_000)));
+    assert_eq!((opened.structure.as_slice(), opened.counter), (&[0x80, 1][..], 1000));
 }

@@ -196,7 +196,7 @@ fn tshark_sees_the_rtp_that_was_meant() {
     for ((row, datagram), place) in rows.iter().zip(&datagrams).zip(places).filter(|((_, d), _)| !is_rtcp(&d.payload)) {
         assert_eq!((row.get("_ws.col.Protocol"), row.get("_ws.expert.message")), ("RTP", ""));
         assert_eq!((row.get("rtp.version"), row.get("rtp.padding")), ("2", "0"));
-        assert_eq!(row.number("udp.srcport"), SENDER.into());
+        assert_eq!(row.number("udp.srcport"), u32::from(SENDER));
         let (stream, sequence) = (row.number("rtp.ssrc"), row.number("rtp.seq") as u16);
         assert_eq!(row.number("rtp.p_type"), types[&stream]);
         let Some((first, last)) = place else {
