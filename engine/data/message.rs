@@ -256,7 +256,7 @@ mod tests {
         for _ in 0..200_000 {
             let mut bytes = [0; 64];
             random.fill(&mut bytes);
-            bytes[0] %= 6;
+            bytes[0] = 2 + bytes[0] % 4;
             bytes[1..9].iter_mut().for_each(|byte| *byte &= 1);
             bytes[9] &= 1;
             bytes[10..12].iter_mut().for_each(|byte| *byte &= 3);
@@ -266,7 +266,7 @@ mod tests {
                 assert_eq!(written(&body), bytes);
             }
         }
-        assert!(read > 10_000, "{read}");
+        assert!(read > 1_000, "{read}");
     }
 
     #[test]

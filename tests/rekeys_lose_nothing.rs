@@ -1,0 +1,83 @@
+//! A new epoch costs nobody a frame: on a clean network everybody hears and sees everything through every rekey.
+//!
+//! `CONCLAVE_REKEYS` sets how many; from 1,000 on they are twenty people instead of eight.
+
+#[path = "support/people.rs"]
+mod people;
+
+use conclave::data::Peer;
+use conclave::e2ee::group::{self, Request};
+use conclave::frame::Kind;
+use conclave::gathering::Config;
+use conclave::party;
+use conclave::relay::Relay;
+use conclave::time::Time;
+
+use people::Meeting;
+
+/// Largest gap between two times, in microseconds.
+fn gap(times: &[(u64, Time)]) -> u64 {
+    times.windows(2).map(|two| two[1].1.since(two[0].1)).max().unwrap_or(0)
+}
+
+#[test]
+fn no_frame_is_lost_to_a_rekey_and_no_gap_is_heard() {
+    let rekeys: u64 = std::env::var("CONCLAVE_REKEYS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let people = if rekeys >= 1_000 { 20 } else { 8 };
+    let settings = party::Config::new(group::Config::new(b"rekeys").classical());
+    let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
+    meeting.fill(people);
+    meeting.talk(1_000, &[0, 1], Some(Kind::Camera));
+    let first = meeting.gathering.party(0).unwrap().epoch().unwrap();
+    for _ in 0..rekeys {
+        let now = meeting.now();
+        meeting.gathering.party(0).unwrap().group().unwrap().ask(Request::Renew, now).unwrap();
+        meeting.talk(520, &[0, 1], Some(Kind::Camera));
+    }
+    meeting.talk(1_000, &[0, 1], Some(Kind::Camera));
+    let last = meeting.gathering.party(0).unwrap().epoch().unwrap();
+    assert!(last - first >= rekeys * 9 / 10, "{} epochs for {rekeys} wishes", last - first);
+
+    let speakers: Vec<Peer> = [0, 1].map(|seat| meeting.peer(seat)).into();
+    let (mut sound, mut pictures, mut silence) = (0, 0, 0);
+    for (seat, person) in meeting.people.people.iter().enumerate() {
+        for (from, peer) in speakers.iter().enumerate().filter(|(from, _)| *from != seat) {
+            let heard = &person.sound[peer];
+            assert!(heard.windows(2).all(|two| two[1].0 == two[0].0 + 1), "seat {seat} hears all that {from} says");
+            let seen = &person.pictures[peer];
+            assert!(seen.windows(2).all(|two| two[1].0 == two[0].0 + 1), "seat {seat} sees all that {from} shows");
+            silence = silence.max(gap(heard)).max(gap(seen));
+            (sound, pictures) = (sound + heard.len(), pictures + seen.len());
+        }
+        assert!(person.proofs().next().is_none(), "seat {seat}: {:?}", person.proofs().next());
+    }
+    assert!(silence <= 100_000, "a gap of {silence} µs");
+    println!(
+        "{} rekeys of {people} people in {:.0} s: {sound} packets of sound and {pictures} pictures, none lost, \
+         largest gap {} ms",
+        last - first,
+        meeting.now().0 as f64 / 1e6,
+        silence / 1000
+    );
+}
+
+#[test]
+fn whoever_comes_late_sees_soon() {
+    let settings = party::Config::new(group::Config::new(b"late"));
+    let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
+    meeting.fill(8);
+    meeting.talk(2_000, &[0], Some(Kind::Camera));
+    let late = meeting.knock("late");
+    meeting.talk(3_000, &[0], Some(Kind::Camera));
+    let peer = meeting.peer(0);
+    let person = &meeting.people.people[late];
+    let welcomed = person.epochs().next().expect("is in").0;
+    let knocked = meeting.people.people[0].group().find_map(|(at, event)| match event {
+        group::Event::Knock { .. } if at.0 > 2_000_000 => Some(at),
+        _ => None,
+    });
+    let first = person.pictures[&peer][0].1;
+    let (from_welcome, from_admit) = (first.since(welcomed) / 1000, first.since(knocked.unwrap()) / 1000);
+    println!("first picture {from_welcome} ms after the welcome, {from_admit} ms after it was let in");
+    assert!(from_welcome < 500, "{from_welcome} ms");
+}
