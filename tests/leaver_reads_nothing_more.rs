@@ -1,0 +1,137 @@
+//! Whoever goes reads nothing more, and whoever comes nothing older: measured with everything that member ever had and
+//! the whole wire. `CONCLAVE_PEOPLE` sets how many there are; the bounds are asked of 50.
+
+#[path = "support/people.rs"]
+mod people;
+#[path = "support/spy.rs"]
+mod spy;
+
+use conclave::e2ee::group;
+use conclave::frame::Kind;
+use conclave::gathering::Config;
+use conclave::party;
+use conclave::relay::Relay;
+
+use people::Meeting;
+use spy::Spy;
+
+fn count() -> usize {
+    std::env::var("CONCLAVE_PEOPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
+}
+
+/// A meeting of so many with a spy among them, 100 ms from one to another and back, 10 Mbit/s, hybrid keys.
+fn meeting(people: usize) -> (Meeting, Spy) {
+    let mut settings = party::Config::new(group::Config::new(b"a meeting with a spy"));
+    settings.hears = vec![Kind::Microphone];
+    let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
+    meeting.fill(people - 1);
+    meeting.people.wire = Some(Vec::new());
+    let mut spy = Spy::knock(&mut meeting);
+    for _ in 0..300 {
+        meeting.talk(20, SPEAKERS, None);
+        spy.step(&mut meeting);
+        if spy.is_in() && meeting.members() == people {
+            break;
+        }
+    }
+    assert!(spy.is_in());
+    talk(&mut meeting, &mut spy, 2_000);
+    (meeting, spy)
+}
+
+const SPEAKERS: &[usize] = &[0, 1, 2];
+
+fn talk(meeting: &mut Meeting, spy: &mut Spy, ms: u64) {
+    for _ in 0..ms / 20 {
+        meeting.talk(20, SPEAKERS, None);
+        spy.step(meeting);
+    }
+}
+
+/// Milliseconds from `since` to the last frame that opens with what the spy had, and how many open in all.
+fn window(meeting: &Meeting, spy: &mut Spy, since: conclave::time::Time) -> (u64, usize, usize) {
+    let (opened, tried) = spy.read(meeting.people.wire.as_ref().unwrap());
+    let last = opened.iter().max().copied().unwrap_or(since);
+    (last.since(since) / 1000, opened.len(), tried)
+}
+
+#[test]
+fn nothing_opens_two_seconds_after_a_leave() {
+    let (mut meeting, mut spy) = meeting(count());
+    spy.leave(&meeting);
+    let since = meeting.now();
+    talk(&mut meeting, &mut spy, 4_000);
+    assert_eq!(meeting.members(), count() - 1);
+    let (window, opened, tried) = window(&meeting, &mut spy, since);
+    println!(
+        "a leave among {}: the last frame that opens was sealed {window} ms after it; {opened} of {tried}",
+        count()
+    );
+    assert!(opened > 150, "while it was there it heard: {opened}");
+    assert!(window <= 2_000, "{window} ms");
+}
+
+#[test]
+fn nothing_opens_half_a_second_after_a_kick() {
+    let (mut meeting, mut spy) = meeting(count());
+    let (now, leaf) = (meeting.now(), spy.leaf());
+    meeting.gathering.party(0).unwrap().group().unwrap().remove(leaf, true, now).unwrap();
+    talk(&mut meeting, &mut spy, 4_000);
+    assert_eq!(meeting.members(), count() - 1);
+    let (window, opened, tried) = window(&meeting, &mut spy, now);
+    println!(
+        "a kick among {}: the last frame that opens was sealed {window} ms after it; {opened} of {tried}",
+        count()
+    );
+    assert!(opened > 150 && window <= 500, "{opened} frames, {window} ms");
+}
+
+#[test]
+fn nothing_from_before_its_epoch_opens_for_a_joiner() {
+    let mut settings = party::Config::new(group::Config::new(b"a late spy"));
+    settings.hears = vec![Kind::Microphone];
+    let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
+    meeting.fill(6);
+    meeting.people.wire = Some(Vec::new());
+    meeting.talk(3_000, SPEAKERS, None);
+    let mut spy = Spy::knock(&mut meeting);
+    talk(&mut meeting, &mut spy, 3_000);
+    let joined = spy.joined();
+    let wire = meeting.people.wire.take().unwrap();
+    let (opened, tried) = spy.read(&wire);
+    let first = opened.iter().min().expect("it hears what comes after");
+    println!("{} of {tried} frames open for the joiner, the first {} ms before its welcome", opened.len(), {
+        joined.since(*first) / 1000
+    });
+    // Senders go over while the welcome is on its way: their frames are of the joiner's epoch already.
+    let epochs = spy.epochs_of(&wire, *first);
+    assert!(epochs.iter().all(|epoch| *epoch == spy.first_epoch() as u8), "nothing of an older epoch: {epochs:?}");
+    assert!(joined.since(*first) < 500_000);
+}
+
+#[test]
+fn with_a_relay_that_keeps_everything_back_all_have_stopped_at_thirty_seconds() {
+    let settings = party::Config::new(group::Config::new(b"kept back").classical());
+    let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
+    meeting.fill(5);
+    meeting.talk(2_000, SPEAKERS, None);
+    meeting.gathering.relay_filter(Box::new(|_, _, _| false));
+    let (since, leaver) = (meeting.now(), meeting.peer(4));
+    meeting.gathering.party(4).unwrap().leave(since);
+    meeting.talk(28_000, SPEAKERS, None);
+    assert!(meeting.gathering.party(0).unwrap().roster().unwrap().get(leaver.leaf).is_some(), "nobody knows of it");
+    meeting.talk(2_000, SPEAKERS, None);
+    meeting.people.wire = Some(Vec::new());
+    meeting.talk(29_000, SPEAKERS, None);
+    let frames = spy::frames(meeting.people.wire.as_ref().unwrap());
+    assert_eq!(frames.len(), 0, "sealed after thirty seconds");
+    for seat in 0..4 {
+        assert_eq!(meeting.gathering.party(seat).unwrap().sealing(), None);
+        let events: Vec<_> = meeting.people.people[seat].group().map(|(_, event)| event.clone()).collect();
+        assert!(events.contains(&group::Event::HeartbeatMissing) && events.contains(&group::Event::StopSealing));
+    }
+    meeting.talk(2_000, SPEAKERS, None);
+    for seat in 0..4 {
+        assert!(meeting.gathering.party(seat).unwrap().roster().is_none(), "out after a minute");
+    }
+}
