@@ -15,7 +15,7 @@ use crate::e2ee::{Context, DynKeys, Epoch, KeyError, SealError, SealStats, Seale
 use crate::encode::Framing;
 use crate::frame::{Buffer, Encoded, Kind, MAX_PACKET, Packet, Sealed};
 use crate::ledger::Stage;
-use crate::recover::history::History;
+use crate::recover::history::{History, REPEAT_US};
 use crate::rtp::chain::{self, Chain};
 use crate::rtp::packetize::{self, Packetizer};
 use crate::rtp::rtcp;
@@ -90,7 +90,7 @@ pub struct Stats {
     pub bytes: u64,
     /// Packets sent again.
     pub resent: u64,
-    /// Packets of data sent a second time, unasked.
+    /// Packets of data sent again, unasked.
     pub repeated: u64,
     /// Packets asked for that were too old or asked for too often.
     pub not_resent: u64,
@@ -110,9 +110,10 @@ const REPORT_US: u64 = 1_000_000;
 /// Packets kept for retransmission, per stream.
 const KEPT: usize = 1024;
 
-/// A packet of data goes out again after this time, unasked: data is little, and a proof that comes after a round trip
-/// may come too late. The time lets a burst of loss pass.
-const REPEAT_US: u64 = 30_000;
+/// The newest packet of data goes out so often more while nothing follows it, each time after this time: what is lost at
+/// the end no receiver can miss.
+const TAIL_TIMES: u8 = 3;
+const TAIL_US: u64 = 200_000;
 
 struct Outgoing {
     stream: Stream,
@@ -126,6 +127,8 @@ struct Outgoing {
     next_report: Time,
     /// Packets of data that go out again, and when.
     again: VecDeque<(u16, Time)>,
+    /// The newest one, when it goes out once more, and how often it still does.
+    tail: Option<(u16, Time, u8)>,
 }
 
 /// See the module.
@@ -171,6 +174,7 @@ impl Sender {
                 edge: if other { Edge::new() } else { edge.clone() },
                 next_report: Time(0),
                 again: VecDeque::with_capacity(if stream.kind == Kind::Data { KEPT } else { 0 }),
+                tail: None,
             })
         };
         let streams = config.streams.iter().enumerate().map(&mut open).collect::<Result<_, SendError>>()?;
@@ -290,6 +294,7 @@ impl Sender {
                     outgoing.again.pop_front();
                 }
                 outgoing.again.push_back((sequence, now.plus(REPEAT_US)));
+                outgoing.tail = Some((sequence, now.plus(REPEAT_US + TAIL_US), TAIL_TIMES));
             }
             self.stats.packets += 1;
             self.stats.bytes += packet.as_slice().len() as u64;
@@ -339,6 +344,14 @@ impl Sender {
         for outgoing in &mut self.streams {
             while let Some((sequence, _)) = outgoing.again.front().copied().filter(|(_, at)| *at <= now) {
                 outgoing.again.pop_front();
+                if let Some(packet) = outgoing.history.repeat(sequence, now) {
+                    self.stats.repeated += 1;
+                    out(packet);
+                }
+            }
+            let due = outgoing.tail.take_if(|(_, at, _)| *at <= now);
+            if let Some((sequence, _, left)) = due.filter(|(.., left)| *left > 0) {
+                outgoing.tail = Some((sequence, now.plus(TAIL_US), left - 1));
                 if let Some(packet) = outgoing.history.repeat(sequence, now) {
                     self.stats.repeated += 1;
                     out(packet);

@@ -28,7 +28,7 @@ fn meeting(people: usize) -> (Meeting, Spy) {
     meeting.people.wire = Some(Vec::new());
     let mut spy = Spy::knock(&mut meeting);
     for _ in 0..300 {
-        meeting.talk(20, SPEAKERS, None);
+        meeting.talk(20, SPEAKERS, &[]);
         spy.step(&mut meeting);
         if spy.is_in() && meeting.members() == people {
             break;
@@ -43,7 +43,7 @@ const SPEAKERS: &[usize] = &[0, 1, 2];
 
 fn talk(meeting: &mut Meeting, spy: &mut Spy, ms: u64) {
     for _ in 0..ms / 20 {
-        meeting.talk(20, SPEAKERS, None);
+        meeting.talk(20, SPEAKERS, &[]);
         spy.step(meeting);
     }
 }
@@ -93,7 +93,7 @@ fn nothing_from_before_its_epoch_opens_for_a_joiner() {
     let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
     meeting.fill(6);
     meeting.people.wire = Some(Vec::new());
-    meeting.talk(3_000, SPEAKERS, None);
+    meeting.talk(3_000, SPEAKERS, &[]);
     let mut spy = Spy::knock(&mut meeting);
     talk(&mut meeting, &mut spy, 3_000);
     let joined = spy.joined();
@@ -114,15 +114,15 @@ fn with_a_relay_that_keeps_everything_back_all_have_stopped_at_thirty_seconds() 
     let settings = party::Config::new(group::Config::new(b"kept back").classical());
     let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
     meeting.fill(5);
-    meeting.talk(2_000, SPEAKERS, None);
+    meeting.talk(2_000, SPEAKERS, &[]);
     meeting.gathering.relay_filter(Box::new(|_, _, _| false));
     let (since, leaver) = (meeting.now(), meeting.peer(4));
     meeting.gathering.party(4).unwrap().leave(since);
-    meeting.talk(28_000, SPEAKERS, None);
+    meeting.talk(28_000, SPEAKERS, &[]);
     assert!(meeting.gathering.party(0).unwrap().roster().unwrap().get(leaver.leaf).is_some(), "nobody knows of it");
-    meeting.talk(2_000, SPEAKERS, None);
+    meeting.talk(2_000, SPEAKERS, &[]);
     meeting.people.wire = Some(Vec::new());
-    meeting.talk(29_000, SPEAKERS, None);
+    meeting.talk(29_000, SPEAKERS, &[]);
     let frames = spy::frames(meeting.people.wire.as_ref().unwrap());
     assert_eq!(frames.len(), 0, "sealed after thirty seconds");
     for seat in 0..4 {
@@ -130,7 +130,7 @@ fn with_a_relay_that_keeps_everything_back_all_have_stopped_at_thirty_seconds() 
         let events: Vec<_> = meeting.people.people[seat].group().map(|(_, event)| event.clone()).collect();
         assert!(events.contains(&group::Event::HeartbeatMissing) && events.contains(&group::Event::StopSealing));
     }
-    meeting.talk(2_000, SPEAKERS, None);
+    meeting.talk(2_000, SPEAKERS, &[]);
     for seat in 0..4 {
         assert!(meeting.gathering.party(seat).unwrap().roster().is_none(), "out after a minute");
     }

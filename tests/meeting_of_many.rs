@@ -17,18 +17,18 @@ fn people_come_speak_and_go() {
     let settings = party::Config::new(group::Config::new(b"a meeting of four"));
     let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
     meeting.fill(3);
-    meeting.talk(1_000, &[0, 1], Some(Kind::Camera));
+    meeting.talk(1_000, &[0, 1], &[Kind::Camera]);
     meeting.gathering.party(1).unwrap().say(Topic::Chat, b"hello").unwrap();
     let late = meeting.knock("late");
-    meeting.talk(2_000, &[0, 1], Some(Kind::Camera));
+    meeting.talk(2_000, &[0, 1], &[Kind::Camera]);
     assert_eq!(meeting.members(), 4);
     let joined = meeting.now().0 / 20_000;
-    meeting.talk(2_000, &[0, 1], Some(Kind::Camera));
+    meeting.talk(2_000, &[0, 1], &[Kind::Camera]);
 
     let leaver = meeting.peer(2);
     let now = meeting.now();
     meeting.gathering.party(2).unwrap().leave(now);
-    meeting.talk(3_000, &[0, 1], Some(Kind::Camera));
+    meeting.talk(3_000, &[0, 1], &[Kind::Camera]);
     assert_eq!(meeting.members(), 3);
     assert!(meeting.gathering.party(2).unwrap().own().is_none(), "the leaver has nothing left");
     assert!(meeting.gathering.party(0).unwrap().roster().unwrap().get(leaver.leaf).is_none());

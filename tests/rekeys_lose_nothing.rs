@@ -27,14 +27,14 @@ fn no_frame_is_lost_to_a_rekey_and_no_gap_is_heard() {
     let settings = party::Config::new(group::Config::new(b"rekeys").classical());
     let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
     meeting.fill(people);
-    meeting.talk(1_000, &[0, 1], Some(Kind::Camera));
+    meeting.talk(1_000, &[0, 1], &[Kind::Camera]);
     let first = meeting.gathering.party(0).unwrap().epoch().unwrap();
     for _ in 0..rekeys {
         let now = meeting.now();
         meeting.gathering.party(0).unwrap().group().unwrap().ask(Request::Renew, now).unwrap();
-        meeting.talk(520, &[0, 1], Some(Kind::Camera));
+        meeting.talk(520, &[0, 1], &[Kind::Camera]);
     }
-    meeting.talk(1_000, &[0, 1], Some(Kind::Camera));
+    meeting.talk(1_000, &[0, 1], &[Kind::Camera]);
     let last = meeting.gathering.party(0).unwrap().epoch().unwrap();
     assert!(last - first >= rekeys * 9 / 10, "{} epochs for {rekeys} wishes", last - first);
 
@@ -66,9 +66,9 @@ fn whoever_comes_late_sees_soon() {
     let settings = party::Config::new(group::Config::new(b"late"));
     let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
     meeting.fill(8);
-    meeting.talk(2_000, &[0], Some(Kind::Camera));
+    meeting.talk(2_000, &[0], &[Kind::Camera]);
     let late = meeting.knock("late");
-    meeting.talk(3_000, &[0], Some(Kind::Camera));
+    meeting.talk(3_000, &[0], &[Kind::Camera]);
     let peer = meeting.peer(0);
     let person = &meeting.people.people[late];
     let welcomed = person.epochs().next().expect("is in").0;

@@ -3,6 +3,10 @@
 use crate::frame::Packet;
 use crate::time::Time;
 
+/// A packet of data goes out again after this time, unasked: data is little, and a proof that comes after a round trip
+/// may come too late. The time lets a burst of loss pass. In microseconds.
+pub const REPEAT_US: u64 = 30_000;
+
 /// A packet older than this is not sent again: the receiver has given it up.
 const MAX_AGE_US: u64 = 1_000_000;
 
@@ -55,12 +59,12 @@ impl History {
         Some(&kept.packet)
     }
 
-    /// The packet to be sent a second time though nobody asked; `None` where it is gone or was sent again meanwhile. It
-    /// does not count among the resends.
+    /// The packet to be sent again though nobody asked; `None` where it is gone or went out within [`REPEAT_US`]. It does
+    /// not count among the resends.
     pub fn repeat(&mut self, sequence: u16, now: Time) -> Option<&Packet> {
         let slot = usize::from(sequence) % self.ring.len();
         let kept = &mut self.ring[slot];
-        kept.sent.filter(|sent| kept.sequence == sequence && kept.last == *sent)?;
+        kept.sent.filter(|_| kept.sequence == sequence && now.since(kept.last) >= REPEAT_US)?;
         kept.last = now;
         Some(&kept.packet)
     }
@@ -97,13 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn repeats_once_and_not_what_was_resent_meanwhile() {
+    fn repeats_what_has_not_gone_out_for_a_while() {
         let mut history = History::new(16);
         (1..4).for_each(|s| *history.place(s, Time(0)) = packet(s));
         assert!(history.resend(2, Time::from_ms(20)).is_some());
         let repeated: Vec<u16> = (0..5).filter(|s| history.repeat(*s, Time::from_ms(30)).is_some()).collect();
         assert_eq!(repeated, [1, 3]);
-        assert!(history.repeat(1, Time::from_ms(60)).is_none());
+        assert!(history.repeat(1, Time::from_ms(59)).is_none());
+        assert!(history.repeat(3, Time::from_ms(60)).is_some());
         assert!(history.resend(1, Time::from_ms(60)).is_some());
     }
 }

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use conclave::codecs::{AudioInput, EncodedInfo, Size};
 use conclave::data::Peer;
 use conclave::e2ee::group::{self, Device};
-use conclave::e2ee::proof;
+use conclave::e2ee::{Context, proof};
 use conclave::encode::Framing;
 use conclave::frame::{Buffer, Encoded, Kind};
 use conclave::gathering::{Audience, Config, Gathering, Word};
-use conclave::party::{self, Event, Party};
+use conclave::party::{self, Event, Party, stream_id};
 use conclave::relay::Relay;
 use conclave::time::Time;
 
@@ -215,24 +215,24 @@ impl Meeting {
         self.gathering.run(until, &mut self.people);
     }
 
-    /// Plays `ms` milliseconds in which each of `speakers` sends a packet of sound every 20 ms; a picture every 40 ms where
-    /// `camera` says so. Sound is numbered by the time at which it was said, in units of 20 ms.
-    pub fn talk(&mut self, ms: u64, speakers: &[usize], camera: Option<Kind>) {
+    /// Plays `ms` milliseconds in which each of `speakers` sends a packet of sound every 20 ms, and a picture of each of
+    /// `videos` every 40 ms. Sound is numbered by the time at which it was said, in units of 20 ms.
+    pub fn talk(&mut self, ms: u64, speakers: &[usize], videos: &[Kind]) {
         let end = self.now().plus(ms * 1000);
         while self.now() < end {
             let (now, slot) = (self.now(), self.now().0 / 20_000);
             for seat in speakers {
                 // A speaker whose sending has been stopped says nothing.
                 let _ = self.gathering.frame(*seat, sound(slot, now), &mut self.people);
-                let Some(kind) = camera.filter(|_| slot % 2 == 0) else { continue };
-                let wished = self.gathering.party(*seat).and_then(|party| Some(party.edge()?.take().keyframe));
-                let (frame, since_key) = self.cameras.entry((*seat, kind)).or_insert((0, 0));
-                if wished == Some(true) {
-                    *since_key = 0;
-                }
-                let sent = self.gathering.frame(*seat, picture(kind, *frame, *since_key, now), &mut self.people);
-                if sent.is_ok() {
-                    (*frame, *since_key) = (*frame + 1, *since_key + 1);
+                for kind in videos.iter().filter(|_| slot % 2 == 0) {
+                    let (frame, since_key) = self.cameras.entry((*seat, *kind)).or_insert((0, 0));
+                    if self.gathering.party(*seat).is_some_and(|party| wants_keyframe(party, *kind)) {
+                        *since_key = 0;
+                    }
+                    let sent = self.gathering.frame(*seat, picture(*kind, *frame, *since_key, now), &mut self.people);
+                    if sent.is_ok() {
+                        (*frame, *since_key) = (*frame + 1, *since_key + 1);
+                    }
                 }
             }
             self.gathering.run(now.plus(20_000), &mut self.people);
@@ -251,4 +251,10 @@ impl Meeting {
         numbers.sort_unstable();
         numbers
     }
+}
+
+/// Whether the encoder of a kind is asked for a key frame; asking takes the wish.
+fn wants_keyframe(party: &Party, kind: Kind) -> bool {
+    let edge = party.own().and_then(|own| party.sender()?.edge_of(stream_id(own, Context::of(kind))));
+    edge.is_some_and(|edge| edge.take().keyframe)
 }
