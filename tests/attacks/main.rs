@@ -5,6 +5,9 @@
 mod table;
 
 mod a_commit_it_may_not_make;
+mod a_flood_of_commits;
+mod a_later_epoch_that_is_none;
+mod an_epoch_kept_alive;
 mod another_members_key_id;
 mod counter_far_ahead;
 mod equivocating_proofs;

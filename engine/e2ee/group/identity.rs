@@ -202,6 +202,7 @@ mod tests {
     use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
     use super::*;
+    use crate::e2ee::proof::Sign;
 
     #[test]
     fn names_are_short_text_without_controls() {
@@ -273,7 +274,7 @@ mod tests {
         let (one, two) = (device("a"), device("b"));
         assert_eq!((one.identity(), one.media().public()), (two.identity(), two.media().public()));
         assert_ne!(one.identity().0, one.media().public().0);
-        let signature = one.media().sign(b"frame");
+        let signature = one.media().sign(b"frame").unwrap();
         let key = UnparsedPublicKey::new(&ED25519, two.media().public().0);
         assert!(key.verify(b"frame", &signature).is_ok() && key.verify(b"other", &signature).is_err());
     }

@@ -33,7 +33,7 @@ use zeroize::Zeroizing;
 use self::arrivals::Arrivals;
 use self::commit::{Asked, NotMade, Pending, build, judge_staged, proposed, read_key_package};
 use self::committer::Committers;
-use self::heartbeat::{Beat, Chain, EVERY_US, LEAVE_US, STOP_US, WARN_US};
+use self::heartbeat::{Beat, Chain, EVERY_US, HEARD_US, LEAVE_US, MAX_AGE_US, STOP_US, WARN_US, WITNESS_US};
 use self::rules::{Change, Illegal, State, Verdict};
 use self::wire::{Envelope, MAX_MESSAGE, WireError, sha256, ticket};
 use crate::e2ee::keys::MAX_LEAVES;
@@ -61,6 +61,8 @@ pub const FLOOR_US: u64 = 300_000_000;
 const UNASKED_US: u64 = 15_000_000;
 /// Microseconds after which a commit that did not come back is sent again.
 const RESEND_US: u64 = 2_000_000;
+/// Microseconds that a later epoch is spoken of, and nothing is heard of this one, until [`Event::Stranded`].
+pub const STRANDED_US: u64 = 5_000_000;
 /// Proposals of one author that are kept in an epoch.
 const MAX_PROPOSALS: usize = 4;
 /// Proposals of the relay that are kept in an epoch.
@@ -157,6 +159,12 @@ pub struct Group {
     /// The last heartbeat of this member, to know it when it comes back.
     beat: Option<Vec<u8>>,
     next_beat: Time,
+    /// How often this member beats now, where it does.
+    beats: Option<u64>,
+    /// Whose heartbeats of this epoch came, and when.
+    heard: BTreeMap<u16, Time>,
+    /// Who made the epoch that this member joined in.
+    committer: Option<u16>,
     /// The last sign that messages come through.
     sign: Time,
     warned: bool,
@@ -173,6 +181,8 @@ pub struct Group {
     proposed_update: bool,
     renew: bool,
     order: Option<u64>,
+    /// Since when a later epoch is spoken of.
+    ahead: Option<Time>,
     stranded: bool,
     left: Option<Left>,
     stats: Stats,
@@ -267,6 +277,9 @@ impl Group {
             chains: BTreeMap::new(),
             beat: None,
             next_beat: now,
+            beats: None,
+            heard: BTreeMap::new(),
+            committer: None,
             sign: now,
             warned: false,
             stopped: false,
@@ -280,6 +293,7 @@ impl Group {
             proposed_update: false,
             renew: false,
             order: None,
+            ahead: None,
             stranded: false,
             left: None,
             stats: Stats::default(),
@@ -291,6 +305,7 @@ impl Group {
         let sender = u16::try_from(sender).ok().and_then(|leaf| self.state.roster.get(leaf));
         let sender = sender.filter(|member| member.role.rules()).ok_or(GroupError::Mismatch("sender"))?.leaf;
         self.committers.heard(sender, now);
+        self.committer = Some(sender);
         self.mid = true;
         self.open_epoch(Switch::AtOnce)
     }
@@ -406,13 +421,22 @@ impl Group {
         if self.left.is_some() {
             return Err(GroupError::Out);
         }
-        if !self.rules() && request != Request::Renew {
-            return Err(GroupError::NotHost);
+        if !self.rules() {
+            return if request == Request::Renew { self.ask_to_renew(now) } else { Err(GroupError::NotHost) };
         }
         if self.requests.len() >= MAX_REQUESTS {
             return Err(GroupError::TooMuch);
         }
         self.requests.push_back(Asked { request, seen: self.state.roster.hash(), at: now });
+        self.tick(now);
+        Ok(())
+    }
+
+    /// Has another member make a new epoch: whoever does not rule commits nothing on its own account.
+    fn ask_to_renew(&mut self, now: Time) -> Result<(), GroupError> {
+        self.committers.unable(self.own);
+        self.propose_update(now);
+        self.say(WORD_RENEW, &[])?;
         self.tick(now);
         Ok(())
     }
@@ -471,7 +495,7 @@ impl Group {
         }
         if self.beat.as_deref() == Some(body) {
             self.beat = None;
-            return self.sign_of_life(now);
+            return self.hear(self.own, now);
         }
         let Some(message) = parse(body) else {
             self.stats.unreadable += 1;
@@ -483,7 +507,8 @@ impl Group {
         } else if epoch < self.state.epoch {
             self.stats.stale += 1;
         } else if epoch > self.state.epoch {
-            self.strand();
+            self.stats.unreadable += 1;
+            self.ahead.get_or_insert(now);
         } else {
             self.process(message, now);
         }
@@ -580,10 +605,10 @@ impl Group {
                     Err(why) => self.event(Event::Heartbeat { leaf, why }),
                     Ok(beat) => {
                         self.stats.beats += 1;
-                        self.committers.heard(leaf, now);
-                        self.sign_of_life(now);
-                        if std::mem::take(&mut self.mid) {
-                            self.began = Time(now.0.saturating_sub(beat.age_us));
+                        self.hear(leaf, now);
+                        if self.mid && [self.committer, self.committers.turn()].contains(&Some(leaf)) {
+                            self.mid = false;
+                            self.began = Time(now.0.saturating_sub(beat.age_us.min(MAX_AGE_US)));
                             let (epoch, began) = (self.state.epoch, self.began);
                             self.event(Event::Began { epoch, began });
                         }
@@ -641,6 +666,7 @@ impl Group {
         if !same || self.mls.epoch().as_u64() != after.epoch {
             return self.go(Left::Broken);
         }
+        let by_first = committer::first(&self.state.roster) == Some(committer);
         self.renewed.retain(|leaf, _| after.roster.get(*leaf).is_some());
         let fresh = after.roster.iter().filter(|member| member.joined == after.epoch).map(|member| member.leaf);
         for leaf in fresh.chain(updated).chain([committer]).filter(|leaf| after.roster.get(*leaf).is_some()) {
@@ -650,9 +676,14 @@ impl Group {
         (self.began, self.mid, self.resumed, self.last_commit) = (now, false, None, Some(now));
         self.committers.epoch(&removed);
         self.chains.clear();
+        self.heard.clear();
         (self.beat, self.asked_updates, self.first_proposal) = (None, None, None);
         (self.removals_proposed, self.proposed_leave, self.proposed_update, self.renew) = (false, false, false, false);
-        self.sign_of_life(now);
+        (self.committer, self.ahead, self.stranded) = (None, None, false);
+        if by_first {
+            self.sign_of_life(now);
+        }
+        self.hear(committer, now);
         if self.open_epoch(switch).is_err() {
             self.go(Left::Broken);
         }
@@ -709,16 +740,24 @@ impl Group {
         self.event(Event::Refused { leaf, why });
     }
 
-    fn strand(&mut self) {
-        self.stats.unreadable += 1;
-        if !std::mem::replace(&mut self.stranded, true) {
-            self.event(Event::Stranded);
+    /// `leaf` is in this epoch. It is a sign of life where it is the first host, or one of enough witnesses.
+    fn hear(&mut self, leaf: u16, now: Time) {
+        self.committers.heard(leaf, now);
+        self.heard.insert(leaf, now);
+        let witnesses = committer::witnesses(&self.state.roster);
+        let there = |leaf: &&u16| {
+            **leaf == self.own || self.heard.get(*leaf).is_some_and(|heard| now.since(*heard) <= HEARD_US)
+        };
+        let enough = 2 * witnesses.iter().filter(there).count() > witnesses.len();
+        if enough || committer::first(&self.state.roster) == Some(leaf) {
+            self.sign_of_life(now);
         }
     }
 
     fn sign_of_life(&mut self, now: Time) {
         self.sign = now;
         self.warned = false;
+        (self.ahead, self.stranded) = (None, false);
         if std::mem::take(&mut self.stopped) {
             self.event(Event::Alive);
         }
@@ -754,7 +793,7 @@ impl Group {
     fn send_beat(&mut self, now: Time) {
         let (auth, age) = (sha256(self.authenticator()), now.since(self.began));
         let beat = self.chains.entry(self.own).or_default().beat(auth, age, now);
-        self.next_beat = now.plus(EVERY_US);
+        self.next_beat = now.plus(self.beats.unwrap_or(EVERY_US));
         self.beat = self.say(WORD_BEAT, &beat.encode()).ok();
     }
 
@@ -800,7 +839,11 @@ impl Group {
             self.event(Event::Committer { leaf });
         }
         let mine = designated == Some(self.own);
-        if mine && now >= self.next_beat {
+        let first = committer::first(&self.state.roster);
+        let vouches =
+            || (first.is_none() || designated != first) && committer::witnesses(&self.state.roster).contains(&self.own);
+        self.beats = if mine { Some(EVERY_US) } else { vouches().then_some(WITNESS_US) };
+        if self.beats.is_some() && now >= self.next_beat {
             self.send_beat(now);
         }
         self.floor(mine, now);
@@ -825,6 +868,11 @@ impl Group {
         }
         if silence >= STOP_US && !std::mem::replace(&mut self.stopped, true) {
             self.event(Event::StopSealing);
+        }
+        if self.ahead.is_some_and(|since| now.since(since) >= STRANDED_US)
+            && !std::mem::replace(&mut self.stranded, true)
+        {
+            self.event(Event::Stranded);
         }
         if silence >= LEAVE_US {
             self.go(Left::Silence);
@@ -883,7 +931,8 @@ impl Group {
         }
         let batch = if self.removals_proposed { BATCH_US } else { UPDATES_US };
         let proposals = self.first_proposal.map(|first| first.plus(batch));
-        let floor = self.asked_updates.map(|asked| asked.plus(UPDATES_US));
+        let asked = self.asked_updates.filter(|_| self.rules() || self.first_proposal.is_some());
+        let floor = asked.map(|asked| asked.plus(UPDATES_US));
         let renew = self.renew.then_some(Time(0));
         let for_all = [proposals, floor, renew].into_iter().flatten().min().filter(|_| mine);
         let own = self.requests.front().map(|asked| asked.at.plus(BATCH_US));
@@ -919,7 +968,7 @@ impl Group {
             Err((why, batch)) => {
                 let why = match why {
                     NotMade::Illegal(why) => why,
-                    NotMade::Library => Illegal::Unreadable,
+                    NotMade::Library => Illegal::NotMade,
                 };
                 for Asked { request, .. } in batch {
                     self.event(Event::Denied { request, why: why.clone() });
@@ -936,13 +985,14 @@ impl Group {
         let silence = [WARN_US, STOP_US, LEAVE_US].map(|us| self.sign.plus(us));
         let due = [(!self.warned, silence[0]), (!self.stopped, silence[1]), (true, silence[2])];
         let watch = due.iter().find(|(open, _)| *open).map(|(_, at)| *at);
-        let beat = mine.then_some(self.next_beat);
+        let beat = self.beats.map(|_| self.next_beat);
+        let stranded = self.ahead.filter(|_| !self.stranded).map(|since| since.plus(STRANDED_US));
         let pending = self.pending.as_ref().map(|pending| pending.sent.plus(RESEND_US));
         let commit = if self.pending.is_some() { None } else { self.due(mine) };
         let oldest = self.renewed.values().min().map(|at| at.plus(FLOOR_US + if mine { 0 } else { UNASKED_US }));
         let asked = self.asked_updates.map(|at| at.plus(UNASKED_US));
         let floor = oldest.map(|at| asked.map_or(at, |asked| at.max(asked)));
-        let all = [watch, beat, pending, commit, floor, self.committers.next_at(self.own)];
+        let all = [watch, stranded, beat, pending, commit, floor, self.committers.next_at(self.own)];
         all.into_iter().flatten().min().unwrap_or(self.next_beat)
     }
 }
@@ -962,6 +1012,46 @@ fn parse(body: &[u8]) -> Option<ProtocolMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A host, and somebody whom it let in at 1 s and who heard nothing since the Welcome.
+    fn pair() -> (Group, Group) {
+        let config = Config::new(b"g").classical();
+        let (host, guest) = (Device::generate("host").unwrap(), Device::generate("guest").unwrap());
+        let mut host = Group::create(&host, config.clone(), Time(0)).unwrap();
+        let (mut joining, knock) = Joining::new(&guest, config).unwrap();
+        let Ok(Envelope::KeyPackage(package)) = Envelope::decode(&knock) else { panic!("no key package") };
+        let at = Time::from_ms(1000);
+        host.admit(package, at).unwrap();
+        host.tick(at.plus(BATCH_US));
+        let mut order = 0;
+        loop {
+            let Some(Output::Send(message)) = host.poll() else { continue };
+            match Envelope::decode(&message).unwrap() {
+                Envelope::Handshake { body, .. } => {
+                    order += 1;
+                    host.handle(&Envelope::Handshake { order, body }.encode(), at.plus(BATCH_US)).unwrap();
+                }
+                Envelope::Welcome { .. } => {
+                    return (host, joining.handle(&message, Time::from_ms(3_600_000)).unwrap().unwrap());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_joiner_takes_the_epochs_age_from_its_committer_and_within_bounds() {
+        let (_, mut guest) = pair();
+        let now = Time::from_ms(3_600_000);
+        let auth = sha256(guest.authenticator());
+        let mut beat = |leaf, age| {
+            let beat = Chain::default().beat(auth, age, now);
+            guest.word(leaf, &[&[WORD_BEAT][..], &beat.encode()].concat(), now);
+            (guest.mid, guest.began)
+        };
+        assert_eq!(beat(7, 500), (true, now), "not the committer's");
+        assert_eq!(beat(0, u64::MAX), (false, Time(now.0 - MAX_AGE_US)));
+    }
 
     #[test]
     fn the_secret_of_an_epoch_is_exported_once() {
