@@ -12,6 +12,7 @@ mod another_members_key_id;
 mod counter_far_ahead;
 mod equivocating_proofs;
 mod forged_frame_before_the_genuine_one;
+mod media_of_a_recorder;
 mod meeting;
 mod replay_of_anothers_frame;
 mod split_keys_under_one_key_id;
