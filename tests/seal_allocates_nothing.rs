@@ -1,8 +1,8 @@
-//! After its first frame a sealer and an opener allocate nothing, on either arm. The only test of this program, so that
-//! no other thread is counted.
+//! After its first frame a sealer and an opener allocate nothing, on either arm; with a group's keys and proofs nothing
+//! but what the library takes for a signature. What the test's own thread allocates is counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
 use conclave::codecs::EncodedInfo;
 use conclave::e2ee::proof::{MediaSigner, Policy, Prover};
@@ -16,12 +16,14 @@ use conclave::time::Time;
 
 struct Counting;
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
 
 // SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -40,7 +42,7 @@ fn frames_are_sealed_and_opened_in_the_buffers_they_came_in() {
     assert_eq!(allocations::<AwsLc>(), 0);
     assert_eq!(allocations::<AesGcm>(), 0);
     let (count, signatures) = proven();
-    assert!(signatures > 10);
+    assert!(signatures >= 8, "{signatures}");
     assert_eq!(count, signatures * PER_SIGNATURE);
 }
 
@@ -85,7 +87,7 @@ fn proven() -> (u64, u64) {
     let (mut before, mut signatures) = (0, 0);
     for n in 0..395u64 {
         if n == 200 {
-            (before, signatures) = (ALLOCATIONS.load(Ordering::Relaxed), 0);
+            (before, signatures) = (ALLOCATIONS.get(), 0);
         }
         let now = Time::from_ms(n * 10);
         let mut pass = |mut buffer: Buffer, sealer: &mut Sealer, header: Header, content: &[u8]| {
@@ -114,7 +116,7 @@ fn proven() -> (u64, u64) {
         }
     }
     assert_eq!(opener.stats().proofs, opener.verifiers().next().unwrap().1.stats().proofs);
-    (ALLOCATIONS.load(Ordering::Relaxed) - before, signatures)
+    (ALLOCATIONS.get() - before, signatures)
 }
 
 /// Allocations of 1000 frames of up to 4000 bytes, after one.
@@ -130,7 +132,7 @@ fn allocations<A: Aead>() -> u64 {
     let (mut sending, mut arriving) = (Buffer::with_capacity(4000), Buffer::with_capacity(5000));
     for n in 0..1001usize {
         if n == 1 {
-            before = ALLOCATIONS.load(Ordering::Relaxed);
+            before = ALLOCATIONS.get();
         }
         let len = n * 4 % 4001;
         let tail = sending.tail();
@@ -149,5 +151,5 @@ fn allocations<A: Aead>() -> u64 {
         arriving = opened.payload;
         arriving.clear();
     }
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    ALLOCATIONS.get() - before
 }
