@@ -4,6 +4,7 @@
 //! wire. The bytes of a frame stay in one [`Buffer`] from the encoder to the packetizer.
 
 use conclave_codecs::{EncodedInfo, Picture};
+use zeroize::Zeroize;
 
 use crate::ledger::Ledger;
 use crate::time::Time;
@@ -19,6 +20,13 @@ pub const TAIL_ROOM: usize = 16 + 256;
 pub struct Buffer {
     bytes: Vec<u8>,
     start: usize,
+}
+
+/// What it held is overwritten: frames dropped on the way, in queues and rooms where they waited, were plaintext.
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
 }
 
 impl Buffer {

@@ -11,7 +11,7 @@ use conclave_codecs::EncodedInfo;
 
 use crate::control::Edge;
 use crate::e2ee::proof::{self, Prover, Sign};
-use crate::e2ee::{Context, DynKeys, Epoch, KeyError, SealError, SealStats, Sealer};
+use crate::e2ee::{Context, DynKeys, Epoch, KeyError, Role, SealError, SealStats, Sealer};
 use crate::encode::Framing;
 use crate::frame::{Buffer, Encoded, Kind, MAX_PACKET, Packet, Sealed};
 use crate::ledger::Stage;
@@ -62,6 +62,9 @@ pub enum SendError {
     /// The frame was not sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The member's role.
+    #[error("this member is a recorder: it receives only, and sends no {0:?}; a host can give it another role")]
+    ReceiveOnly(Kind),
     /// The frame was not cut into packets.
     #[error(transparent)]
     Packetize(#[from] packetize::Error),
@@ -250,6 +253,11 @@ impl Sender {
     /// Number and template of a video frame are the sender's to choose ([`chain`]): those in its header are replaced.
     pub fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn FnMut(&Packet)) -> Result<Sealed, SendError> {
         self.turn(now);
+        let kind = frame.header.kind;
+        let own = self.keys.sealing().and_then(|epoch| epoch.roster.get(epoch.own));
+        if kind != Kind::Data && own.is_some_and(|own| own.role == Role::Recorder) {
+            return Err(SendError::ReceiveOnly(kind));
+        }
         let sealed = self.seal(frame, now, out)?;
         if let (Some(prover), Some(frame), Some(epoch)) = (&mut self.prover, sealed.to_prove(), self.keys.sealing()) {
             prover.sealed(epoch, frame, now);

@@ -63,6 +63,22 @@ fn when_the_host_falls_silent_the_next_one_commits_leaves() {
     assert_eq!(table.left(0), Some(Left::Silence));
     let events = table.events(0);
     assert!(events.contains(&Event::HeartbeatMissing) && events.contains(&Event::StopSealing));
+    for id in 1..3 {
+        let events = table.events(id);
+        assert!(!events.contains(&Event::HeartbeatMissing), "{id} hears the one that took over: {events:?}");
+    }
+}
+
+#[test]
+fn when_the_host_and_its_next_fall_silent_nobody_else_stops() {
+    let mut table = Table::of(6, classical());
+    table.cut.extend([0, 1]);
+    table.run(100_000);
+    for id in 2..6 {
+        let events = table.events(id);
+        assert!(!events.contains(&Event::StopSealing), "{id}: {events:?}");
+        assert_eq!(table.left(id), None);
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::proof::body::MAGIC;
 use super::proof::{self, Digest, Mark, Policy, Proof, ProofError, Refusal, Screen, Verdict, Verifier};
 use super::record::{Inner, metadata};
 use super::replay::{Seen, Window};
+use super::roster::Role;
 use super::sframe::{self, wipe};
 use super::source::{DynKeys, KeySource};
 use crate::frame::{Arrived, Buffer, Kind, Opened};
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Rejected {
 }
 
 /// What became of the frames. `arrived` is the sum of `opened`, `malformed`, `missing_key`, `replayed`, `too_old`,
-/// `tampered`, `waiting`, `proofs`, `forged` and `awaited`.
+/// `tampered`, `waiting`, `proofs`, `forged`, `awaited` and `receive_only`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct OpenStats {
     /// Frames given to [`Opener::open`].
@@ -77,6 +78,8 @@ pub struct OpenStats {
     pub forged: u64,
     /// Frames that had to wait for their proof, handed out since or not.
     pub awaited: u64,
+    /// Media of a member that only receives.
+    pub receive_only: u64,
     /// Of `missing_key`: sender not in the group.
     pub unknown_leaf: u64,
     /// Of `missing_key`: of an epoch that is over, or of a ratchet step that is not now.
@@ -111,6 +114,8 @@ pub enum Reason {
     MissingKey,
     /// Frames under a member's key were forged or damaged.
     Tampered,
+    /// A member sent media, and its role is to receive only.
+    ReceiveOnly,
     /// Frames of a member name a key that is over or not yet in force: a clock that is wrong, a long way, or a replay.
     OutOfTime,
 }
@@ -274,6 +279,10 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
                 damaged = true;
                 self.tell(frame.header.stream, key_id, Reason::Tampered, now);
             }
+            Err(Cause::ReceiveOnly(key_id)) => {
+                self.stats.receive_only += 1;
+                self.tell(frame.header.stream, key_id, Reason::ReceiveOnly, now);
+            }
             Err(Cause::MissingKey(key_id)) => {
                 // One flipped bit of a key id names nobody, or a time that is not now.
                 damaged = !self.source.expects(KeyId::unpack(key_id), now);
@@ -316,8 +325,18 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         if mark.is_none() {
             window.record(header.counter);
         }
+        // Said of what is authentic alone: a header names whom it likes.
+        if self.receives_only(id) {
+            return Err(Cause::ReceiveOnly(header.key_id));
+        }
         let inner = Inner::read(frame.payload.as_slice()).ok_or(Cause::Malformed)?;
         Ok((header, inner, mark))
+    }
+
+    /// Whether this is media of a recorder.
+    fn receives_only(&self, id: KeyId) -> bool {
+        let member = self.source.epoch(id).and_then(|epoch| epoch.roster.get(id.leaf));
+        !id.context.carries(Kind::Data) && member.is_some_and(|member| member.role == Role::Recorder)
     }
 
     /// What is to be proven of a frame; none where its sender proves nothing. Taken before the ciphertext is overwritten.
@@ -349,6 +368,9 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
             Verdict::Show(opened) => Ok(opened),
             Verdict::Waits => {
                 self.stats.awaited += 1;
+                if let Some(proofs) = &mut self.proofs {
+                    proofs.bound();
+                }
                 Err((Buffer::default(), true))
             }
             Verdict::Refused(opened, refusal) => {
@@ -447,6 +469,16 @@ impl Proofs {
         verifier.enter(epoch).then_some(verifier)
     }
 
+    /// Where all senders' frames together take too much, the one with most gives way.
+    fn bound(&mut self) {
+        while self.verifiers.values().map(Verifier::waiting).sum::<usize>() > MAX_WAITING_BYTES {
+            let most = self.verifiers.values_mut().max_by_key(|verifier| verifier.waiting());
+            if !most.is_some_and(Verifier::crowd_out) {
+                return;
+            }
+        }
+    }
+
     /// What needs no opening. Makes nothing: the frame may be anybody's.
     fn screen(&self, source: &impl KeySource, mark: &Mark) -> Screen {
         let id = KeyId::unpack(mark.key_id);
@@ -460,6 +492,9 @@ impl Proofs {
     }
 }
 
+/// Bytes of opened frames of all senders that wait for their proofs at most.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+
 /// Why a frame fails, inside.
 enum Cause {
     Malformed,
@@ -467,6 +502,7 @@ enum Cause {
     Replayed,
     TooOld,
     Tampered(u64),
+    ReceiveOnly(u64),
 }
 
 /// What is kept of one sender's context in one epoch.

@@ -110,9 +110,10 @@ impl Keyring {
     fn take_in(&mut self, change: Change, now: Time) {
         match change {
             Change::Send(keys, at) => {
-                // An epoch that was to come sooner is not put off by the one behind it.
-                let sooner = self.sending.next.as_ref().map_or(at, |(_, before)| at.min(*before));
-                self.sending.next = Some((keys, sooner));
+                // Two in such haste are no usual change. The sender goes with the newest at once: receivers keep few
+                // old epochs, and where a member makes epochs without end, those that were waited for are gone.
+                let at = if self.sending.next.is_some() { now } else { at };
+                self.sending.next = Some((keys, at));
             }
             Change::Open(keys) => {
                 if let Some(newest) = self.opening.back_mut() {
@@ -211,7 +212,16 @@ mod tests {
     use super::*;
     use crate::e2ee::{EpochInput, IdentityKey, MediaKey, MediaSecret, Member, Profile, Role, Roster};
 
+    /// As the other member has them.
+    fn member_keys(epoch: u64) -> (SendKeys, OpenKeys) {
+        keys_of(1, epoch, ms(epoch * 10))
+    }
+
     fn keys(epoch: u64, began: Time) -> (SendKeys, OpenKeys) {
+        keys_of(0, epoch, began)
+    }
+
+    fn keys_of(own: u16, epoch: u64, began: Time) -> (SendKeys, OpenKeys) {
         let member = |leaf: u16| Member {
             leaf,
             joined: 0,
@@ -225,7 +235,7 @@ mod tests {
             epoch,
             secret: MediaSecret::new(&[epoch as u8; 48]).unwrap(),
             profile: Profile::Conclave,
-            own: 0,
+            own,
             roster: Roster::new(vec![member(0), member(1)]),
             policy: Vec::new(),
             authenticator: Vec::new(),
@@ -240,6 +250,36 @@ mod tests {
 
     fn ms(ms: u64) -> Time {
         Time::from_ms(ms)
+    }
+
+    #[test]
+    fn a_flood_of_epochs_does_not_part_sender_and_receivers() {
+        let ((keeper, mut sender), (to_receiver, mut receiver)) = (keyring(), keyring());
+        let (context, mut sealing, mut opened) = (Context::new(1).unwrap(), None, 0);
+        // Each of the sender's epochs in turn comes to the receiver's ring 30 ms sooner or later than to the sender's.
+        let mut on_the_way = VecDeque::new();
+        for at in 0..3000u64 {
+            if at % 10 == 0 && at < 2000 {
+                keeper.send(member_keys(at / 10).0, ms(at + 250));
+            }
+            if at >= 30 && at % 10 == 0 && at < 2030 {
+                to_receiver.open(keys((at - 30) / 10, ms(at)).1);
+            }
+            sender.turn(ms(at));
+            receiver.turn(ms(at));
+            if let Ok(chain) = sender.sending(context) {
+                sealing = Some(chain.id());
+            }
+            if let Some(id) = sealing.filter(|_| at % 20 == 0) {
+                on_the_way.push_back((at + 40, id));
+            }
+            while on_the_way.front().is_some_and(|(arrives, _)| *arrives <= at) {
+                let (_, id) = on_the_way.pop_front().unwrap();
+                assert!(receiver.opens(id, ms(at)), "epoch {} at {at} ms", id.epoch);
+                opened += 1;
+            }
+        }
+        assert!(opened > 130);
     }
 
     #[test]

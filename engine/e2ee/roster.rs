@@ -17,7 +17,8 @@ pub enum Role {
     /// Sends and receives.
     #[default]
     Participant = 0,
-    /// Receives only, and is seen by all.
+    /// Receives only, and is seen by all. It sends no media and nobody takes any of it; data it sends as anybody does,
+    /// chat too, so that it can say what it does.
     Recorder = 1,
     /// Admits, removes and rules beside the host.
     CoHost = 2,

@@ -5,10 +5,16 @@
 mod table;
 
 mod a_commit_it_may_not_make;
+mod a_flood_of_commits;
+mod a_later_epoch_that_is_none;
+mod an_epoch_kept_alive;
 mod another_members_key_id;
 mod counter_far_ahead;
+mod counter_of_proofs_far_ahead;
 mod equivocating_proofs;
 mod forged_frame_before_the_genuine_one;
+mod forged_frames_where_each_waits;
+mod media_of_a_recorder;
 mod meeting;
 mod replay_of_anothers_frame;
 mod split_keys_under_one_key_id;

@@ -38,6 +38,8 @@ pub struct Table {
     pub open: bool,
     /// Who is cut off from the relay.
     pub cut: Vec<u64>,
+    /// Who hears only one another: the relay is against them, and they still reach it.
+    pub island: Vec<u64>,
     config: Config,
     wire: BTreeMap<(Time, u64), Way>,
     sent: u64,
@@ -49,7 +51,7 @@ impl Table {
         config.relay_key = relay.public_key();
         let (people, wire) = (BTreeMap::new(), BTreeMap::new());
         let now = Time::from_ms(1000);
-        Self { now, relay, people, open: true, cut: vec![], config, wire, sent: 0 }
+        Self { now, relay, people, open: true, cut: vec![], island: vec![], config, wire, sent: 0 }
     }
 
     /// A meeting of `n` with person 0 as its host.
@@ -153,7 +155,9 @@ impl Table {
             while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= now) {
                 match entry.remove() {
                     Way::Up(from, message) => {
-                        let deliveries = self.relay.message(from, &message).unwrap();
+                        let mut deliveries = self.relay.message(from, &message).unwrap();
+                        let on = |id: &u64| self.island.contains(id);
+                        deliveries.retain(|(to, _)| on(to) == on(&from));
                         self.down(deliveries);
                     }
                     Way::Down(to, message) => self.deliver(to, &message),

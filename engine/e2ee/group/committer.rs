@@ -9,6 +9,31 @@ use crate::time::Time;
 /// Microseconds of silence after which another takes over.
 pub const SILENT_US: u64 = 5_000_000;
 
+/// Members after the first in line whose heartbeats together stand in for the first one's.
+pub const WITNESSES: usize = 16;
+
+fn rank(role: Role) -> u8 {
+    match role {
+        Role::Host => 0,
+        Role::CoHost => 1,
+        Role::Participant | Role::Recorder => 2,
+    }
+}
+
+/// Whose word alone says that this is the group's epoch: the host on the lowest leaf. All members agree on it.
+pub(crate) fn first(roster: &Roster) -> Option<u16> {
+    roster.iter().find(|member| member.role == Role::Host).map(|member| member.leaf)
+}
+
+/// Who stands in for [`first`], more than half of them together: the next in line. All members agree on them.
+pub(crate) fn witnesses(roster: &Roster) -> Vec<u16> {
+    let first = first(roster);
+    let others = roster.iter().filter(|member| Some(member.leaf) != first);
+    let mut line: Vec<_> = others.map(|member| (rank(member.role), member.leaf)).collect();
+    line.sort_unstable();
+    line.into_iter().take(WITNESSES).map(|(_, leaf)| leaf).collect()
+}
+
 /// Who was heard, and who should be.
 #[derive(Debug, Default)]
 pub(crate) struct Committers {
@@ -46,11 +71,6 @@ impl Committers {
         let mut took_over = false;
         loop {
             let able = |leaf: &u16| !self.unable.contains(leaf) && (*leaf == own || !self.silent.contains(leaf));
-            let rank = |role| match role {
-                Role::Host => 0,
-                Role::CoHost => 1,
-                Role::Participant | Role::Recorder => 2,
-            };
             let candidates = roster.iter().map(|member| (rank(member.role), member.leaf));
             let Some((_, leaf)) = candidates.filter(|(_, leaf)| able(leaf)).min() else { return (None, took_over) };
             let since = match self.turn {
@@ -65,6 +85,11 @@ impl Committers {
             self.silent.insert(leaf);
             took_over = true;
         }
+    }
+
+    /// Whose turn it was when last asked.
+    pub(crate) fn turn(&self) -> Option<u16> {
+        self.turn.map(|(leaf, _)| leaf)
     }
 
     /// When the one whose turn it is will have been silent for too long.
@@ -93,6 +118,7 @@ mod tests {
         let roster = Roster::new(roles.iter().enumerate().map(member).collect());
         let mut committers = Committers::default();
         let at = |s: u64| Time::from_ms(s * 1000);
+        assert_eq!((first(&roster), witnesses(&roster)), (Some(2), vec![3, 1, 0]));
         assert_eq!(committers.designated(&roster, 0, at(0)), (Some(2), false));
         assert_eq!(committers.designated(&roster, 0, at(5)), (Some(2), false));
         assert_eq!(committers.designated(&roster, 0, at(6)), (Some(3), true));

@@ -88,7 +88,9 @@ pub enum Event {
     Alive,
     /// This member is out; nothing more comes.
     Left(Left),
-    /// A message from a later epoch, or one that this member cannot follow: it has to join again.
+    /// Messages name a later epoch, and for five seconds nothing has shown that this one still goes on: most likely
+    /// this member missed a commit and has to join again. Anybody on the way can write such a name, so this is a hint
+    /// for the user; what an app does by itself hangs on [`Event::StopSealing`] and [`Event::Left`].
     Stranded,
     /// The relay left messages out, or repeats some.
     Order {

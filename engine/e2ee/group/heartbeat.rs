@@ -1,5 +1,9 @@
 //! The committer's heartbeat: from it members know that nobody keeps the group's messages from them.
 //!
+//! The first host's counts by itself. Where another has taken over, the witnesses (see [`super::committer`]) beat too, and
+//! more than half of them must have been heard in this epoch: a relay and one member that was put out cannot keep anybody
+//! in the epoch before. What remains: the relay together with more than half of the witnesses, or with the first host.
+//!
 //! It is an MLS application message, so its sender has signed it. In each epoch each sender's heartbeats form a chain
 //! from number 0 on. A chain does not span epochs: one that is on its way when an epoch ends is lost by right.
 
@@ -8,6 +12,12 @@ use crate::time::Time;
 
 /// Microseconds between two.
 pub const EVERY_US: u64 = 2_000_000;
+/// Microseconds between two of a witness.
+pub const WITNESS_US: u64 = 4_000_000;
+/// Microseconds for which a witness counts as heard.
+pub const HEARD_US: u64 = 10_000_000;
+/// Microseconds that an epoch is old at most when somebody joins in it, whatever its committer says.
+pub const MAX_AGE_US: u64 = 600_000_000;
 /// Microseconds without one until a warning.
 pub const WARN_US: u64 = 10_000_000;
 /// Microseconds without one until senders stop.

@@ -37,6 +37,9 @@ pub enum LeafError {
     /// The leaf has no media key, or one of another length.
     #[error("the leaf carries no media key")]
     Media,
+    /// The identity or the media key is of low order, not a point, or written another way than it must be.
+    #[error("the leaf's {0} key is not a sound Ed25519 key: others could sign for it, or name it otherwise")]
+    Weak(&'static str),
     /// The leaf does not say that it understands the group's extensions.
     #[error("the leaf does not list the extensions that the group needs")]
     Capabilities,
@@ -163,17 +166,29 @@ impl Person {
     /// # Errors
     /// [`LeafError`] where it is not as every leaf of a group must be.
     pub fn of(leaf: &LeafNode) -> Result<Self, LeafError> {
-        let identity = leaf.signature_key().as_slice().try_into().map_err(|_| LeafError::Identity)?;
+        let identity: [u8; 32] = leaf.signature_key().as_slice().try_into().map_err(|_| LeafError::Identity)?;
         let credential = BasicCredential::try_from(leaf.credential().clone()).map_err(|_| LeafError::Credential)?;
         let name = check_name(credential.identity())?.to_owned();
         let media = leaf.extensions().unknown(MEDIA_EXTENSION).ok_or(LeafError::Media)?;
-        let media = media.0.as_slice().try_into().map_err(|_| LeafError::Media)?;
+        let media: [u8; 32] = media.0.as_slice().try_into().map_err(|_| LeafError::Media)?;
+        for (key, which) in [(&identity, "identity"), (&media, "media")] {
+            if !is_sound(key) {
+                return Err(LeafError::Weak(which));
+            }
+        }
         let listed = leaf.capabilities().extensions();
         if ![POLICY_EXTENSION, MEDIA_EXTENSION].iter().all(|kind| listed.contains(&ExtensionType::Unknown(*kind))) {
             return Err(LeafError::Capabilities);
         }
         Ok(Self { identity: IdentityKey(identity), media: MediaKey(media), name })
     }
+}
+
+/// Whether a key is one that a key pair can have, in its only encoding. Under a key of low order a signature without a
+/// secret holds for many messages; the libraries that verify take such keys.
+pub(crate) fn is_sound(key: &[u8; 32]) -> bool {
+    let Ok(point) = ed25519_dalek::VerifyingKey::from_bytes(key) else { return false };
+    !point.is_weak() && point.to_edwards().compress().to_bytes() == *key
 }
 
 fn check_name(name: &[u8]) -> Result<&str, LeafError> {
@@ -197,6 +212,60 @@ mod tests {
         }
         assert!(Device::generate(&"x".repeat(MAX_NAME)).is_ok());
         assert_eq!(check_name(b"\xff").err(), Some(LeafError::Name));
+    }
+
+    fn key(hex: &str) -> [u8; 32] {
+        std::array::from_fn(|n| u8::from_str_radix(&hex[n * 2..n * 2 + 2], 16).unwrap())
+    }
+
+    #[test]
+    fn keys_of_low_order_and_second_encodings_are_refused() {
+        // All points of low order in all their encodings, as the CCTV vectors list them.
+        let low = [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "0100000000000000000000000000000000000000000000000000000000000080",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        ];
+        assert!(low.iter().all(|hex| !is_sound(&key(hex))));
+        // Coordinates from the field's prime up, which are read as what is left of them.
+        for (last, sign) in (0xed..=0xff).flat_map(|last| [(last, 0x7f), (last, 0xff)]) {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (last, sign);
+            assert!(!is_sound(&key), "{last:x} {sign:x}");
+        }
+        for seed in 0..50 {
+            let device = Device::from_seeds("a", &[seed; 32], &[seed + 100; 32]).unwrap();
+            assert!(is_sound(&device.identity().0) && is_sound(&device.media().public().0));
+        }
+    }
+
+    #[test]
+    fn a_leaf_with_a_key_of_low_order_is_none() {
+        use openmls::prelude::*;
+        let weak = key("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05");
+        let person = |media: [u8; 32]| {
+            let device = Device::generate("a").unwrap();
+            let extension = Extension::Unknown(MEDIA_EXTENSION, UnknownExtension(media.to_vec()));
+            let package = KeyPackage::builder()
+                .leaf_node_capabilities(capabilities(GroupSuite::Classical))
+                .leaf_node_extensions(Extensions::single(extension).unwrap())
+                .build(GroupSuite::Classical.mls(), &super::super::Provider::default(), &device, device.credential())
+                .unwrap();
+            Person::of(package.key_package().leaf_node())
+        };
+        assert_eq!(person(weak).err(), Some(LeafError::Weak("media")));
+        assert!(person(Device::generate("b").unwrap().media().public().0).is_ok());
     }
 
     #[test]

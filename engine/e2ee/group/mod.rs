@@ -3,6 +3,7 @@
 //!
 //! [`Group`] takes envelopes from the relay and gives out others, new epochs and events. [`rules`] decides which commits
 //! take effect, for all members alike; [`committer`] who makes them; [`heartbeat`] whether anybody is kept in the dark.
+//! `follow` takes what comes, `lead` does what the clock asks for.
 //!
 //! Of a member that was there before this one, [`crate::e2ee::Member::joined`] is the epoch that this one joined in: the
 //! number tells two members of one leaf apart, and never leaves the device.
@@ -12,9 +13,11 @@ mod commit;
 pub mod committer;
 mod config;
 pub mod event;
+mod follow;
 pub mod heartbeat;
 pub mod identity;
 mod joining;
+mod lead;
 pub mod policy;
 pub mod provider;
 pub mod rules;
@@ -22,19 +25,18 @@ pub mod snapshot;
 pub mod storage;
 pub mod wire;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use openmls::prelude::{
-    ContentType, GroupId, LeafNodeParameters, MlsGroup, MlsMessageIn, OpenMlsProvider, ProcessedMessageContent,
-    ProtocolMessage, QueuedProposal, Sender, tls_codec::Deserialize,
+    GroupId, MlsGroup, MlsMessageIn, OpenMlsProvider, ProtocolMessage, QueuedProposal, Sender, tls_codec::Deserialize,
 };
 use zeroize::Zeroizing;
 
 use self::arrivals::Arrivals;
-use self::commit::{Asked, NotMade, Pending, build, judge_staged, proposed, read_key_package};
+use self::commit::{Asked, Pending, read_key_package};
 use self::committer::Committers;
-use self::heartbeat::{Beat, Chain, EVERY_US, LEAVE_US, STOP_US, WARN_US};
-use self::rules::{Change, Illegal, State, Verdict};
+use self::heartbeat::{Chain, EVERY_US, HEARD_US};
+use self::rules::{Illegal, State};
 use self::wire::{Envelope, MAX_MESSAGE, WireError, sha256, ticket};
 use crate::e2ee::keys::MAX_LEAVES;
 use crate::e2ee::{EpochInput, IdentityKey, MediaSecret, Member, Profile, Role, Roster};
@@ -61,6 +63,8 @@ pub const FLOOR_US: u64 = 300_000_000;
 const UNASKED_US: u64 = 15_000_000;
 /// Microseconds after which a commit that did not come back is sent again.
 const RESEND_US: u64 = 2_000_000;
+/// Microseconds that a later epoch is spoken of, and nothing is heard of this one, until [`Event::Stranded`].
+pub const STRANDED_US: u64 = 5_000_000;
 /// Proposals of one author that are kept in an epoch.
 const MAX_PROPOSALS: usize = 4;
 /// Proposals of the relay that are kept in an epoch.
@@ -157,6 +161,12 @@ pub struct Group {
     /// The last heartbeat of this member, to know it when it comes back.
     beat: Option<Vec<u8>>,
     next_beat: Time,
+    /// How often this member beats now, where it does.
+    beats: Option<u64>,
+    /// Whose heartbeats of this epoch came, and when.
+    heard: BTreeMap<u16, Time>,
+    /// Who made the epoch that this member joined in.
+    committer: Option<u16>,
     /// The last sign that messages come through.
     sign: Time,
     warned: bool,
@@ -173,6 +183,8 @@ pub struct Group {
     proposed_update: bool,
     renew: bool,
     order: Option<u64>,
+    /// Since when a later epoch is spoken of.
+    ahead: Option<Time>,
     stranded: bool,
     left: Option<Left>,
     stats: Stats,
@@ -267,6 +279,9 @@ impl Group {
             chains: BTreeMap::new(),
             beat: None,
             next_beat: now,
+            beats: None,
+            heard: BTreeMap::new(),
+            committer: None,
             sign: now,
             warned: false,
             stopped: false,
@@ -280,6 +295,7 @@ impl Group {
             proposed_update: false,
             renew: false,
             order: None,
+            ahead: None,
             stranded: false,
             left: None,
             stats: Stats::default(),
@@ -291,6 +307,7 @@ impl Group {
         let sender = u16::try_from(sender).ok().and_then(|leaf| self.state.roster.get(leaf));
         let sender = sender.filter(|member| member.role.rules()).ok_or(GroupError::Mismatch("sender"))?.leaf;
         self.committers.heard(sender, now);
+        self.committer = Some(sender);
         self.mid = true;
         self.open_epoch(Switch::AtOnce)
     }
@@ -406,13 +423,22 @@ impl Group {
         if self.left.is_some() {
             return Err(GroupError::Out);
         }
-        if !self.rules() && request != Request::Renew {
-            return Err(GroupError::NotHost);
+        if !self.rules() {
+            return if request == Request::Renew { self.ask_to_renew(now) } else { Err(GroupError::NotHost) };
         }
         if self.requests.len() >= MAX_REQUESTS {
             return Err(GroupError::TooMuch);
         }
         self.requests.push_back(Asked { request, seen: self.state.roster.hash(), at: now });
+        self.tick(now);
+        Ok(())
+    }
+
+    /// Has another member make a new epoch: whoever does not rule commits nothing on its own account.
+    fn ask_to_renew(&mut self, now: Time) -> Result<(), GroupError> {
+        self.committers.unable(self.own);
+        self.propose_update(now);
+        self.say(WORD_RENEW, &[])?;
         self.tick(now);
         Ok(())
     }
@@ -459,203 +485,6 @@ impl Group {
         }
         self.tick(now);
         Ok(())
-    }
-
-    fn ordered(&mut self, order: u64, body: &[u8], handshake: bool, now: Time) {
-        if let Some(expected) = self.order.map(|last| last.wrapping_add(1)).filter(|expected| *expected != order) {
-            self.event(Event::Order { expected, got: order });
-        }
-        self.order = Some(order);
-        if self.pending.as_ref().is_some_and(|pending| pending.body == body) {
-            return self.won(now);
-        }
-        if self.beat.as_deref() == Some(body) {
-            self.beat = None;
-            return self.sign_of_life(now);
-        }
-        let Some(message) = parse(body) else {
-            self.stats.unreadable += 1;
-            return;
-        };
-        let epoch = message.epoch().as_u64();
-        if message.group_id().as_slice() != self.config.group || message.is_handshake_message() != handshake {
-            self.stats.unreadable += 1;
-        } else if epoch < self.state.epoch {
-            self.stats.stale += 1;
-        } else if epoch > self.state.epoch {
-            self.strand();
-        } else {
-            self.process(message, now);
-        }
-    }
-
-    fn process(&mut self, message: ProtocolMessage, now: Time) {
-        let commit = message.content_type() == ContentType::Commit;
-        let Ok(processed) = self.mls.process_message(&self.provider, message) else {
-            self.stats.unreadable += 1;
-            // Others may have been able to follow it: the next message of a later epoch tells.
-            if commit {
-                tracing::warn!("a commit could not be processed");
-            }
-            return;
-        };
-        let sender = processed.sender().clone();
-        let leaf = match sender {
-            Sender::Member(leaf) => u16::try_from(leaf.u32()).ok(),
-            _ => None,
-        };
-        match processed.into_content() {
-            ProcessedMessageContent::ApplicationMessage(word) => {
-                if let Some(leaf) = leaf {
-                    self.word(leaf, &word.into_bytes(), now);
-                }
-            }
-            ProcessedMessageContent::ProposalMessage(proposal) => self.proposal(leaf, *proposal, now),
-            ProcessedMessageContent::ExternalJoinProposalMessage(_) => self.refuse(None, Illegal::External),
-            ProcessedMessageContent::StagedCommitMessage(staged) => {
-                let Some(leaf) = leaf else { return self.refuse(None, Illegal::External) };
-                match judge_staged(&self.state, leaf.into(), &staged, self.mls.extensions()) {
-                    Err(why) => self.refuse(Some(leaf), why),
-                    Ok(verdict) => {
-                        let updated: BTreeSet<u16> = updates(staged.queued_proposals()).collect();
-                        let removed = staged.self_removed();
-                        self.lose();
-                        if self.mls.merge_staged_commit(&self.provider, *staged).is_err() {
-                            return self.go(Left::Broken);
-                        }
-                        if removed {
-                            let why = if self.proposed_leave { Left::Asked } else { Left::Removed };
-                            return self.go(why);
-                        }
-                        self.committers.heard(leaf, now);
-                        self.enter(leaf, verdict, updated, now);
-                    }
-                }
-            }
-            ProcessedMessageContent::UnresolvedAppDataCommit(_) => {
-                let (author, committer) = (rules::Who::Ordinary, rules::Who::Ordinary);
-                self.refuse(leaf, Illegal::NotAllowed { act: rules::Act::Other, author, committer });
-            }
-            // This member's own, come back.
-            _ => {}
-        }
-    }
-
-    fn proposal(&mut self, leaf: Option<u16>, proposal: QueuedProposal, now: Time) {
-        let from = |kept: &&QueuedProposal| *kept.sender() == *proposal.sender();
-        let most = if leaf.is_some() { MAX_PROPOSALS } else { MAX_RELAY_PROPOSALS };
-        if self.mls.pending_proposals().filter(from).count() >= most {
-            self.stats.unreadable += 1;
-            return;
-        }
-        let what = proposed(&proposal, self.mls.extensions());
-        // Whether it may stand in some commit: in its author's own, or for the relay's in anybody's.
-        let committer = leaf.unwrap_or(self.own);
-        match self.state.permits(&what, committer.into()) {
-            Err(why) => self.refuse(leaf, why),
-            Ok(()) => {
-                self.first_proposal.get_or_insert(now);
-                if let Change::Remove(gone) = what.change {
-                    self.removals_proposed = true;
-                    if let Ok(gone) = u16::try_from(gone) {
-                        self.committers.unable(gone);
-                    }
-                }
-            }
-        }
-        // It is kept even so: a commit that has it must be understood before it can be refused.
-        if self.mls.store_pending_proposal(self.provider.storage(), proposal).is_err() {
-            self.go(Left::Broken);
-        }
-    }
-
-    fn word(&mut self, leaf: u16, word: &[u8], now: Time) {
-        match word.split_first() {
-            Some((&WORD_BEAT, beat)) => {
-                let beat = Beat::decode(beat).ok_or(heartbeat::BeatError::Form);
-                let auth = sha256(self.authenticator());
-                let mid = self.mid || self.resumed.is_some();
-                let chain = self.chains.entry(leaf).or_default();
-                match beat.and_then(|beat| chain.take(&beat, &auth, mid).map(|()| beat)) {
-                    Err(why) => self.event(Event::Heartbeat { leaf, why }),
-                    Ok(beat) => {
-                        self.stats.beats += 1;
-                        self.committers.heard(leaf, now);
-                        self.sign_of_life(now);
-                        if std::mem::take(&mut self.mid) {
-                            self.began = Time(now.0.saturating_sub(beat.age_us));
-                            let (epoch, began) = (self.state.epoch, self.began);
-                            self.event(Event::Began { epoch, began });
-                        }
-                    }
-                }
-            }
-            Some((&WORD_RENEW, [])) => {
-                self.committers.unable(leaf);
-                self.renew = true;
-            }
-            Some((&WORD_UPDATES, [])) => self.propose_update(now),
-            Some((&WORD_TOLD, body)) => self.event(Event::Told { leaf, body: body.to_vec() }),
-            _ => self.stats.unreadable += 1,
-        }
-    }
-
-    /// This member's commit came back as the first valid one of its epoch.
-    fn won(&mut self, now: Time) {
-        let Some(pending) = self.pending.take() else { return };
-        let updated = self.mls.pending_commit().map(|staged| updates(staged.queued_proposals()).collect());
-        if self.mls.merge_pending_commit(&self.provider).is_err() {
-            return self.go(Left::Broken);
-        }
-        self.stats.committed += 1;
-        // The host knows of what its own commit changed.
-        let (before, after) = (self.state.roster.hash(), pending.verdict.after.roster.hash());
-        self.requests.iter_mut().filter(|asked| asked.seen == before).for_each(|asked| asked.seen = after);
-        self.single = false;
-        self.enter(self.own, pending.verdict, updated.unwrap_or_default(), now);
-        if let Some(welcome) = pending.welcome {
-            self.out.push_back(Output::Send(welcome));
-        }
-        if self.left.is_none() {
-            self.send_beat(now);
-        }
-    }
-
-    /// Another's commit came first.
-    fn lose(&mut self) {
-        let Some(pending) = self.pending.take() else { return };
-        self.stats.lost += 1;
-        let epoch = self.state.epoch;
-        self.event(Event::Lost { epoch });
-        pending.requests.into_iter().rev().for_each(|asked| self.requests.push_front(asked));
-        if self.mls.clear_pending_commit(self.provider.storage()).is_err() {
-            self.go(Left::Broken);
-        }
-    }
-
-    /// The group is in the next epoch.
-    fn enter(&mut self, committer: u16, verdict: Verdict, updated: BTreeSet<u16>, now: Time) {
-        let Verdict { after, removed, switch } = verdict;
-        let same =
-            self.mls.members().map(|member| member.index.u32()).eq(after.roster.iter().map(|one| u32::from(one.leaf)));
-        if !same || self.mls.epoch().as_u64() != after.epoch {
-            return self.go(Left::Broken);
-        }
-        self.renewed.retain(|leaf, _| after.roster.get(*leaf).is_some());
-        let fresh = after.roster.iter().filter(|member| member.joined == after.epoch).map(|member| member.leaf);
-        for leaf in fresh.chain(updated).chain([committer]).filter(|leaf| after.roster.get(*leaf).is_some()) {
-            self.renewed.insert(leaf, now);
-        }
-        self.state = after;
-        (self.began, self.mid, self.resumed, self.last_commit) = (now, false, None, Some(now));
-        self.committers.epoch(&removed);
-        self.chains.clear();
-        (self.beat, self.asked_updates, self.first_proposal) = (None, None, None);
-        (self.removals_proposed, self.proposed_leave, self.proposed_update, self.renew) = (false, false, false, false);
-        self.sign_of_life(now);
-        if self.open_epoch(switch).is_err() {
-            self.go(Left::Broken);
-        }
     }
 
     /// Exports the epoch's secret, once, and hands the epoch out.
@@ -709,16 +538,24 @@ impl Group {
         self.event(Event::Refused { leaf, why });
     }
 
-    fn strand(&mut self) {
-        self.stats.unreadable += 1;
-        if !std::mem::replace(&mut self.stranded, true) {
-            self.event(Event::Stranded);
+    /// `leaf` is in this epoch. It is a sign of life where it is the first host, or one of enough witnesses.
+    fn hear(&mut self, leaf: u16, now: Time) {
+        self.committers.heard(leaf, now);
+        self.heard.insert(leaf, now);
+        let witnesses = committer::witnesses(&self.state.roster);
+        let there = |leaf: &&u16| {
+            **leaf == self.own || self.heard.get(*leaf).is_some_and(|heard| now.since(*heard) <= HEARD_US)
+        };
+        let enough = 2 * witnesses.iter().filter(there).count() > witnesses.len();
+        if enough || committer::first(&self.state.roster) == Some(leaf) {
+            self.sign_of_life(now);
         }
     }
 
     fn sign_of_life(&mut self, now: Time) {
         self.sign = now;
         self.warned = false;
+        (self.ahead, self.stranded) = (None, false);
         if std::mem::take(&mut self.stopped) {
             self.event(Event::Alive);
         }
@@ -754,196 +591,13 @@ impl Group {
     fn send_beat(&mut self, now: Time) {
         let (auth, age) = (sha256(self.authenticator()), now.since(self.began));
         let beat = self.chains.entry(self.own).or_default().beat(auth, age, now);
-        self.next_beat = now.plus(EVERY_US);
+        self.next_beat = now.plus(self.beats.unwrap_or(EVERY_US));
         self.beat = self.say(WORD_BEAT, &beat.encode()).ok();
     }
 
     fn send_handshake(&mut self, body: &[u8]) {
         debug_assert!(body.len() < MAX_MESSAGE);
         self.out.push_back(Output::Send(Envelope::Handshake { order: 0, body }.encode()));
-    }
-
-    fn propose_update(&mut self, now: Time) {
-        if self.proposed_update || self.pending.is_some() || self.proposed_leave {
-            return;
-        }
-        let made = self.mls.propose_self_update(&self.provider, &self.device, LeafNodeParameters::default());
-        if let Some(body) = made.ok().and_then(|(message, _)| message.to_bytes().ok()) {
-            self.proposed_update = true;
-            self.first_proposal.get_or_insert(now);
-            self.send_handshake(&body);
-        }
-    }
-
-    /// Tells the group the time.
-    pub fn tick(&mut self, now: Time) {
-        if self.left.is_some() {
-            return;
-        }
-        self.watch(now);
-        if self.left.is_some() {
-            return;
-        }
-        if self.leaving && !self.proposed_leave && self.pending.is_none() {
-            self.propose_leave(now);
-        }
-        let alone = self.state.roster.len() == 1;
-        if self.resumed.is_some() && !alone {
-            if !self.proposed_update {
-                self.propose_update(now);
-                let _ = self.say(WORD_RENEW, &[]);
-            }
-            return;
-        }
-        let (designated, took_over) = self.committers.designated(&self.state.roster, self.own, now);
-        if let Some(leaf) = designated.filter(|_| took_over) {
-            self.event(Event::Committer { leaf });
-        }
-        let mine = designated == Some(self.own);
-        if mine && now >= self.next_beat {
-            self.send_beat(now);
-        }
-        self.floor(mine, now);
-        if let Some(pending) = &mut self.pending {
-            if now.since(pending.sent) >= RESEND_US {
-                pending.sent = now;
-                let body = pending.body.clone();
-                self.send_handshake(&body);
-            }
-        } else if self.due(mine).is_some_and(|due| now >= due) {
-            self.commit(now);
-        }
-    }
-
-    fn watch(&mut self, now: Time) {
-        if self.state.roster.len() == 1 {
-            self.sign = now;
-        }
-        let silence = now.since(self.sign);
-        if silence >= WARN_US && !std::mem::replace(&mut self.warned, true) {
-            self.event(Event::HeartbeatMissing);
-        }
-        if silence >= STOP_US && !std::mem::replace(&mut self.stopped, true) {
-            self.event(Event::StopSealing);
-        }
-        if silence >= LEAVE_US {
-            self.go(Left::Silence);
-        }
-    }
-
-    fn propose_leave(&mut self, now: Time) {
-        let roster = &self.state.roster;
-        let host = |member: &&Member| member.role == Role::Host;
-        let only = roster.iter().filter(host).all(|member| member.leaf == self.own);
-        let others = || roster.iter().filter(|member| member.leaf != self.own);
-        if only && roster.get(self.own).is_some_and(|member| member.role == Role::Host) {
-            let rank = |member: &&Member| (member.role != Role::CoHost, member.role == Role::Recorder, member.leaf);
-            let Some(next) = others().min_by_key(rank).map(|member| member.identity) else { return };
-            let request = Request::Role { identity: next, role: Role::Host };
-            if !self.requests.iter().any(|asked| asked.request == request) {
-                let seen = self.state.roster.hash();
-                self.requests.push_back(Asked { request, seen, at: now });
-            }
-            return;
-        }
-        if let Some(body) =
-            self.mls.leave_group(&self.provider, &self.device).ok().and_then(|message| message.to_bytes().ok())
-        {
-            self.proposed_leave = true;
-            self.committers.unable(self.own);
-            self.send_handshake(&body);
-        }
-    }
-
-    /// Every five minutes everybody's leaf is renewed in one commit.
-    fn floor(&mut self, mine: bool, now: Time) {
-        let oldest = self.renewed.values().min().copied().unwrap_or(now).plus(FLOOR_US);
-        let asked = self.asked_updates.is_some_and(|asked| now.since(asked) < UNASKED_US);
-        if mine && now >= oldest && !asked && self.pending.is_none() {
-            self.asked_updates = Some(now);
-            if self.state.roster.len() > 1 {
-                let _ = self.say(WORD_UPDATES, &[]);
-            }
-        }
-        let own = self.renewed.get(&self.own).copied().unwrap_or(now);
-        if !mine && now >= own.plus(FLOOR_US + UNASKED_US) {
-            self.propose_update(now);
-        }
-    }
-
-    /// When this member commits next, where it does.
-    fn due(&self, mine: bool) -> Option<Time> {
-        if self.proposed_leave {
-            return None;
-        }
-        let spaced = self.last_commit.map_or(Time(0), |last| last.plus(SPACING_US));
-        let kick = self.requests.iter().any(|asked| matches!(asked.request, Request::Remove { kick: true, .. }));
-        if kick {
-            return Some(Time(0));
-        }
-        let batch = if self.removals_proposed { BATCH_US } else { UPDATES_US };
-        let proposals = self.first_proposal.map(|first| first.plus(batch));
-        let floor = self.asked_updates.map(|asked| asked.plus(UPDATES_US));
-        let renew = self.renew.then_some(Time(0));
-        let for_all = [proposals, floor, renew].into_iter().flatten().min().filter(|_| mine);
-        let own = self.requests.front().map(|asked| asked.at.plus(BATCH_US));
-        for_all.into_iter().chain(own).min().map(|due| due.max(spaced))
-    }
-
-    fn commit(&mut self, now: Time) {
-        let roster = self.state.roster.hash();
-        let mut batch = vec![];
-        while let Some(asked) = self.requests.pop_front() {
-            if asked.request.names_roster() && asked.seen != roster {
-                self.event(Event::Confirm { request: asked.request, roster });
-                continue;
-            }
-            batch.push(asked);
-            if self.single {
-                break;
-            }
-        }
-        if batch.is_empty() && self.first_proposal.is_none() && self.asked_updates.is_none() && !self.renew {
-            return;
-        }
-        match build(&mut self.mls, &self.provider, &self.device, &self.state, batch, now) {
-            Ok(pending) => {
-                let body = pending.body.clone();
-                self.pending = Some(pending);
-                self.send_handshake(&body);
-            }
-            Err((_, batch)) if batch.len() > 1 => {
-                self.single = true;
-                batch.into_iter().rev().for_each(|asked| self.requests.push_front(asked));
-            }
-            Err((why, batch)) => {
-                let why = match why {
-                    NotMade::Illegal(why) => why,
-                    NotMade::Library => Illegal::Unreadable,
-                };
-                for Asked { request, .. } in batch {
-                    self.event(Event::Denied { request, why: why.clone() });
-                }
-                // What cannot be committed now is tried again after a while, not at every tick.
-                self.last_commit = Some(now.plus(SPACING_US));
-            }
-        }
-    }
-
-    /// When [`Group::tick`] has something to do next.
-    pub fn next_at(&self) -> Time {
-        let mine = self.committers.next_at(self.own).is_none();
-        let silence = [WARN_US, STOP_US, LEAVE_US].map(|us| self.sign.plus(us));
-        let due = [(!self.warned, silence[0]), (!self.stopped, silence[1]), (true, silence[2])];
-        let watch = due.iter().find(|(open, _)| *open).map(|(_, at)| *at);
-        let beat = mine.then_some(self.next_beat);
-        let pending = self.pending.as_ref().map(|pending| pending.sent.plus(RESEND_US));
-        let commit = if self.pending.is_some() { None } else { self.due(mine) };
-        let oldest = self.renewed.values().min().map(|at| at.plus(FLOOR_US + if mine { 0 } else { UNASKED_US }));
-        let asked = self.asked_updates.map(|at| at.plus(UNASKED_US));
-        let floor = oldest.map(|at| asked.map_or(at, |asked| at.max(asked)));
-        let all = [watch, beat, pending, commit, floor, self.committers.next_at(self.own)];
-        all.into_iter().flatten().min().unwrap_or(self.next_beat)
     }
 }
 
@@ -961,7 +615,48 @@ fn parse(body: &[u8]) -> Option<ProtocolMessage> {
 
 #[cfg(test)]
 mod tests {
+    use super::heartbeat::MAX_AGE_US;
     use super::*;
+
+    /// A host, and somebody whom it let in at 1 s and who heard nothing since the Welcome.
+    fn pair() -> (Group, Group) {
+        let config = Config::new(b"g").classical();
+        let (host, guest) = (Device::generate("host").unwrap(), Device::generate("guest").unwrap());
+        let mut host = Group::create(&host, config.clone(), Time(0)).unwrap();
+        let (mut joining, knock) = Joining::new(&guest, config).unwrap();
+        let Ok(Envelope::KeyPackage(package)) = Envelope::decode(&knock) else { panic!("no key package") };
+        let at = Time::from_ms(1000);
+        host.admit(package, at).unwrap();
+        host.tick(at.plus(BATCH_US));
+        let mut order = 0;
+        loop {
+            let Some(Output::Send(message)) = host.poll() else { continue };
+            match Envelope::decode(&message).unwrap() {
+                Envelope::Handshake { body, .. } => {
+                    order += 1;
+                    host.handle(&Envelope::Handshake { order, body }.encode(), at.plus(BATCH_US)).unwrap();
+                }
+                Envelope::Welcome { .. } => {
+                    return (host, joining.handle(&message, Time::from_ms(3_600_000)).unwrap().unwrap());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_joiner_takes_the_epochs_age_from_its_committer_and_within_bounds() {
+        let (_, mut guest) = pair();
+        let now = Time::from_ms(3_600_000);
+        let auth = sha256(guest.authenticator());
+        let mut beat = |leaf, age| {
+            let beat = Chain::default().beat(auth, age, now);
+            guest.word(leaf, &[&[WORD_BEAT][..], &beat.encode()].concat(), now);
+            (guest.mid, guest.began)
+        };
+        assert_eq!(beat(7, 500), (true, now), "not the committer's");
+        assert_eq!(beat(0, u64::MAX), (false, Time(now.0 - MAX_AGE_US)));
+    }
 
     #[test]
     fn the_secret_of_an_epoch_is_exported_once() {

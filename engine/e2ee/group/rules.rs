@@ -70,6 +70,13 @@ pub enum Illegal {
     /// The author is not in the group.
     #[error("the author is neither a member nor the relay")]
     Stranger,
+    /// An ordinary member commits nothing that another asked for. It could do so without end and leave no room for the
+    /// hosts' commits, its own removal among them.
+    #[error("who does not rule commits only together with what others proposed")]
+    Unasked,
+    /// The library did not make the commit.
+    #[error("the commit could not be made")]
+    NotMade,
     /// A commit by somebody outside, a join of its own accord.
     #[error("nobody joins of its own accord: a host adds")]
     External,
@@ -242,9 +249,12 @@ pub fn judge(
     proposals: &[Proposed],
     path: Option<&Result<Person, LeafError>>,
 ) -> Result<Verdict, Illegal> {
-    let (owner, _) = before.who(committer).ok_or(Illegal::Stranger)?;
+    let (owner, who) = before.who(committer).ok_or(Illegal::Stranger)?;
     path.map_or(Ok(()), |person| same(Some(owner), person))?;
     proposals.iter().try_for_each(|proposed| before.permits(proposed, committer))?;
+    if who == Ordinary && proposals.iter().all(|proposed| proposed.by == Author::Leaf(committer)) {
+        return Err(Illegal::Unasked);
+    }
     let policy = policy_after(before, proposals)?;
 
     let mut members: BTreeMap<u16, Member> = before.roster.iter().map(|one| (one.leaf, one.clone())).collect();
@@ -389,6 +399,8 @@ mod tests {
         ] {
             assert!(matches!(verdict(committer, &[proposal]), Err(Illegal::NotAllowed { .. })));
         }
+        assert_eq!((verdict(0, &[]), verdict(1, &[])), (Ok((4, Switch::Soon)), Ok((4, Switch::Soon))));
+        assert_eq!(verdict(2, &[]), Err(Illegal::Unasked));
         assert_eq!(verdict(9, &[]), Err(Illegal::Stranger));
         assert_eq!(verdict(0, &[Proposed { by: Author::Stranger, change: add(7) }]), Err(Illegal::Stranger));
         assert_eq!(verdict(0, &[by(2, Change::Update(Ok(person(3))))]), Err(Illegal::Person));

@@ -307,6 +307,16 @@ impl<T> Stream<T> {
         shown.is_full() || shown.iter().any(|(_, frame)| !frame.told && now.since(frame.at) >= PROVEN_WITHIN_US)
     }
 
+    /// The frames that wait for their proof.
+    pub(crate) fn room(&mut self) -> &mut Room<T> {
+        &mut self.room
+    }
+
+    /// Bytes that wait for their proof.
+    pub(crate) fn waiting(&self) -> usize {
+        self.room.bytes()
+    }
+
     /// Frames and bytes that are kept.
     #[cfg(test)]
     pub(crate) fn kept(&self) -> (usize, usize) {

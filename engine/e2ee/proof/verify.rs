@@ -22,6 +22,9 @@ pub const MAX_EPOCHS: usize = crate::e2ee::ring::MAX_OLD + 1;
 /// relay could as well have dropped the proofs.
 pub const MAX_UNSIGNED: u32 = 500;
 
+/// Bytes of one sender's frames that wait for their proofs, in all its streams and epochs.
+pub const MAX_WAITING: usize = 16 << 20;
+
 /// What is known of a frame before it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -65,6 +68,8 @@ pub struct Verifier<T> {
     chain: Chain,
     watch: Watch,
     ready: VecDeque<T>,
+    /// Bytes that wait in all streams.
+    waiting: usize,
     unsigned: u32,
     since: Time,
 }
@@ -83,6 +88,7 @@ impl<T> Verifier<T> {
             chain: Chain::new(),
             watch: Watch::new(leaf, joined),
             ready: VecDeque::new(),
+            waiting: 0,
             unsigned: 0,
             since: Time(0),
         }
@@ -97,6 +103,7 @@ impl<T> Verifier<T> {
         }
         if self.epochs.len() == MAX_EPOCHS {
             self.epochs.pop_front();
+            self.weigh();
         }
         self.epochs.push_back(InEpoch { epoch: epoch.clone(), streams: [const { None }; CONTEXTS] });
         true
@@ -105,6 +112,7 @@ impl<T> Verifier<T> {
     /// Forgets the epochs that are not to be kept, and what waits in them. `true`: none is left.
     pub fn retain(&mut self, keep: impl Fn(u64) -> bool) -> bool {
         self.epochs.retain(|known| keep(known.epoch.number));
+        self.weigh();
         self.epochs.is_empty()
     }
 
@@ -119,7 +127,29 @@ impl<T> Verifier<T> {
         let Some(at) = self.place(mark.epoch) else { return Verdict::Refused(frame, Refusal::Unknown) };
         let context = KeyId::unpack(mark.key_id).context;
         let stream = self.epochs[at].streams[slot(mark.key_id)].get_or_insert_with(|| Box::new(Stream::new(context)));
-        stream.admit((mark, frame, bytes), self.policy, &self.chain, &mut self.watch, now)
+        let verdict = stream.admit((mark, frame, bytes), self.policy, &self.chain, &mut self.watch, now);
+        self.weigh();
+        while self.waiting > MAX_WAITING && self.crowd_out() {}
+        verdict
+    }
+
+    /// Bytes of frames that wait for their proofs.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Drops the frame furthest ahead in the stream of which most waits. `false`: none waits.
+    pub fn crowd_out(&mut self) -> bool {
+        let streams = self.epochs.iter_mut().flat_map(|known| known.streams.iter_mut().flatten());
+        let dropped = streams.max_by_key(|stream| stream.waiting()).is_some_and(|stream| stream.room().crowd_out());
+        self.watch.stats.crowded += u64::from(dropped);
+        self.weigh();
+        dropped
+    }
+
+    fn weigh(&mut self) {
+        let streams = self.epochs.iter().flat_map(|known| known.streams.iter().flatten());
+        self.waiting = streams.map(|stream| stream.waiting()).sum();
     }
 
     /// Takes in a proof, in whatever order they come. Frames that waited for it are in [`Verifier::released`].
@@ -171,6 +201,7 @@ impl<T> Verifier<T> {
                 stream.iter_mut().for_each(|stream| stream.judge(touched, &self.chain, &mut self.watch, now));
             }
         }
+        self.weigh();
         Ok(())
     }
 
@@ -198,6 +229,8 @@ impl<T> Verifier<T> {
         for stream in self.epochs.iter_mut().flat_map(|known| known.streams.iter_mut().flatten()) {
             stream.tick(&self.chain, &mut self.watch, now);
         }
+        self.watch.tick(now);
+        self.weigh();
     }
 
     /// The next frame that waited and is proven now.

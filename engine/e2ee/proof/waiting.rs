@@ -51,7 +51,6 @@ impl<T> Room<T> {
         self.frames.len()
     }
 
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -87,6 +86,12 @@ impl<T> Room<T> {
         self.bytes += waiting.bytes;
         self.frames.push(waiting);
         (Ok(()), out)
+    }
+
+    /// Drops the frame furthest ahead. `false`: none is here.
+    pub(crate) fn crowd_out(&mut self) -> bool {
+        let furthest = self.frames.iter().map(|waiting| waiting.counter).max();
+        furthest.and_then(|furthest| self.remove(|waiting| waiting.counter == furthest)).is_some()
     }
 
     /// Takes out the first frame that is `wanted`.

@@ -97,13 +97,23 @@ pub(crate) struct Watch {
     pub(crate) stats: Stats,
     events: VecDeque<Event>,
     told: Vec<(Option<Context>, Why, Time)>,
+    /// States that came to be within a second after they were told last, one for each stream: told when it is over.
+    late: Vec<Event>,
     /// Contexts in which something was forged, one bit each.
     wary: u8,
 }
 
 impl Watch {
     pub(crate) fn new(leaf: u16, joined: u64) -> Self {
-        Self { leaf, joined, stats: Stats::default(), events: VecDeque::new(), told: Vec::new(), wary: 0 }
+        Self {
+            leaf,
+            joined,
+            stats: Stats::default(),
+            events: VecDeque::new(),
+            told: Vec::new(),
+            late: Vec::new(),
+            wary: 0,
+        }
     }
 
     /// Whether nothing of `context` is shown unproven any more.
@@ -131,24 +141,68 @@ impl Watch {
     }
 
     fn tell(&mut self, why: Why, context: Option<Context>, stream: u32, key_id: u64, now: Time) {
-        self.told.retain(|(.., at)| now.since(*at) < SECOND);
-        // That proofs are missing and come again is a state, and each change of it counts.
-        if why.is_alarm() {
-            if self.told.iter().any(|(place, told, _)| (*place, *told) == (context, why)) {
-                self.stats.events_dropped += 1;
-                return;
-            }
-            self.told.push((context, why, now));
+        let event = Event { leaf: self.leaf, joined: self.joined, context, stream, key_id, why };
+        // That proofs are missing and come again is a state: the newest counts, and is told sooner or later.
+        if !why.is_alarm() {
+            self.late.retain(|late| late.context != context);
         }
+        self.told.retain(|(.., at)| now.since(*at) < SECOND);
+        if self.told.iter().any(|(place, told, _)| (*place, *told) == (context, why)) {
+            match why.is_alarm() {
+                true => self.stats.events_dropped += 1,
+                false => self.late.push(event),
+            }
+            return;
+        }
+        self.put(event, now);
+    }
+
+    /// Tells what has waited for its second to be over.
+    pub(crate) fn tick(&mut self, now: Time) {
+        if self.late.is_empty() {
+            return;
+        }
+        self.told.retain(|(.., at)| now.since(*at) < SECOND);
+        for event in std::mem::take(&mut self.late) {
+            match self.told.iter().any(|(place, told, _)| (*place, *told) == (event.context, event.why)) {
+                true => self.late.push(event),
+                false => self.put(event, now),
+            }
+        }
+    }
+
+    fn put(&mut self, event: Event, now: Time) {
+        self.told.push((event.context, event.why, now));
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
             self.stats.events_dropped += 1;
         }
-        let (leaf, joined) = (self.leaf, self.joined);
-        self.events.push_back(Event { leaf, joined, context, stream, key_id, why });
+        self.events.push_back(event);
     }
 }
 
 /// Events of one sender that nobody has taken yet.
 const MAX_EVENTS: usize = 64;
 const SECOND: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_changes_all_the_time_is_told_once_a_second_and_its_end_is_told() {
+        let (mut watch, context) = (Watch::new(1, 0), Context::new(1).unwrap());
+        let mut events = vec![];
+        for n in 0..5001u64 {
+            let (why, now) = (if n % 2 == 0 { Why::Unproven } else { Why::Proven }, Time::from_ms(n));
+            watch.frame(why, context, 7, 0, now);
+            watch.tick(now);
+            events.extend(std::iter::from_fn(|| watch.event()).map(|event| event.why));
+        }
+        assert!((10..=12).contains(&events.len()), "{}", events.len());
+        watch.tick(Time::from_ms(7000));
+        events.extend(std::iter::from_fn(|| watch.event()).map(|event| event.why));
+        assert_eq!(events.last(), Some(&Why::Unproven));
+        assert!(watch.late.is_empty());
+    }
+}

@@ -265,3 +265,23 @@ fn nobody_honest_is_flagged_for_long_at_a_fifth_of_proofs_lost_and_never_at_none
     let (longest, missing) = meeting(60, 1);
     assert!(longest > 0 && longest <= 2000 && missing == 0, "{longest} ms");
 }
+
+#[test]
+fn what_waits_in_all_streams_of_a_sender_is_bounded() {
+    let mut verifier = verifier(Policy::ProveThenRender);
+    for n in 0..100u64 {
+        let context = Context::new((n % 8) as u8).unwrap();
+        let key_id = KeyId { step: 0, context, leaf: VICTIM, epoch: 1 }.pack().unwrap();
+        let mark = Mark { key_id, ..mark(n / 8, None) };
+        verifier.admit(mark, n, 1 << 20, ms(n));
+        assert!(verifier.waiting() <= MAX_WAITING);
+        assert_eq!(verifier.waiting(), verifier.kept().1);
+    }
+    assert_eq!((verifier.waiting(), verifier.stats().crowded > 0), (MAX_WAITING, true));
+    // Everything together gives way to none, the furthest first, and the book is balanced.
+    while verifier.crowd_out() {}
+    assert_eq!((verifier.waiting(), verifier.kept()), (0, (0, 0)));
+    verifier.admit(mark(0, None), 0, 1 << 20, ms(200));
+    verifier.tick(ms(10_000));
+    assert_eq!(verifier.waiting(), 0);
+}
