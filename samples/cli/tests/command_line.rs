@@ -270,7 +270,10 @@ fn a_guest_joins_the_keys_are_renewed_and_the_guest_leaves_in_every_demo_of_two_
             for cost in ["commit_bytes", "sealed_us", "opened_us", "build_us", "process_us"] {
                 assert!(change[cost].as_u64().is_some_and(|cost| cost > 0), "{cost} of {change}");
             }
-            assert_eq!((&change["held"], &change["lost"]), (&Value::from(0), &Value::from(0)), "{change}");
+            for harm in ["held", "lost", "missing"] {
+                assert_eq!(change[harm].as_u64(), Some(0), "{harm} of {change}");
+            }
+            assert_eq!(change["key_frames"].as_u64(), Some(1), "{change}");
             assert_eq!(change["welcome_bytes"].as_u64() > Some(0), change["act"] == "join", "{change}");
         }
         welcomes.push(changes[0]["welcome_bytes"].as_u64());

@@ -185,7 +185,7 @@ impl Outcome {
 }
 
 /// What is said of a change of the group: the head of its column, short and in full.
-pub const CHANGE: [(&str, &str); 11] = [
+pub const CHANGE: [(&str, &str); 12] = [
     ("change", "Change"),
     ("commit B", "Commit, bytes"),
     ("welcome B", "Welcome, bytes"),
@@ -194,15 +194,16 @@ pub const CHANGE: [(&str, &str); 11] = [
     ("build ms", "Commit made, CPU ms"),
     ("merge ms", "Taken over, CPU ms"),
     ("process ms", "Processed, CPU ms"),
-    ("held", "Frames held"),
-    ("lost", "Frames lost"),
+    ("held", "Held for a key"),
+    ("no key", "Without a key"),
+    ("missing", "Missing around it"),
     ("key frames", "Key frames forced"),
 ];
 
-/// A change in the columns of [`CHANGE`].
+/// A change in the columns of [`CHANGE`]; what did not happen is empty.
 pub fn cells(change: &Change) -> [String; CHANGE.len()] {
     let ms = |us: u64| format!("{:.2}", us as f64 / 1000.0);
-    let whole = |us: Option<u64>| us.map_or("never".into(), |us| (us / 1000).to_string());
+    let whole = |us: Option<u64>| us.map_or_else(String::new, |us| (us / 1000).to_string());
     [
         change.act.name().into(),
         change.commit_bytes.to_string(),
@@ -214,6 +215,7 @@ pub fn cells(change: &Change) -> [String; CHANGE.len()] {
         ms(change.process_us),
         change.held.to_string(),
         change.lost.to_string(),
+        change.missing.to_string(),
         change.key_frames.to_string(),
     ]
 }

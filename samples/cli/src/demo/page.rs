@@ -55,7 +55,10 @@ fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
     }
     let (group, proofs) = (&outcome.group, &outcome.group.proofs);
     match (proofs.forged, proofs.unproven) {
-        (0, 0) => say(Mood::Good, "Every frame was proven to be its sender's.".into()),
+        (0, 0) if proofs.proven == outcome.seen.open.opened => {
+            say(Mood::Good, "Every frame that was opened was proven to be its sender's.".into());
+        }
+        (0, 0) => say(Mood::Good, "No frame was forged, and none stayed unproven.".into()),
         (0, n) => say(Mood::Fair, format!("{n} frames were not proven in time to be their sender's.")),
         (n, _) => say(Mood::Bad, format!("{n} frames were forged by another member.")),
     }
@@ -78,9 +81,14 @@ fn group(outcome: &Outcome) -> Sheet {
         title: "The group".into(),
         note: "times from the wish on, in the meeting's time; CPU of sender and receiver".into(),
         head: CHANGE.map(|(_, head)| head.into()).into(),
-        rows: outcome.group.changes.iter().map(|change| cells(change).into()).collect(),
+        rows: outcome.group.changes.iter().map(|change| cells(change).map(dash).into()).collect(),
         facts: outcome.group.facts().into_iter().map(|(name, value)| (capital(name), value)).collect(),
     }
+}
+
+/// A cell of a page: what did not happen has a dash.
+fn dash(cell: String) -> String {
+    if cell.is_empty() { "–".into() } else { cell }
 }
 
 /// The name as it stands at the beginning of a line.

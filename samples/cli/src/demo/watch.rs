@@ -45,6 +45,9 @@ pub struct Under {
 /// Key frames within this time after new keys are there for whoever came with them, in microseconds.
 const FORCED_US: u64 = 250_000;
 
+/// What goes missing within this time of new keys may be their doing, in microseconds.
+const AROUND_US: u64 = 500_000;
+
 /// Everything the demo prints and draws.
 pub struct Watch {
     pub captured: u64,
@@ -112,6 +115,12 @@ impl Watch {
             key_frame: false,
             sound_ended: false,
         }
+    }
+
+    /// Pictures sent around `at` that were never shown: a key frame makes what still waits for repair worthless.
+    pub fn missing_around(&self, at: Time) -> u64 {
+        let near = |sent: Time| sent.since(at).max(at.since(sent)) <= AROUND_US;
+        self.frames.values().filter(|frame| frame.sent_at.is_some_and(near)).count() as u64
     }
 
     fn point(&mut self, stage: &'static str, at_us: u64, us: u64) {

@@ -68,6 +68,8 @@ pub struct Change {
     pub held: u64,
     /// Frames of the receiver for which no key came.
     pub lost: u64,
+    /// Pictures of the half second before the new keys and after that were never shown, whether by their doing or not.
+    pub missing: u64,
 }
 
 /// The group of the meeting and what happens to it.
@@ -196,6 +198,7 @@ impl Course {
             key_frames: 0,
             held: 0,
             lost: 0,
+            missing: 0,
         });
         match act {
             Act::Join => self.guest = Some(Guest::new(&self.args, self.assembly.knock("guest")?)),
@@ -245,6 +248,10 @@ impl Course {
     /// What came of it, at the end of `meeting`.
     pub fn end(mut self, meeting: &Rehearsal, watch: &Watch) -> Findings {
         self.close(meeting);
+        for change in &mut self.changes {
+            let sealed = change.sealed_us.map(|us| change.wished.plus(us));
+            change.missing = sealed.map_or(0, |at| watch.missing_around(at));
+        }
         let (sender, receiver) = (&meeting.cast().sender, &meeting.cast().receiver);
         let done = |change: &&Change| change.sealed_us.is_some();
         let left_out = Act::ALL.into_iter().filter(|act| !self.changes.iter().filter(done).any(|c| c.act == *act));
@@ -291,11 +298,11 @@ impl Course {
 impl Findings {
     /// All but the changes, for people: name and value.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
-        let (proofs, ms) =
-            (&self.proofs, |us: Option<u64>| us.map_or("never".into(), |us| format!("{} ms", us / 1000)));
+        let proofs = &self.proofs;
         let mut all = vec![
             ("suite", self.suite.to_string()),
-            ("members", format!("{} at most, {} epochs", self.members, self.epochs)),
+            ("members", format!("{} at most", self.members)),
+            ("epochs", self.epochs.to_string()),
             ("control", format!("{} messages to the relay, {} bytes", self.control_messages, self.control_bytes)),
             (
                 "proofs",
@@ -307,8 +314,10 @@ impl Findings {
             ("frames", format!("{} proven, {} unproven, {} forged", proofs.proven, proofs.unproven, proofs.forged)),
         ];
         if let Some(guest) = &self.guest {
-            let (first, welcomed) = (ms(guest.first_picture_us), ms(guest.after_welcome_us));
-            all.push(("guest's first picture", format!("{first} after its wish, {welcomed} after its welcome")));
+            let first = guest.first_picture_us.zip(guest.after_welcome_us).map(|(wish, welcome)| {
+                format!("{} ms after its wish, {} ms after its welcome", wish / 1000, welcome / 1000)
+            });
+            all.push(("guest's first picture", first.unwrap_or_else(|| "none: the meeting ended before it".into())));
             let after = match self.left_out.contains(&Act::Leave) {
                 true => String::new(),
                 false => format!(
