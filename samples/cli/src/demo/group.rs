@@ -50,7 +50,7 @@ enum What {
 }
 
 enum Place {
-    Outside(Joining),
+    Outside(Box<Joining>),
     Inside(Box<Group>),
     Gone,
 }
@@ -153,7 +153,7 @@ impl Assembly {
         let (made, cpu_us) = timed(|| Joining::new(&device, self.config.clone()));
         let (joining, knock) = made?;
         self.expected.push(device.identity());
-        let ring = self.sit(Place::Outside(joining));
+        let ring = self.sit(Place::Outside(Box::new(joining)));
         self.send(self.seats.len() - 1, knock, cpu_us);
         Ok(ring)
     }
