@@ -586,6 +586,12 @@ impl Receiver {
         self.opener.proof_event()
     }
 
+    /// What became of the proofs of who sent what, and of the frames that they are about; that of the participant heard
+    /// and, for a while, of whoever had its place before.
+    pub fn proof_stats(&self) -> impl Iterator<Item = &proof::Stats> {
+        self.opener.verifiers().map(|(_, verifier)| verifier.stats())
+    }
+
     /// How far the microphone lags behind the camera, in microseconds; `None` before the first sender reports.
     pub fn skew_us(&self) -> Option<i64> {
         self.syncs[Pair::Person as usize].skew_us()

@@ -7,7 +7,7 @@ use conclave_codecs::{AudioDecoder, CodecError, Picture, Size};
 
 use crate::capture::{CaptureError, Microphone, VideoInput};
 use crate::encode::{self, EncodeError};
-use crate::frame::{Encoded, Kind};
+use crate::frame::{Encoded, Kind, Packet};
 use crate::ledger::{Ledger, Stage};
 use crate::netem::{self, Netem};
 use crate::receive::{Heard, Receiver};
@@ -27,6 +27,10 @@ pub trait Observer {
     fn shown(&mut self, frame: u64, picture: &Picture, ledger: &Ledger, now: Time);
     /// One packet's worth of sound was played.
     fn heard(&mut self, pcm: &[i16], heard: Heard, now: Time);
+    /// A frame, by the encoder's number, was sealed under the keys of a group's epoch. Keys without epochs tell nothing.
+    fn sealed(&mut self, _kind: Kind, _frame: u64, _epoch: u64, _now: Time) {}
+    /// A datagram of the sender went to the network, for the first time or again.
+    fn datagram(&mut self, _packet: &[u8], _now: Time) {}
 }
 
 /// What takes part in the rehearsal.
@@ -133,6 +137,11 @@ impl Rehearsal {
         &self.cast
     }
 
+    /// The same, to feed their keys and to bring the sender what others than the receiver say of its streams.
+    pub fn cast_mut(&mut self) -> &mut Cast {
+        &mut self.cast
+    }
+
     /// The networks: sender to receiver, and back.
     pub fn networks(&self) -> (&Netem, &Netem) {
         (&self.uplink, &self.downlink)
@@ -161,7 +170,11 @@ impl Rehearsal {
         }
         while let Some(packet) = self.downlink.pop(now) {
             let uplink = &mut self.uplink;
-            self.cast.sender.feedback(packet.as_slice(), now, &mut |packet| uplink.push(packet.as_slice(), now));
+            let mut out = |packet: &Packet| {
+                observer.datagram(packet.as_slice(), now);
+                uplink.push(packet.as_slice(), now);
+            };
+            self.cast.sender.feedback(packet.as_slice(), now, &mut out);
         }
         self.show(observer);
         if self.next_play == Some(now) {
@@ -170,7 +183,11 @@ impl Rehearsal {
         if self.next_tick == now {
             self.next_tick = now.plus(TICK_US);
             let (uplink, downlink) = (&mut self.uplink, &mut self.downlink);
-            self.cast.sender.tick(now, &mut |packet| uplink.push(packet.as_slice(), now));
+            let mut out = |packet: &Packet| {
+                observer.datagram(packet.as_slice(), now);
+                uplink.push(packet.as_slice(), now);
+            };
+            self.cast.sender.tick(now, &mut out);
             self.cast.receiver.tick(now, &mut |packet| downlink.push(packet.as_slice(), now));
         }
         Ok(())
@@ -203,9 +220,13 @@ impl Rehearsal {
             let mut bytes = 0;
             let sent = self.cast.sender.frame(encoded, now, &mut |packet| {
                 bytes += packet.as_slice().len();
+                observer.datagram(packet.as_slice(), now);
                 uplink.push(packet.as_slice(), now);
             })?;
             self.numbers[usize::from(sent.header().frame_number) % NUMBERS] = frame;
+            if let Some(epoch) = self.cast.sender.epoch() {
+                observer.sealed(Kind::Camera, frame, epoch.number, now);
+            }
             observer.sent(Kind::Camera, frame, sent.ledger(), bytes, now);
             stage.recycle(sent.recycle());
         }
@@ -226,8 +247,12 @@ impl Rehearsal {
         let mut bytes = 0;
         let sent = self.cast.sender.frame(encoded, now, &mut |packet| {
             bytes += packet.as_slice().len();
+            observer.datagram(packet.as_slice(), now);
             uplink.push(packet.as_slice(), now);
         })?;
+        if let Some(epoch) = self.cast.sender.epoch() {
+            observer.sealed(Kind::Microphone, frame, epoch.number, now);
+        }
         observer.sent(Kind::Microphone, frame, sent.ledger(), bytes, now);
         stage.recycle(sent.recycle());
         self.next_sound = Some(now.plus(samples as u64 * 1_000_000 / 48_000));

@@ -1,6 +1,7 @@
 //! The words of the command line that need a parser of their own.
 
 use conclave::codecs::Size;
+use conclave::e2ee::group::GroupSuite;
 use conclave::gpu::Prefer;
 
 /// `1500k`, `1.5M`, `64000` → bits a second; 0 and words are refused.
@@ -45,6 +46,15 @@ pub fn percent(text: &str) -> Result<f32, String> {
     }
 }
 
+/// `hybrid` or `classical`.
+pub fn suite(text: &str) -> Result<GroupSuite, String> {
+    match text {
+        "hybrid" => Ok(GroupSuite::Hybrid),
+        "classical" => Ok(GroupSuite::Classical),
+        _ => Err(format!("`{text}` is no suite of a group; try hybrid or classical")),
+    }
+}
+
 /// `auto`, `cpu` or `gpu`.
 pub fn device(text: &str) -> Result<Prefer, String> {
     match text {
@@ -65,6 +75,7 @@ mod tests {
         assert_eq!(bitrate("1.5M"), Ok(1_500_000));
         assert_eq!(bitrate("64000"), Ok(64_000));
         assert_eq!(size("1280x720"), Ok(Size::new(1280, 720)));
+        assert_eq!(suite("classical"), Ok(GroupSuite::Classical));
         assert_eq!(rate("30000/1001"), Ok((30_000, 1_001)));
     }
 
@@ -79,6 +90,7 @@ mod tests {
         for bad in ["0", "0/0", "1/0", "999", "1/2"] {
             assert!(rate(bad).unwrap_err().contains("try"), "{bad}");
         }
+        assert!(suite("quantum").unwrap_err().contains("try"));
         assert!(percent("101").is_err() && percent("nan").is_err());
     }
 }

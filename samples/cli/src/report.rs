@@ -21,6 +21,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// Time per stage.
     pub stages: Vec<Stage>,
+    /// Rows of text and figures.
+    pub sheets: Vec<Sheet>,
     /// Curves over time.
     pub plots: Vec<Plot>,
     /// What was dropped, by cause.
@@ -75,6 +77,21 @@ pub struct Stage {
     pub p99: f64,
 }
 
+/// A table under a heading, and lines of name and value below it.
+#[derive(Clone, Debug, Default)]
+pub struct Sheet {
+    /// The heading.
+    pub title: String,
+    /// What the rows are about.
+    pub note: String,
+    /// Heads of the columns.
+    pub head: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<String>>,
+    /// Name and value.
+    pub facts: Vec<(String, String)>,
+}
+
 /// One moment, before and after.
 #[derive(Clone, Debug)]
 pub struct Thumbnail {
@@ -114,6 +131,7 @@ impl Report {
         self.figures(&mut page);
         self.thumbnails(&mut page);
         self.stages(&mut page);
+        self.sheets.iter().for_each(|sheet| sheet.write(&mut page));
         for plot in &self.plots {
             plot.write(&mut page);
         }
@@ -203,12 +221,39 @@ impl Report {
         if self.parameters.is_empty() {
             return;
         }
-        page.push_str("<section>\n<h2>Parameters</h2>\n<table class=\"parameters\">\n<tbody>\n");
-        for (name, value) in &self.parameters {
-            put(page, format_args!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value)));
-        }
-        page.push_str("</tbody>\n</table>\n</section>\n");
+        page.push_str("<section>\n<h2>Parameters</h2>\n");
+        facts(page, &self.parameters);
+        page.push_str("</section>\n");
     }
+}
+
+impl Sheet {
+    fn write(&self, page: &mut String) {
+        let (title, note) = (escape(&self.title), escape(&self.note));
+        put(page, format_args!("<section>\n<h2>{title}<small>{note}</small></h2>\n"));
+        if !self.rows.is_empty() {
+            page.push_str("<div class=\"scroll\"><table class=\"sheet\">\n<thead><tr>");
+            self.head.iter().for_each(|head| put(page, format_args!("<th>{}</th>", escape(head))));
+            page.push_str("</tr></thead>\n<tbody>\n");
+            for row in &self.rows {
+                page.push_str("<tr>");
+                row.iter().for_each(|cell| put(page, format_args!("<td>{}</td>", escape(cell))));
+                page.push_str("</tr>\n");
+            }
+            page.push_str("</tbody>\n</table></div>\n");
+        }
+        facts(page, &self.facts);
+        page.push_str("</section>\n");
+    }
+}
+
+/// Lines of name and value.
+fn facts(page: &mut String, facts: &[(String, String)]) {
+    page.push_str("<table class=\"parameters\">\n<tbody>\n");
+    for (name, value) in facts {
+        put(page, format_args!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value)));
+    }
+    page.push_str("</tbody>\n</table>\n");
 }
 
 fn image(page: &mut String, png: &[u8], alt: &str) {
@@ -303,6 +348,13 @@ mod tests {
             .map(|(name, value, note)| Figure { name: name.into(), value: value.into(), note: note.into() })
             .into(),
             stages: names.map(|(name, p50)| stage(name, p50)).into(),
+            sheets: vec![Sheet {
+                title: "The <group>".into(),
+                note: "in the order of their time".into(),
+                head: vec!["Change".into(), "Bytes".into()],
+                rows: vec![vec!["join".into(), "1202".into()], vec!["<leave>".into(), "803".into()]],
+                facts: vec![("suite".into(), "hybrid & more".into())],
+            }],
             plots: vec![
                 Plot {
                     title: "Latency per stage".into(),
@@ -344,6 +396,7 @@ mod tests {
         for outside in ["http:", "https:", "<script", "<link", "url(", "@import", "src=\"/"] {
             assert!(!page.contains(outside), "the page reaches outside: {outside}");
         }
+        assert!(page.contains("<td>&lt;leave&gt;</td><td>803</td>") && page.contains("<td>hybrid &amp; more</td>"));
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("Made-up &lt;data&gt; &amp;"));
         for tag in ["section", "figure", "table", "svg", "tr", "td", "div", "p", "g", "dl"] {
             let (open, shut) = (format!("<{tag}"), format!("</{tag}>"));

@@ -245,7 +245,63 @@ fn a_demo_says_everything_and_writes_its_report() {
     assert!(said["drops"].as_object().is_some_and(|drops| drops.values().all(Value::is_u64)));
     let page = fs::read_to_string(folder.0.join("r.html")).unwrap();
     assert!(page.contains("<svg") && page.contains("data:image/png;base64,") && !page.contains("<script"));
+    let left_out = said["group"]["left_out"].as_array().unwrap();
+    assert!(left_out.iter().any(|act| act == "leave"), "0.4 seconds are too short for it: {left_out:?}");
+    assert!(page.contains("The meeting is too short for:"));
     assert_eq!(folder.names(), ["r.html"]);
+}
+
+#[test]
+fn a_guest_joins_the_keys_are_renewed_and_the_guest_leaves_in_every_demo_of_two_seconds() {
+    let folder = Folder::new("group");
+    let args = |suite| {
+        let args = ["demo", "--json", "--seconds", "2", "--size", "96x64", "--report", "r.html", "--suite", suite];
+        json(&folder, &args)
+    };
+    let mut welcomes = vec![];
+    for suite in ["hybrid", "classical"] {
+        let said = args(suite);
+        let group = &said["group"];
+        assert!(group["suite"].as_str().is_some_and(|name| name.starts_with(suite)), "{group}");
+        assert_eq!((&group["members"], &group["left_out"]), (&Value::from(3), &Value::Array(vec![])));
+        let changes = group["changes"].as_array().unwrap();
+        assert_eq!(changes.iter().map(|c| c["act"].as_str().unwrap()).collect::<Vec<_>>(), ["join", "rekey", "leave"]);
+        for change in changes {
+            for cost in ["commit_bytes", "sealed_us", "opened_us", "build_us", "process_us"] {
+                assert!(change[cost].as_u64().is_some_and(|cost| cost > 0), "{cost} of {change}");
+            }
+            for harm in ["held", "lost", "missing"] {
+                assert_eq!(change[harm].as_u64(), Some(0), "{harm} of {change}");
+            }
+            assert_eq!(change["key_frames"].as_u64(), Some(1), "{change}");
+            assert_eq!(change["welcome_bytes"].as_u64() > Some(0), change["act"] == "join", "{change}");
+        }
+        welcomes.push(changes[0]["welcome_bytes"].as_u64());
+        let (guest, proofs) = (&group["guest"], &group["proofs"]);
+        assert!(guest["first_picture_us"].as_u64() > guest["after_welcome_us"].as_u64(), "{guest}");
+        assert!(guest["pictures"].as_u64() > Some(0) && guest["refused_after_leave"].as_u64() > Some(0), "{guest}");
+        assert_eq!(guest["opened_after_leave"].as_u64(), Some(0));
+        assert!(proofs["sent"].as_u64() > Some(0) && proofs["sent"] == proofs["verified"], "{proofs}");
+        assert_eq!((proofs["unproven"].as_u64(), proofs["forged"].as_u64()), (Some(0), Some(0)));
+        assert_eq!(said["frames_mismatched"].as_u64(), Some(0));
+        let page = fs::read_to_string(folder.0.join("r.html")).unwrap();
+        assert!(page.contains("<h2>The group<small>") && page.contains("A guest came and went"));
+    }
+    assert!(welcomes[0] > welcomes[1], "post-quantum keys are longer: {welcomes:?}");
+}
+
+#[test]
+fn a_seed_gives_the_same_counters_though_the_group_draws_its_own_randomness() {
+    let folder = Folder::new("seed");
+    let args =
+        ["demo", "--json", "--seconds", "2", "--size", "96x64", "--loss", "5", "--jitter", "20", "--report", "r.html"];
+    let [one, two] = [(), ()].map(|()| json(&folder, &args));
+    for part in ["frames_shown", "audio", "network", "drops", "receiver"] {
+        assert_eq!(one[part], two[part], "{part}");
+    }
+    for count in ["control_messages", "control_bytes", "guest", "proofs"] {
+        assert_eq!(one["group"][count], two["group"][count], "{count}");
+    }
 }
 
 #[test]

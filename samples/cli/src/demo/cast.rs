@@ -3,14 +3,15 @@
 use conclave::capture::scene;
 use conclave::capture::{FileAudio, FileCamera, FileVideo, Microphone, SceneCamera, SceneVoice, VideoInput};
 use conclave::codecs::{self, CodecError, Color, EncoderInfo, Session, Size, Target, VideoEncoder, dav1d, opus};
-use conclave::e2ee::StaticKeys;
+use conclave::e2ee::proof;
 use conclave::frame::Kind;
 use conclave::gpu::Converter;
 use conclave::rehearsal::Cast;
 use conclave::time::Stopwatch;
 use conclave::{decode, encode, receive, send};
 
-use super::{Args, uplink};
+use super::group::Assembly;
+use super::{Args, downlink, uplink};
 
 /// The cast and what the table says of it.
 pub struct Assembled {
@@ -20,10 +21,16 @@ pub struct Assembled {
     pub encoder: EncoderInfo,
     /// Live, or offline where the encoder that was named holds frames back.
     pub session: Session,
+    /// The group whose keys sender and receiver have.
+    pub group: Assembly,
+    /// Length of the meeting, where the input says it.
+    pub length_us: Option<u64>,
 }
 
-const VIDEO: u32 = 0x1001;
-const AUDIO: u32 = 0x1002;
+/// The sender's streams.
+pub const VIDEO: u32 = 0x1001;
+pub const AUDIO: u32 = 0x1002;
+pub const DATA: u32 = 0x1003;
 
 /// Opens everything; the first thing that does not open is the error.
 pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
@@ -49,35 +56,27 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
     let voice = opus::Encoder::open(opus::Config { channels, ..opus::Config::default() })?;
     let audio = encode::Audio::new(AUDIO, Kind::Microphone, Box::new(voice), watch);
 
-    // A fresh secret per rehearsal, from the seed: nothing is kept secret here from anybody.
-    let mut random = fastrand_bytes(args.seed);
-    let mut ours = StaticKeys::new(&random, 0)?;
-    let mut theirs = StaticKeys::new(&random, 1)?;
-    random.fill(0);
-    ours.admit(1)?;
-    theirs.admit(0)?;
+    let (group, keys) = Assembly::gather(args)?;
     let streams = vec![
         send::Stream { id: VIDEO, kind: Kind::Camera, payload_type: 96 },
         send::Stream { id: AUDIO, kind: Kind::Microphone, payload_type: 111 },
+        send::Stream { id: DATA, kind: Kind::Data, payload_type: 109 },
     ];
-    let sender = send::Sender::new(send::Config { streams, watch, ..send::Config::default() }, Box::new(ours))?;
+    let config = send::Config { streams, watch, ..send::Config::default() };
+    let mut sender = send::Sender::new(config, Box::new(keys.sender))?;
+    sender.prove(keys.device.media(), proof::Policy::default())?;
     let config = receive::Config {
         id: 0x2001,
         video: Some((VIDEO, Kind::Camera)),
         audio: Some((AUDIO, Kind::Microphone)),
+        data: Some(DATA),
         watch,
         ..receive::Config::default()
     };
-    let receiver = receive::Receiver::new(config, Box::new(theirs));
+    let receiver = receive::Receiver::new(config, Box::new(keys.receiver));
     let picture_decoder: Box<dyn codecs::VideoDecoder> = match args.encoder.as_str() {
         "raw" => Box::new(codecs::raw::Decoder::new()),
         _ => Box::new(dav1d::Decoder::open(dav1d::Config::default())?),
-    };
-    let downlink = conclave::netem::Config {
-        seed: args.seed ^ 1,
-        loss: args.loss,
-        delay_us: args.delay * 1000,
-        ..Default::default()
     };
     let cast = Cast {
         video: Some((camera, video)),
@@ -87,9 +86,10 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
         video_decoder: Some(decode::Video::new(picture_decoder, watch)),
         audio_decoder: Some(Box::new(opus::Decoder::open(channels)?)),
         uplink: uplink(args),
-        downlink,
+        downlink: downlink(args),
     };
-    Ok(Assembled { cast, frames, encoder: info, session })
+    let length_us = (frames > 0).then(|| frames * 1_000_000 * u64::from(fps.1) / u64::from(fps.0.max(1)));
+    Ok(Assembled { cast, frames, encoder: info, session, group, length_us })
 }
 
 /// A live session's encoder; one that is named and holds frames back makes the session an offline one, and says so.
@@ -144,11 +144,4 @@ fn scene_sources(args: &Args) -> anyhow::Result<Sources> {
         },
     };
     Ok((Box::new(camera), microphone, size, args.fps, frames))
-}
-
-/// 32 bytes of key material that follow from the seed.
-fn fastrand_bytes(seed: u64) -> [u8; 32] {
-    let mut bytes = [0x5a; 32];
-    bytes[..8].copy_from_slice(&seed.to_be_bytes());
-    bytes
 }

@@ -1,7 +1,9 @@
 //! `conclave demo`: a whole meeting in one process. Compute stages are measured, the network is simulated in virtual
-//! time, and every shown frame is judged.
+//! time, and every shown frame is judged. Its keys are those of a real group, which a guest joins and leaves in the
+//! middle; what that costs is measured too.
 
 mod cast;
+mod group;
 mod outcome;
 mod page;
 mod watch;
@@ -10,12 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use conclave::codecs::Size;
+use conclave::e2ee::group::GroupSuite;
 use conclave::netem::Burst;
 use conclave::rehearsal::Rehearsal;
 use conclave::time::Time;
 
 use crate::cpu::cpu_seconds;
 use crate::input;
+use group::{Course, STEP_US};
 use outcome::Outcome;
 use watch::Watch;
 
@@ -76,6 +80,9 @@ pub struct Args {
     /// Speed of the encoder, 10 the fastest.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=10))]
     pub speed: u8,
+    /// Keys of the group: hybrid, or classical, which withstands no quantum computer.
+    #[arg(long, default_value = "hybrid", value_parser = input::suite)]
+    pub suite: GroupSuite,
     /// Where pictures are converted: auto takes a real GPU, else the CPU; gpu takes a software driver too.
     #[arg(long, default_value = "auto", value_parser = input::device)]
     pub convert: conclave::gpu::Prefer,
@@ -88,7 +95,7 @@ pub struct Args {
 const DRAIN_US: u64 = 1_500_000;
 
 /// Virtual time between two looks at the progress.
-const SLICE_US: u64 = 200_000;
+const LOOK_US: u64 = 200_000;
 
 /// Plays the meeting, prints the table and writes the report.
 pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
@@ -101,6 +108,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         args.report.display()
     );
     let cast = cast::assemble(&args)?;
+    let mut course = Course::new(cast.group, &args, cast.length_us);
     let about = cast.frames;
     let (encoder, session) = (cast.encoder.clone(), cast.session);
     let mut meeting = Rehearsal::new(cast.cast);
@@ -109,20 +117,28 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     let (mut repairs, mut losses, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     let mut until = Time(0);
     loop {
-        until = until.plus(SLICE_US);
+        until = until.plus(STEP_US);
         let goes_on = meeting.run(until, &mut watch)?;
-        bar.set_position(watch.captured);
-        let (at, seen) = (until.0 as f64 / 1e6, meeting.cast().receiver.snapshot());
-        losses.push((at, meeting.networks().0.stats().lost() as f64));
-        repairs.push((at, (seen.video_nack.repaired + seen.audio_nack.repaired) as f64));
-        asked.push((at, seen.receiver.keyframe_requests as f64));
+        course.step(until, &mut meeting, &mut watch, goes_on)?;
+        if !goes_on || until.0.is_multiple_of(LOOK_US) {
+            bar.set_position(watch.captured);
+            let (at, seen) = (until.0 as f64 / 1e6, meeting.cast().receiver.snapshot());
+            losses.push((at, meeting.networks().0.stats().lost() as f64));
+            repairs.push((at, (seen.video_nack.repaired + seen.audio_nack.repaired) as f64));
+            asked.push((at, seen.receiver.keyframe_requests as f64));
+        }
         if !goes_on {
             break;
         }
     }
     let end = meeting.now();
     watch.sound_ended = true;
-    meeting.run(end.plus(DRAIN_US), &mut watch)?;
+    let drained = end.plus(DRAIN_US);
+    while until < drained {
+        until = until.plus(STEP_US);
+        meeting.run(until, &mut watch)?;
+        course.step(until, &mut meeting, &mut watch, false)?;
+    }
     bar.finish_and_clear();
 
     let outcome = Outcome {
@@ -134,6 +150,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         seconds: (end.0 as f64 / 1e6).max(1e-3),
         wall: started.elapsed().as_secs_f64(),
         cpu: cpu_seconds() - cpu,
+        group: course.end(&meeting, &watch),
         watch,
         encoder,
         session,
@@ -159,6 +176,12 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         outcome.watch.mismatched,
         args.seed
     );
+    let opened = outcome.group.guest.as_ref().map_or(0, |guest| guest.opened_after_leave);
+    anyhow::ensure!(
+        opened == 0,
+        "the guest opened {opened} frames that were sealed after it had left; please report it with seed {}",
+        args.seed
+    );
     Ok(())
 }
 
@@ -176,4 +199,9 @@ fn uplink(args: &Args) -> conclave::netem::Config {
         rate_bps: args.rate.map(u64::from),
         ..Default::default()
     }
+}
+
+/// The network of the arguments, back to the sender.
+fn downlink(args: &Args) -> conclave::netem::Config {
+    conclave::netem::Config { seed: args.seed ^ 1, loss: args.loss, delay_us: args.delay * 1000, ..Default::default() }
 }

@@ -6,6 +6,7 @@ use conclave::codecs::{EncoderInfo, Session};
 use conclave::{netem, receive, send};
 
 use super::Args;
+use super::group::{Change, Findings};
 use super::watch::Watch;
 use crate::table::Table;
 
@@ -17,6 +18,7 @@ pub struct Outcome {
     pub seen: receive::Snapshot,
     pub sent: send::Stats,
     pub network: netem::Stats,
+    pub group: Findings,
     /// How far sound lags behind the picture, once both have reported.
     pub skew_us: Option<i64>,
     pub decode_failures: u64,
@@ -75,6 +77,8 @@ impl Outcome {
             ("frames malformed", seen.open.malformed),
             ("frames replayed", seen.open.replayed),
             ("frames without a key", seen.open.missing_key),
+            ("frames forged", self.group.proofs.forged),
+            ("frames never proven", self.group.proofs.unproven),
             ("video frames undecodable", seen.video.undecodable),
             ("video frames late or double", seen.video.refused),
             ("video frames refused by the decoder", self.decode_failures),
@@ -135,12 +139,27 @@ impl Outcome {
         ];
         rows.iter().for_each(|(name, value)| facts.row(&[name, value]));
         println!("{facts}");
+        self.print_group();
         let drops = self.drops();
         if drops.iter().any(|(_, n)| *n > 0) {
             let mut counted = Table::new(&["dropped", "count"]);
             drops.iter().filter(|(_, n)| *n > 0).for_each(|(cause, n)| counted.row(&[cause, &n.to_string()]));
             println!("{counted}");
         }
+    }
+
+    /// What happened to the group, one row each.
+    fn print_group(&self) {
+        let group = &self.group;
+        let head = CHANGE.map(|(short, _)| short);
+        let mut changes = Table::new(&head);
+        group.changes.iter().for_each(|change| changes.row(&cells(change).each_ref().map(String::as_str)));
+        if !group.changes.is_empty() {
+            println!("{changes}");
+        }
+        let mut facts = Table::new(&["group", "value"]);
+        group.facts().iter().for_each(|(name, value)| facts.row(&[name, value]));
+        println!("{facts}");
     }
 
     /// The same for programs.
@@ -160,7 +179,43 @@ impl Outcome {
             "network": {"packets": network.sent, "lost": network.lost(), "repaired": self.repaired(),
                         "nacks": seen.receiver.nacks, "keyframe_requests": seen.receiver.keyframe_requests,
                         "resent": self.sent.resent},
-            "drops": drops, "cpu_seconds": self.cpu, "seed": args.seed, "report": args.report, "receiver": seen,
+            "group": self.group, "drops": drops, "cpu_seconds": self.cpu, "seed": args.seed, "report": args.report, "receiver": seen,
         })
     }
+}
+
+/// What is said of a change of the group: the head of its column, short and in full.
+pub const CHANGE: [(&str, &str); 12] = [
+    ("change", "Change"),
+    ("commit B", "Commit, bytes"),
+    ("welcome B", "Welcome, bytes"),
+    ("sealed ms", "Sealed under it, ms"),
+    ("opened ms", "Opened under it, ms"),
+    ("build ms", "Commit made, CPU ms"),
+    ("merge ms", "Taken over, CPU ms"),
+    ("process ms", "Processed, CPU ms"),
+    ("held", "Held for a key"),
+    ("no key", "Without a key"),
+    ("missing", "Missing around it"),
+    ("key frames", "Key frames forced"),
+];
+
+/// A change in the columns of [`CHANGE`]; what did not happen is empty.
+pub fn cells(change: &Change) -> [String; CHANGE.len()] {
+    let ms = |us: u64| format!("{:.2}", us as f64 / 1000.0);
+    let whole = |us: Option<u64>| us.map_or_else(String::new, |us| (us / 1000).to_string());
+    [
+        change.act.name().into(),
+        change.commit_bytes.to_string(),
+        change.welcome_bytes.to_string(),
+        whole(change.sealed_us),
+        whole(change.opened_us),
+        ms(change.build_us),
+        ms(change.merge_us),
+        ms(change.process_us),
+        change.held.to_string(),
+        change.lost.to_string(),
+        change.missing.to_string(),
+        change.key_frames.to_string(),
+    ]
 }

@@ -1,8 +1,8 @@
 //! What came of a rehearsal, as the page of the report.
 
 use super::Args;
-use super::outcome::Outcome;
-use crate::report::{Figure, Mood, Plot, Report, Scale, Series, Stage, Thumbnail, Verdict, png};
+use super::outcome::{CHANGE, Outcome, cells};
+use crate::report::{Figure, Mood, Plot, Report, Scale, Series, Sheet, Stage, Thumbnail, Verdict, png};
 
 /// Width of a thumbnail in pixels: more than a page shows, and a tenth of a megabyte.
 const THUMB: u32 = 320;
@@ -24,6 +24,7 @@ pub fn page(outcome: &Outcome, args: &Args) -> anyhow::Result<Report> {
                 Stage { name: name.into(), p50, p95, p99 }
             })
             .collect(),
+        sheets: vec![group(outcome)],
         plots: plots(outcome),
         drops: outcome.drops().into_iter().map(|(cause, n)| (cause.into(), n)).collect(),
         thumbnails: outcome.watch.thumbnails.iter().map(thumbnail).collect::<Result<_, _>>()?,
@@ -52,7 +53,48 @@ fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
         }
         (n, _) => say(Mood::Bad, format!("The sound has {n} gaps.")),
     }
+    let (group, proofs) = (&outcome.group, &outcome.group.proofs);
+    match (proofs.forged, proofs.unproven) {
+        (0, 0) if proofs.proven == outcome.seen.open.opened => {
+            say(Mood::Good, "Every frame that was opened was proven to be its sender's.".into());
+        }
+        (0, 0) => say(Mood::Good, "No frame was forged, and none stayed unproven.".into()),
+        (0, n) => say(Mood::Fair, format!("{n} frames were not proven in time to be their sender's.")),
+        (n, _) => say(Mood::Bad, format!("{n} frames were forged by another member.")),
+    }
+    match group.guest.as_ref().map_or(0, |guest| guest.opened_after_leave) {
+        0 if group.left_out.is_empty() => {
+            say(Mood::Good, "A guest came and went, and nothing sealed after it had left was open to it.".into());
+        }
+        0 => {
+            let names: Vec<_> = group.left_out.iter().map(|act| act.name()).collect();
+            say(Mood::Fair, format!("The meeting is too short for: {}.", names.join(", ")));
+        }
+        n => say(Mood::Bad, format!("{n} frames that were sealed after the guest had left were open to it.")),
+    }
     all
+}
+
+/// The group's row of each change, and the rest of what there is to say of it.
+fn group(outcome: &Outcome) -> Sheet {
+    Sheet {
+        title: "The group".into(),
+        note: "times from the wish on, in the meeting's time; CPU of sender and receiver".into(),
+        head: CHANGE.map(|(_, head)| head.into()).into(),
+        rows: outcome.group.changes.iter().map(|change| cells(change).map(dash).into()).collect(),
+        facts: outcome.group.facts().into_iter().map(|(name, value)| (capital(name), value)).collect(),
+    }
+}
+
+/// A cell of a page: what did not happen has a dash.
+fn dash(cell: String) -> String {
+    if cell.is_empty() { "–".into() } else { cell }
+}
+
+/// The name as it stands at the beginning of a line.
+fn capital(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn figures(outcome: &Outcome, args: &Args) -> Vec<Figure> {

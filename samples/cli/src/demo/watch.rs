@@ -10,8 +10,11 @@ use conclave::frame::{Encoded, Kind};
 use conclave::ledger::{Ledger, Stage};
 use conclave::receive::Heard;
 use conclave::rehearsal::Observer;
+use conclave::rtp::header::{Rtp, is_rtcp};
 use conclave::stats::StageStats;
 use conclave::time::Time;
+
+use super::cast::DATA;
 
 /// Captured pictures kept until they are shown or given up: more than any frame stays on the way.
 const KEPT: usize = 160;
@@ -26,6 +29,24 @@ struct Sent {
     captured_us: u64,
     sent_at: Option<Time>,
 }
+
+/// What was sealed under one epoch of the group.
+pub struct Under {
+    /// When the first frame was.
+    pub sealed: Time,
+    /// The first picture of it, by the encoder's number.
+    first: Option<u64>,
+    /// When the receiver opened the first picture.
+    pub opened: Option<Time>,
+    /// Key frames right after the sender went over to it.
+    pub key_frames: u64,
+}
+
+/// Key frames within this time after new keys are there for whoever came with them, in microseconds.
+const FORCED_US: u64 = 250_000;
+
+/// What goes missing within this time of new keys may be their doing, in microseconds.
+const AROUND_US: u64 = 500_000;
 
 /// Everything the demo prints and draws.
 pub struct Watch {
@@ -50,6 +71,16 @@ pub struct Watch {
     spare: Vec<Picture>,
     frames: BTreeMap<u64, Sent>,
     heard_any: bool,
+    /// By the number of the epoch.
+    pub epochs: BTreeMap<u64, Under>,
+    /// Bytes of all datagrams of the sender, and of those of them that carry proofs.
+    pub wire_bytes: u64,
+    pub proof_bytes: u64,
+    /// Whether the guest gets a copy of every datagram.
+    pub copied: bool,
+    /// Those that are to go to it.
+    pub copies: Vec<(Time, Box<[u8]>)>,
+    key_frame: bool,
     /// The source has ended: what is concealed from now on is no gap.
     pub sound_ended: bool,
 }
@@ -76,8 +107,20 @@ impl Watch {
             spare: Vec::new(),
             frames: BTreeMap::new(),
             heard_any: false,
+            epochs: BTreeMap::new(),
+            wire_bytes: 0,
+            proof_bytes: 0,
+            copied: false,
+            copies: Vec::new(),
+            key_frame: false,
             sound_ended: false,
         }
+    }
+
+    /// Pictures sent around `at` that were never shown: a key frame makes what still waits for repair worthless.
+    pub fn missing_around(&self, at: Time) -> u64 {
+        let near = |sent: Time| sent.since(at).max(at.since(sent)) <= AROUND_US;
+        self.frames.values().filter(|frame| frame.sent_at.is_some_and(near)).count() as u64
     }
 
     fn point(&mut self, stage: &'static str, at_us: u64, us: u64) {
@@ -100,6 +143,26 @@ impl Observer for Watch {
         let entry = self.frames.entry(frame.info.frame).or_default();
         entry.digest = reconstruction.map(digest);
         entry.captured_us = frame.captured.0;
+        self.key_frame = frame.info.keyframe;
+    }
+
+    fn sealed(&mut self, kind: Kind, frame: u64, epoch: u64, now: Time) {
+        let fresh = || Under { sealed: now, first: None, opened: None, key_frames: 0 };
+        let under = self.epochs.entry(epoch).or_insert_with(fresh);
+        if kind.is_video() {
+            under.first.get_or_insert(frame);
+            under.key_frames += u64::from(self.key_frame && now.since(under.sealed) <= FORCED_US);
+        }
+    }
+
+    fn datagram(&mut self, packet: &[u8], now: Time) {
+        self.wire_bytes += packet.len() as u64;
+        if !is_rtcp(packet) && Rtp::parse(packet).is_ok_and(|rtp| rtp.ssrc == DATA) {
+            self.proof_bytes += packet.len() as u64;
+        }
+        if self.copied {
+            self.copies.push((now, packet.into()));
+        }
     }
 
     fn sent(&mut self, kind: Kind, frame: u64, ledger: &Ledger, bytes: usize, now: Time) {
@@ -124,6 +187,11 @@ impl Observer for Watch {
         let sent = self.frames.remove(&frame).unwrap_or_default();
         if sent.digest.is_some_and(|expected| expected != digest(picture)) {
             self.mismatched += 1;
+        }
+        // Pictures come in the order of their numbers, so that this one tells of every epoch up to its own.
+        let waiting = self.epochs.values_mut().filter(|under| under.opened.is_none());
+        for under in waiting.filter(|under| under.first.is_some_and(|first| first <= frame)) {
+            under.opened = Some(ledger.at(Stage::Open).unwrap_or(now));
         }
         if let (Some(sent_at), Some(arrived)) = (sent.sent_at, ledger.at(Stage::Arrive)) {
             let network = arrived.since(sent_at);
