@@ -168,7 +168,8 @@ impl<A: Aead> Sealer<A> {
             context: self.context,
             counter,
             digest: Digest::of(self.key_id(), counter, &metadata, payload.as_slice()),
-            key_frame: info.keyframe,
+            // A packet of sound needs no other, which its encoder says in the same way; others wait for pictures alone.
+            key_frame: info.keyframe && header.kind.is_video(),
         });
 
         self.stats.sealed += 1;
