@@ -15,7 +15,8 @@ pub const HEAD_ROOM: usize = 192;
 /// Bytes kept free behind an encoded frame: the tag and the padding.
 pub const TAIL_ROOM: usize = 16 + 256;
 
-/// A byte buffer with room in front, so that headers are added without moving the payload.
+/// A byte buffer with room in front, so that headers are added without moving the payload. It is wiped when dropped, since
+/// what it held may have been in the clear.
 #[derive(Default)]
 pub struct Buffer {
     bytes: Vec<u8>,
@@ -91,6 +92,13 @@ impl Buffer {
     /// Keeps the first `len` bytes of content.
     pub fn truncate(&mut self, len: usize) {
         self.bytes.truncate(self.start + len);
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // With all that it ever held, behind its end too.
+        self.bytes.zeroize();
     }
 }
 

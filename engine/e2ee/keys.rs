@@ -1,12 +1,13 @@
 //! Keys and what names them: key ids, base keys, and the keys and salts that RFC 9605 §4.4.2 derives from them.
 //!
 //! No type here is `Clone`, `Debug` or `PartialEq`, and each is wiped when dropped. A [`SealKey`] seals and an
-//! [`OpenKey`] opens; neither does the other's work. Secrets lie in boxes, so that moving one leaves no copy behind.
+//! [`OpenKey`] opens; neither does the other's work. Secrets lie where [`super::secret`] puts them, so that
+//! moving one leaves no copy behind.
 
 use aws_lc_rs::hkdf;
-use zeroize::Zeroizing;
 
 use super::aead::{Aead, AwsLc, NONCE};
+use super::secret::Secret;
 use crate::frame::Kind;
 
 /// A cipher suite of RFC 9605 §4.5 with full tags; the value is its number in the registry.
@@ -142,42 +143,6 @@ pub enum KeyError {
     /// The library refused to derive.
     #[error("the key could not be derived")]
     Derive,
-}
-
-/// Secret bytes in one place on the heap, wiped when dropped.
-pub(crate) struct Secret(Zeroizing<Box<[u8]>>);
-
-impl Secret {
-    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        Self(Zeroizing::new(bytes.into()))
-    }
-
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// What the key schedule derives from this secret for `info`, with SHA-512.
-    pub(crate) fn derive_next(&self, info: &[&[u8]], len: usize) -> Result<Self, KeyError> {
-        Self::derive(hkdf::HKDF_SHA512, self.as_slice(), info, len)
-    }
-
-    /// HKDF-Expand(HKDF-Extract("", `ikm`), `info`, `len`) (RFC 5869), the two steps that all derivations here take.
-    pub(crate) fn derive(hash: hkdf::Algorithm, ikm: &[u8], info: &[&[u8]], len: usize) -> Result<Self, KeyError> {
-        let mut out = Self(Zeroizing::new(vec![0; len].into_boxed_slice()));
-        let prk = hkdf::Salt::none(hash).extract(ikm);
-        let filled = prk.expand(info, Len(len)).and_then(|okm| okm.fill(&mut out.0));
-        filled.map_err(|_| KeyError::Derive)?;
-        Ok(out)
-    }
-}
-
-/// An output length for HKDF.
-struct Len(usize);
-
-impl hkdf::KeyType for Len {
-    fn len(&self) -> usize {
-        self.0
-    }
 }
 
 /// `base_key` of RFC 9605 §4.4.2: 16 to 64 secret bytes that a key source hands over.

@@ -22,8 +22,10 @@ pub mod ring;
 pub mod roster;
 pub mod schedule;
 pub mod seal;
+pub mod secret;
 pub mod sframe;
 pub mod source;
+pub mod wiping;
 
 pub use aead::{Aead, AesGcm, AwsLc};
 pub use epoch::{Epoch, EpochInput, OpenKeys, SendKeys};
@@ -35,3 +37,4 @@ pub use roster::{IdentityKey, MediaKey, Member, Role, Roster};
 pub use schedule::{Chain, MediaSecret, Profile};
 pub use seal::{SealError, SealStats, Sealer};
 pub use source::{DynKeys, KeySource, StaticKeys};
+pub use wiping::Wiping;

@@ -1,7 +1,8 @@
 //! From one secret of an epoch to the keys of every sender and stream (E2EE.md §3), each secret erased as soon as those
 //! that follow from it exist; and the chains that move them on by the clock.
 
-use super::keys::{BaseKey, Context, KeyError, KeyId, MAX_LEAVES, Secret};
+use super::keys::{BaseKey, Context, KeyError, KeyId, MAX_LEAVES};
+use super::secret::Secret;
 use crate::time::Time;
 
 /// How an epoch's keys follow from its secret.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use aws_lc_rs::hkdf::HKDF_SHA512;
 
 use super::epoch::Epoch;
-use super::keys::{BaseKey, Context, KeyError, KeyId, MAX_LEAVES, Secret};
+use super::keys::{BaseKey, Context, KeyError, KeyId, MAX_LEAVES};
 use super::schedule::Chain;
+use super::secret::Secret;
 use crate::time::Time;
 
 /// Gives the sender its keys and the receiver the keys of the others, by key id and never by trial.

@@ -8,6 +8,7 @@ use super::arrivals::{ARRIVALS_EXTENSION, Arrivals};
 use super::config::Config;
 use super::identity::{Device, capabilities};
 use super::provider::Provider;
+use super::storage::Store;
 use super::wire::{Envelope, Ticket, ticket};
 use super::{Group, GroupError};
 use crate::time::Time;
@@ -43,6 +44,11 @@ impl Joining {
         let ticket = ticket(&body);
         let envelope = Envelope::KeyPackage(&body).encode();
         Ok((Self { device: device.share(), config, provider, ticket, waiting: vec![] }, envelope))
+    }
+
+    /// What it keeps until it is let in: the keys of its key package.
+    pub fn store(&self) -> &Store {
+        self.provider.store()
     }
 
     /// What a Welcome for it names.

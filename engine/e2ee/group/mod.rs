@@ -232,6 +232,11 @@ impl Group {
         Ok(group)
     }
 
+    /// The state of the group, to be sealed while it goes on.
+    pub fn store(&self) -> &Store {
+        self.provider.store()
+    }
+
     /// What is left of the group when its process ends: its storage.
     pub fn suspend(self) -> Provider {
         self.provider

@@ -9,7 +9,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use super::storage::{Bytes, Store, StoreError, Table};
-use crate::e2ee::keys::Secret;
+use crate::e2ee::secret::Secret;
 
 /// The key that snapshots are sealed with, from the system's key store or a passphrase. One key seals up to 2^32
 /// snapshots: nonces are random.

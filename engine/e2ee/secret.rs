@@ -1,0 +1,261 @@
+//! Secret bytes, and the memory they lie in: pages that are locked, so that they are never swapped out, and that stay out
+//! of core dumps, where the system allows both (Linux; elsewhere they are plain memory).
+//!
+//! A page is cut into slots of [`SLOT`] bytes, since a meeting has thousands of chains and the system few pages to lock:
+//! 64 secrets share one. Pages are kept for the life of the process and never move; a slot that is given back is wiped
+//! first and used again. A mutex guards the free slots, at making and dropping a secret; reading takes none.
+//!
+//! What the ciphers expand from a key lies in memory of their own. [`super::wiping`] has a way to wipe what any library
+//! gives back.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::hkdf;
+use zeroize::Zeroize;
+
+use super::keys::KeyError;
+
+/// Bytes of the longest secret.
+pub const SLOT: usize = 64;
+
+/// How much of the memory for secrets the system locked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Locked {
+    /// Pages that are locked and stay out of core dumps.
+    pub pages: u64,
+    /// Pages that hold secrets all the same, though the system refused one of the two: the limit on locked memory
+    /// (`RLIMIT_MEMLOCK`) is reached, or it has no such call.
+    pub refused: u64,
+}
+
+/// What the system has locked so far. Pages are never given back, so neither number falls.
+pub fn locked() -> Locked {
+    ARENA.lock().locked
+}
+
+static ARENA: Arena = Arena(Mutex::new(Slots { free: Vec::new(), made: 0, locked: Locked { pages: 0, refused: 0 } }));
+
+/// All slots of all pages.
+struct Arena(Mutex<Slots>);
+
+struct Slots {
+    /// Each is zero.
+    free: Vec<&'static mut [u8]>,
+    /// Slots of all pages, free or not.
+    made: usize,
+    locked: Locked,
+}
+
+impl Arena {
+    /// A panic under the lock leaves whole slots: the list changes only by pushes and pops.
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A slot of zeros.
+    fn take(&self) -> &'static mut [u8] {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.free.pop() {
+            return slot;
+        }
+        let (page, locked) = page();
+        *if locked { &mut slots.locked.pages } else { &mut slots.locked.refused } += 1;
+        slots.made += page.len() / SLOT;
+        // Room for all that there are: giving one back allocates nothing.
+        let made = slots.made;
+        slots.free.reserve(made);
+        let (slot, rest) = page.split_at_mut(SLOT);
+        slots.free.extend(rest.chunks_exact_mut(SLOT));
+        slot
+    }
+
+    /// Takes back a slot of zeros.
+    fn give(&self, slot: &'static mut [u8]) {
+        self.lock().free.push(slot);
+    }
+}
+
+/// Another page of zeros, and whether it is locked and out of dumps.
+#[cfg(target_os = "linux")]
+fn page() -> (&'static mut [u8], bool) {
+    // SAFETY: asks for a number; touches no memory.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let Some(len) = usize::try_from(size).ok().filter(|len| *len > 0 && len % SLOT == 0) else {
+        return (plain(4096), false);
+    };
+    let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping at an address of the system's choice takes nobody's memory.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), len, rights, kind, -1, 0) };
+    if at == libc::MAP_FAILED {
+        return (plain(len), false);
+    }
+    // SAFETY: the range is the mapping just made; neither call changes its content.
+    let locked = unsafe { libc::madvise(at, len, libc::MADV_DONTDUMP) == 0 && libc::mlock(at, len) == 0 };
+    // SAFETY: the mapping is `len` zeroed bytes, readable and writable, never unmapped, and nothing else refers to it.
+    (unsafe { std::slice::from_raw_parts_mut(at.cast(), len) }, locked)
+}
+
+/// Another page of zeros, which the system does not lock.
+#[cfg(not(target_os = "linux"))]
+fn page() -> (&'static mut [u8], bool) {
+    (plain(4096), false)
+}
+
+fn plain(len: usize) -> &'static mut [u8] {
+    Box::leak(vec![0; len].into_boxed_slice())
+}
+
+/// Secret bytes in a slot of their own, wiped when dropped.
+pub(crate) struct Secret {
+    slot: &'static mut [u8],
+    len: usize,
+}
+
+impl Secret {
+    /// Zeros to be filled in. Longer than [`SLOT`] is a mistake in this program: lengths from outside are checked before.
+    fn zeroed(len: usize) -> Self {
+        assert!(len <= SLOT, "a secret has at most 64 bytes");
+        Self { slot: ARENA.take(), len }
+    }
+
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        let secret = Self::zeroed(bytes.len());
+        secret.slot[..bytes.len()].copy_from_slice(bytes);
+        secret
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.slot[..self.len]
+    }
+
+    /// What the key schedule derives from this secret for `info`, with SHA-512.
+    pub(crate) fn derive_next(&self, info: &[&[u8]], len: usize) -> Result<Self, KeyError> {
+        Self::derive(hkdf::HKDF_SHA512, self.as_slice(), info, len)
+    }
+
+    /// HKDF-Expand(HKDF-Extract("", `ikm`), `info`, `len`) (RFC 5869), the two steps that all derivations here take.
+    pub(crate) fn derive(hash: hkdf::Algorithm, ikm: &[u8], info: &[&[u8]], len: usize) -> Result<Self, KeyError> {
+        let out = Self::zeroed(len);
+        let prk = hkdf::Salt::none(hash).extract(ikm);
+        let filled = prk.expand(info, Len(len)).and_then(|okm| okm.fill(&mut out.slot[..len]));
+        filled.map_err(|_| KeyError::Derive)?;
+        Ok(out)
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.slot.zeroize();
+        ARENA.give(std::mem::take(&mut self.slot));
+    }
+}
+
+/// An output length for HKDF.
+struct Len(usize);
+
+impl hkdf::KeyType for Len {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Arena {
+        Arena(Mutex::new(Slots { free: Vec::new(), made: 0, locked: Locked::default() }))
+    }
+
+    /// The content of the slot at this address, where it is free.
+    fn free_at(address: usize) -> Option<Vec<u8>> {
+        let slots = ARENA.lock();
+        slots.free.iter().find(|slot| slot.as_ptr() as usize == address).map(|slot| slot.to_vec())
+    }
+
+    fn is_send<T: Send + Sync>() {}
+
+    #[test]
+    fn thousands_of_secrets_of_several_threads_keep_their_content_and_leave_none() {
+        is_send::<Secret>();
+        let threads: Vec<_> = (0..4u64)
+            .map(|thread| {
+                std::thread::spawn(move || {
+                    let mut rng = fastrand::Rng::with_seed(thread);
+                    let mut kept: Vec<(Vec<u8>, Secret)> = Vec::new();
+                    for _ in 0..20_000 {
+                        if kept.len() > 1000 || !kept.is_empty() && rng.bool() {
+                            let (bytes, secret) = kept.swap_remove(rng.usize(..kept.len()));
+                            assert!(secret.as_slice() == bytes);
+                        } else {
+                            let bytes: Vec<u8> = (0..rng.usize(12..=SLOT)).map(|_| rng.u8(1..)).collect();
+                            let secret = Secret::copy_of(&bytes);
+                            assert!(secret.slot[bytes.len()..].iter().all(|byte| *byte == 0), "not a slot of zeros");
+                            kept.push((bytes, secret));
+                        }
+                    }
+                    assert!(kept.iter().all(|(bytes, secret)| secret.as_slice() == bytes));
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let slots = ARENA.lock();
+        assert!(slots.free.iter().all(|slot| slot.len() == SLOT && slot.iter().all(|byte| *byte == 0)));
+    }
+
+    #[test]
+    fn slots_are_used_again_and_no_two_are_one() {
+        let arena = own();
+        let mut taken: Vec<_> = (0..1000).map(|_| arena.take()).collect();
+        let mut addresses: Vec<_> = taken.iter().map(|slot| slot.as_ptr() as usize).collect();
+        addresses.sort_unstable();
+        assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= SLOT));
+        let before = arena.lock().locked;
+        assert!(before.pages + before.refused <= 1000u64.div_ceil(4096 / SLOT as u64), "a page for each");
+        for _ in 0..10 {
+            taken.drain(..).for_each(|slot| arena.give(slot));
+            taken.extend((0..1000).map(|_| arena.take()));
+            let mut again: Vec<_> = taken.iter().map(|slot| slot.as_ptr() as usize).collect();
+            again.sort_unstable();
+            assert!(addresses.iter().all(|address| again.binary_search(address).is_ok()), "others than before");
+        }
+        assert_eq!(arena.lock().locked, before);
+    }
+
+    #[test]
+    fn what_is_given_back_is_wiped() {
+        // Tests beside this one may take the slot before it is looked at.
+        let seen = (0..1000).find_map(|_| {
+            let secret = Secret::copy_of(&[0xa7; SLOT]);
+            let address = secret.slot.as_ptr() as usize;
+            assert_eq!(free_at(address), None);
+            drop(secret);
+            free_at(address)
+        });
+        assert_eq!(seen, Some(vec![0; SLOT]));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn pages_of_secrets_are_locked_and_stay_out_of_dumps() {
+        let secret = Secret::copy_of(&[1; 32]);
+        let address = secret.slot.as_ptr() as usize;
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut inside = false;
+        let flags = smaps.lines().find_map(|line| {
+            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+            let number = |hex| usize::from_str_radix(hex, 16).ok();
+            if let Some((from, to)) = range.and_then(|(from, to)| Some((number(from)?, number(to)?))) {
+                inside = (from..to).contains(&address);
+            }
+            line.strip_prefix("VmFlags:").filter(|_| inside)
+        });
+        let Some(flags) = flags else { return println!("skipped: the system does not tell of its pages") };
+        let flag = |flag| flags.split_whitespace().any(|one| one == flag);
+        assert!(flag("dd"), "in dumps: {flags}");
+        if !flag("lo") {
+            assert!(locked().refused > 0, "neither locked nor counted: {flags}");
+            println!("skipped: the limit on locked memory does not allow it: {:?}", locked());
+        }
+    }
+}
