@@ -23,13 +23,6 @@ pub struct Buffer {
     start: usize,
 }
 
-/// What it held is overwritten: frames dropped on the way, in queues and rooms where they waited, were plaintext.
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.bytes.zeroize();
-    }
-}
-
 impl Buffer {
     /// An empty buffer with [`HEAD_ROOM`] in front and room for `capacity` bytes and [`TAIL_ROOM`] behind.
     pub fn with_capacity(capacity: usize) -> Self {

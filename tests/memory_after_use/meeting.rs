@@ -346,7 +346,7 @@ impl Meeting {
                 let Ok(opened) = other.opener.open(arrived, now) else { continue };
                 if opened.header.kind == Kind::Data {
                     let peer = other.peers.iter().find(|peer| peer.leaf == from.leaf);
-                    drop(peer.map(|peer| other.channel.frame(*peer, opened.payload.as_slice())));
+                    let _ = peer.map(|peer| other.channel.frame(*peer, opened.payload.as_slice()));
                 } else {
                     assert_eq!(masked(opened.payload.as_slice()), said(FRAME));
                     *self.came.entry("frames").or_default() += 1;
