@@ -1,12 +1,17 @@
-//! What a malicious member does, one file per attack, named after it.
+//! What a malicious member or relay does, one file per attack, named after it.
 
 #[path = "../support/group.rs"]
 #[allow(dead_code)]
 mod table;
 
+#[path = "../support/people.rs"]
+#[allow(dead_code)]
+mod people;
+
 mod a_commit_it_may_not_make;
 mod a_flood_of_commits;
 mod a_later_epoch_that_is_none;
+mod a_relay_that_holds_back_commits;
 mod an_epoch_kept_alive;
 mod another_members_key_id;
 mod counter_far_ahead;
@@ -17,5 +22,7 @@ mod forged_frames_where_each_waits;
 mod media_of_a_recorder;
 mod meeting;
 mod replay_of_anothers_frame;
+mod replayed_control_messages;
 mod split_keys_under_one_key_id;
 mod tag_collision;
+mod trial_decryption;

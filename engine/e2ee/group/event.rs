@@ -1,5 +1,7 @@
 //! What the group tells its embedder.
 
+use zeroize::Zeroizing;
+
 use super::identity::Person;
 use super::rules::Illegal;
 use super::wire::Ticket;
@@ -104,7 +106,7 @@ pub enum Event {
         /// From whom.
         leaf: u16,
         /// What.
-        body: Vec<u8>,
+        body: Zeroizing<Vec<u8>>,
     },
 }
 

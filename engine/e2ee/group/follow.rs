@@ -6,6 +6,8 @@ use openmls::prelude::{
     ContentType, OpenMlsProvider, ProcessedMessageContent, ProtocolMessage, QueuedProposal, Sender,
 };
 
+use zeroize::Zeroizing;
+
 use super::commit::{judge_staged, proposed};
 use super::event::{Event, Left, Output};
 use super::heartbeat::{Beat, BeatError, MAX_AGE_US};
@@ -65,7 +67,7 @@ impl Group {
         match processed.into_content() {
             ProcessedMessageContent::ApplicationMessage(word) => {
                 if let Some(leaf) = leaf {
-                    self.word(leaf, &word.into_bytes(), now);
+                    self.word(leaf, &Zeroizing::new(word.into_bytes()), now);
                 }
             }
             ProcessedMessageContent::ProposalMessage(proposal) => self.proposal(leaf, *proposal, now),
@@ -153,7 +155,7 @@ impl Group {
                 self.renew = true;
             }
             Some((&WORD_UPDATES, [])) => self.propose_update(now),
-            Some((&WORD_TOLD, body)) => self.event(Event::Told { leaf, body: body.to_vec() }),
+            Some((&WORD_TOLD, body)) => self.event(Event::Told { leaf, body: Zeroizing::new(body.to_vec()) }),
             _ => self.stats.unreadable += 1,
         }
     }

@@ -584,7 +584,8 @@ impl Group {
         let aside: Vec<QueuedProposal> = self.mls.pending_proposals().cloned().collect();
         let storage = self.provider.storage();
         self.mls.clear_pending_proposals(storage).map_err(|_| failed())?;
-        let made = self.mls.create_message(&self.provider, &self.device, &[&[kind], body].concat());
+        let word = Zeroizing::new([&[kind], body].concat());
+        let made = self.mls.create_message(&self.provider, &self.device, &word);
         for proposal in aside {
             self.mls.store_pending_proposal(storage, proposal).map_err(|_| failed())?;
         }
