@@ -152,15 +152,11 @@ struct Media {
 
 struct Remote {
     keeper: Keeper,
-    ears: Ears,
+    /// A receiver takes memory, so a member that has said nothing has none; its keys move on all the same.
+    idle: Option<Keyring>,
+    receiver: Option<Box<Receiver>>,
     /// It is no longer in the roster; its last frames are opened until then.
     until: Option<Time>,
-}
-
-/// A receiver takes memory, so a member that says nothing has none; its keys move on all the same.
-enum Ears {
-    Idle(Keyring),
-    Open(Box<Receiver>),
 }
 
 impl Party {
@@ -305,10 +301,7 @@ impl Party {
             _ => None,
         };
         let remotes = inside.into_iter().flat_map(|inside| &mut inside.remotes);
-        remotes.filter_map(|(peer, remote)| match &mut remote.ears {
-            Ears::Open(receiver) => Some((*peer, &mut **receiver)),
-            Ears::Idle(_) => None,
-        })
+        remotes.filter_map(|(peer, remote)| Some((*peer, &mut **remote.receiver.as_mut()?)))
     }
 
     fn inside(&self) -> Option<&Inside> {
@@ -413,10 +406,8 @@ impl Inside {
     }
 
     fn rtcp(&mut self, datagram: &[u8], now: Time, out: &mut dyn Out) {
-        for remote in self.remotes.values_mut() {
-            if let Ears::Open(receiver) = &mut remote.ears {
-                receiver.datagram(datagram, now);
-            }
+        for receiver in self.remotes.values_mut().filter_map(|remote| remote.receiver.as_mut()) {
+            receiver.datagram(datagram, now);
         }
         if let Some(media) = &mut self.media {
             media.sender.feedback(datagram, now, &mut |packet| out.datagram(packet));
@@ -428,13 +419,10 @@ impl Inside {
         media.sender.tick(now, &mut |packet| out.datagram(packet));
         self.remotes.retain(|_, remote| remote.until.is_none_or(|until| now < until));
         for (peer, remote) in &mut self.remotes {
-            let receiver = match &mut remote.ears {
-                Ears::Open(receiver) => receiver,
-                Ears::Idle(keys) => {
-                    keys.turn(now);
-                    continue;
-                }
-            };
+            if let Some(keys) = &mut remote.idle {
+                keys.turn(now);
+            }
+            let Some(receiver) = &mut remote.receiver else { continue };
             receiver.tick(now, &mut |packet| out.datagram(packet));
             while let Some(opened) = receiver.data(now) {
                 // A frame that says nothing or comes from a stranger is counted by the channel.
@@ -483,13 +471,14 @@ impl Media {
 impl Remote {
     fn new() -> Self {
         let (keeper, ring) = keyring();
-        Self { keeper, ears: Ears::Idle(ring), until: None }
+        Self { keeper, idle: Some(ring), receiver: None, until: None }
     }
 
     /// The receiver, made at the first datagram.
     fn open(&mut self, peer: Peer, own: Peer, config: &Config) -> &mut Receiver {
-        if let Ears::Idle(ring) = &mut self.ears {
-            let ring = std::mem::replace(ring, keyring().1);
+        let Self { idle, receiver, .. } = self;
+        receiver.get_or_insert_with(|| {
+            let ring = idle.take().unwrap_or_else(|| keyring().1);
             let id = |kind| stream_id(peer, Context::of(kind));
             let hears = |kind| config.hears.contains(&kind);
             let settings = receive::Config {
@@ -503,12 +492,8 @@ impl Remote {
                 watch: config.watch,
                 ..receive::Config::default()
             };
-            self.ears = Ears::Open(Box::new(Receiver::new(settings, Box::new(ring))));
-        }
-        match &mut self.ears {
-            Ears::Open(receiver) => receiver,
-            Ears::Idle(_) => unreachable!("opened above"),
-        }
+            Box::new(Receiver::new(settings, Box::new(ring)))
+        })
     }
 }
 
