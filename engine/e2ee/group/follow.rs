@@ -80,6 +80,7 @@ impl Group {
                         let updated: BTreeSet<u16> = updates(staged.queued_proposals()).collect();
                         let removed = staged.self_removed();
                         self.lose();
+                        staged.add_proposals().for_each(|add| self.used.add(add.add_proposal().key_package()));
                         if self.mls.merge_staged_commit(&self.provider, *staged).is_err() {
                             return self.go(Left::Broken);
                         }
@@ -164,6 +165,8 @@ impl Group {
     pub(super) fn won(&mut self, now: Time) {
         let Some(pending) = self.pending.take() else { return };
         let updated = self.mls.pending_commit().map(|staged| updates(staged.queued_proposals()).collect());
+        let adds = self.mls.pending_commit().into_iter().flat_map(|staged| staged.add_proposals());
+        adds.for_each(|add| self.used.add(add.add_proposal().key_package()));
         if self.mls.merge_pending_commit(&self.provider).is_err() {
             return self.go(Left::Broken);
         }

@@ -17,6 +17,7 @@ mod follow;
 pub mod heartbeat;
 pub mod identity;
 mod joining;
+mod knocks;
 mod lead;
 pub mod policy;
 pub mod provider;
@@ -36,6 +37,7 @@ use self::arrivals::Arrivals;
 use self::commit::{Asked, Pending, read_key_package};
 use self::committer::Committers;
 use self::heartbeat::{Chain, EVERY_US, HEARD_US};
+use self::knocks::Used;
 use self::rules::{Illegal, State};
 use self::wire::{Envelope, MAX_MESSAGE, WireError, sha256, ticket};
 use crate::e2ee::keys::MAX_LEAVES;
@@ -158,6 +160,8 @@ pub struct Group {
     pending: Option<Pending>,
     committers: Committers,
     chains: BTreeMap<u16, Chain>,
+    /// Key packages that led into the group.
+    used: Used,
     /// The last heartbeat of this member, to know it when it comes back.
     beat: Option<Vec<u8>>,
     next_beat: Time,
@@ -282,6 +286,7 @@ impl Group {
             pending: None,
             committers: Committers::default(),
             chains: BTreeMap::new(),
+            used: Used::default(),
             beat: None,
             next_beat: now,
             beats: None,
@@ -379,7 +384,8 @@ impl Group {
     /// [`GroupError::NotHost`], [`GroupError::KeyPackage`], [`GroupError::Leaf`], [`GroupError::TooMuch`].
     pub fn admit(&mut self, key_package: &[u8], now: Time) -> Result<Person, GroupError> {
         let (package, person) = read_key_package(&self.provider, key_package)?;
-        if package.ciphersuite() != self.state.policy.suite.mls() || package.last_resort() {
+        let fits = package.ciphersuite() == self.state.policy.suite.mls() && !package.last_resort();
+        if !fits || self.used.contains(&package) {
             return Err(GroupError::KeyPackage);
         }
         let request = Request::Admit { key_package: key_package.to_vec(), ticket: ticket(key_package) };
@@ -483,6 +489,7 @@ impl Group {
             Envelope::Handshake { order, body } => self.ordered(order, body, true, now),
             Envelope::Application { order, body } => self.ordered(order, body, false, now),
             Envelope::KeyPackage(body) => match read_key_package(&self.provider, body) {
+                Ok((package, _)) if self.used.contains(&package) => self.stats.stale += 1,
                 Ok((_, person)) => self.event(Event::Knock { key_package: body.to_vec(), person }),
                 Err(_) => self.stats.unreadable += 1,
             },
