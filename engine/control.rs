@@ -18,8 +18,6 @@ pub struct Control {
     pub size: Option<(u32, u32)>,
     /// Share of packets that in-band redundancy should survive, in percent.
     pub loss: Option<u8>,
-    /// Seal from the next frame on under the keys of this epoch.
-    pub epoch: Option<u64>,
 }
 
 /// A handle to the edge; clones share it. Whoever receives feedback writes, the sender takes before each frame.
@@ -42,7 +40,6 @@ impl Edge {
             framerate: AtomicU64::new(NO_PAIR),
             size: AtomicU64::new(NO_PAIR),
             loss: AtomicU32::new(NO_LOSS),
-            epoch: AtomicU64::new(NO_EPOCH),
         }))
     }
 
@@ -72,11 +69,6 @@ impl Edge {
         self.0.loss.swap(u32::from(percent.min(100)), Ordering::Release);
     }
 
-    /// Wishes for the keys of `epoch`; `u64::MAX` is no epoch and wishes for nothing.
-    pub fn set_epoch(&self, epoch: u64) {
-        self.0.epoch.swap(epoch, Ordering::Release);
-    }
-
     /// Takes the wishes and leaves none. A wish made meanwhile is in this answer or in the next, never in neither.
     /// What its maker wrote before wishing (the keys of an epoch) is visible to the taker.
     pub fn take(&self) -> Control {
@@ -84,14 +76,12 @@ impl Edge {
         let framerate = self.0.framerate.swap(NO_PAIR, Ordering::Acquire);
         let size = self.0.size.swap(NO_PAIR, Ordering::Acquire);
         let loss = self.0.loss.swap(NO_LOSS, Ordering::Acquire);
-        let epoch = self.0.epoch.swap(NO_EPOCH, Ordering::Acquire);
         Control {
             keyframe: self.0.keyframe.swap(false, Ordering::Acquire),
             bitrate: (bitrate != NO_BITRATE).then_some(bitrate),
             framerate: unpack(framerate),
             size: unpack(size),
             loss: u8::try_from(loss).ok(),
-            epoch: (epoch != NO_EPOCH).then_some(epoch),
         }
     }
 
@@ -109,12 +99,10 @@ struct Wishes {
     framerate: AtomicU64,
     size: AtomicU64,
     loss: AtomicU32,
-    epoch: AtomicU64,
 }
 
 const NO_BITRATE: u32 = u32::MAX;
 const NO_LOSS: u32 = u32::MAX;
-const NO_EPOCH: u64 = u64::MAX;
 const NO_PAIR: u64 = u64::MAX;
 
 /// Two numbers in one cell, so that they change together; a first of `u32::MAX` counts as one less.
@@ -142,7 +130,6 @@ mod tests {
         receiver.set_framerate((30_000, 1_001));
         receiver.set_size((640, 360));
         receiver.set_size((320, 180));
-        receiver.set_epoch(0);
         receiver.set_loss(130);
         let wanted = Control {
             keyframe: true,
@@ -150,7 +137,6 @@ mod tests {
             framerate: Some((30_000, 1_001)),
             size: Some((320, 180)),
             loss: Some(100),
-            epoch: Some(0),
         };
         assert_eq!(edge.take(), wanted);
         assert_eq!(edge.take(), Control::default());
@@ -161,7 +147,6 @@ mod tests {
     fn the_greatest_values_are_no_panic() {
         let edge = Edge::new();
         edge.set_bitrate(u32::MAX);
-        edge.set_epoch(u64::MAX);
         edge.set_size((u32::MAX, u32::MAX));
         let size = Some((u32::MAX - 1, u32::MAX));
         assert_eq!(edge.take(), Control { bitrate: Some(u32::MAX - 1), size, ..Control::default() });

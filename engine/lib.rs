@@ -16,6 +16,13 @@
 
 pub use conclave_codecs as codecs;
 
+// Unit tests and the tests outside share what they are given.
+#[cfg(test)]
+extern crate self as conclave;
+#[cfg(test)]
+#[path = "../tests/support/epochs.rs"]
+mod epochs;
+
 pub mod capture;
 pub mod control;
 pub mod data;

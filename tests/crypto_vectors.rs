@@ -1,9 +1,12 @@
 //! The primitives under the group and the key schedule, as this workspace configures them, against published vectors.
 
+#[path = "support/epochs.rs"]
+mod epochs;
+
 use std::path::PathBuf;
 
 use aws_lc_rs::{agreement, hkdf, signature};
-use conclave::e2ee::{Context, EpochInput, IdentityKey, KeyId, MediaKey, MediaSecret, Member, Profile, Role, Roster};
+use conclave::e2ee::{Context, EpochInput, KeyId, MediaSecret};
 use conclave::e2ee::{Keyring, OpenKey, Opener, SealKey, Suite, keyring, sframe};
 use conclave::frame::{Arrived, Buffer, Header, Kind, Packets};
 use conclave::ledger::Ledger;
@@ -319,24 +322,9 @@ fn the_key_schedule_of_mls_follows_its_vectors_to_the_exporter() {
 #[test]
 fn keys_of_an_epoch_open_the_frames_of_the_independent_oracle() {
     let Some(text) = read("conclave/values.txt") else { return };
-    let member = |leaf: u16| Member {
-        leaf,
-        joined: 0,
-        identity: IdentityKey([leaf as u8; 32]),
-        media: MediaKey([0; 32]),
-        name: String::new(),
-        role: Role::default(),
-    };
     let input = EpochInput {
-        group: b"g".to_vec(),
-        epoch: 21,
         secret: MediaSecret::new(&(0..48).collect::<Vec<u8>>()).unwrap(),
-        profile: Profile::Conclave,
-        own: 9,
-        roster: Roster::new(vec![member(3), member(9)]),
-        policy: Vec::new(),
-        authenticator: Vec::new(),
-        began: Time(0),
+        ..epochs::input(21, 9, 10, Time(0))
     };
     let (_, keys) = input.derive().unwrap();
     let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();

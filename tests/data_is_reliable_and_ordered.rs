@@ -1,9 +1,12 @@
 //! Application data through the whole path, over bad networks: every message comes once and in order to every member,
 //! also where keys change in the middle, and what waits stays within its bounds.
 
+#[path = "support/epochs.rs"]
+mod epochs;
+
 use conclave::data::{Channel, Event, Peer, Topic};
 use conclave::e2ee::keys::KeyId;
-use conclave::e2ee::{EpochInput, IdentityKey, Keeper, MediaKey, MediaSecret, Member, Profile, Role, Roster, keyring};
+use conclave::e2ee::{EpochInput, Keeper, Member, Roster, keyring};
 use conclave::frame::{Buffer, Kind};
 use conclave::netem::{self, Netem};
 use conclave::pool::Pool;
@@ -39,25 +42,9 @@ fn ssrc(number: usize) -> u32 {
 /// The keys of `epoch` for the member `own`, one set for its sender and one for each receiver.
 fn give_keys(party: &Party, members: &[Peer], epoch: u64, now: Time) {
     for keeper in &party.keepers {
-        let member = |peer: &Peer| Member {
-            leaf: peer.leaf,
-            joined: peer.joined,
-            identity: IdentityKey([peer.leaf as u8; 32]),
-            media: MediaKey([0; 32]),
-            name: String::new(),
-            role: Role::default(),
-        };
-        let input = EpochInput {
-            group: Vec::new(),
-            epoch,
-            secret: MediaSecret::new(&[epoch as u8; 48]).unwrap(),
-            profile: Profile::Conclave,
-            own: party.own.leaf,
-            roster: Roster::new(members.iter().map(member).collect()),
-            policy: Vec::new(),
-            authenticator: Vec::new(),
-            began: now,
-        };
+        let member = |peer: &Peer| Member { joined: peer.joined, ..epochs::member(peer.leaf) };
+        let roster = Roster::new(members.iter().map(member).collect());
+        let input = EpochInput { roster, ..epochs::input(epoch, party.own.leaf, 0, now) };
         let (send, open) = input.derive().unwrap();
         keeper.send(send, now);
         keeper.open(open);

@@ -1,15 +1,15 @@
 //! After its first frame a sealer and an opener allocate nothing, on either arm; with a group's keys and proofs nothing
 //! but what the library takes for a signature. What the test's own thread allocates is counted.
 
+#[path = "support/epochs.rs"]
+mod epochs;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use conclave::codecs::EncodedInfo;
-use conclave::e2ee::proof::{MediaSigner, Policy, Prover};
-use conclave::e2ee::{
-    Aead, AesGcm, AwsLc, Context, EpochInput, IdentityKey, KeySource, MediaSecret, Member, Opener, Profile, Role,
-    Roster, Sealer, StaticKeys, keyring,
-};
+use conclave::e2ee::proof::{Policy, Prover};
+use conclave::e2ee::{Aead, AesGcm, AwsLc, Context, KeySource, Opener, Sealer, StaticKeys, keyring};
 use conclave::frame::{Arrived, Buffer, Encoded, Header, Kind, Structure};
 use conclave::ledger::Ledger;
 use conclave::time::Time;
@@ -51,36 +51,15 @@ const PER_SIGNATURE: u64 = 1;
 
 /// Allocations, and signatures made, over the second half of a ratchet step with the keys of a group and proofs.
 fn proven() -> (u64, u64) {
-    let input = |own| {
-        let member = |leaf: u16| Member {
-            leaf,
-            joined: 0,
-            identity: IdentityKey([leaf as u8; 32]),
-            media: MediaSigner::from_seed(&[leaf as u8; 32]).unwrap().public(),
-            name: String::new(),
-            role: Role::default(),
-        };
-        EpochInput {
-            group: b"g".to_vec(),
-            epoch: 1,
-            secret: MediaSecret::new(&[9; 48]).unwrap(),
-            profile: Profile::Conclave,
-            own,
-            roster: Roster::new(vec![member(0), member(1)]),
-            policy: Vec::new(),
-            authenticator: Vec::new(),
-            began: Time(0),
-        }
-    };
     let ((keeper, mut sending), (ear, receiving)) = (keyring(), keyring());
-    let (send, _) = input(1).derive().unwrap();
+    let (send, _) = epochs::epoch(1, 1, 2, Time(0));
     let epoch = send.epoch().clone();
     keeper.send(send, Time(0));
-    ear.open(input(0).derive().unwrap().1);
+    ear.open(epochs::epoch(1, 0, 2, Time(0)).1);
     sending.turn(Time(0));
     let mut camera = Sealer::new(&mut sending, Context::of(Kind::Camera)).unwrap().with_proofs();
     let mut data = Sealer::new(&mut sending, Context::of(Kind::Data)).unwrap().with_proofs();
-    let mut prover = Prover::new(MediaSigner::from_seed(&[1; 32]).unwrap(), Policy::default());
+    let mut prover = Prover::new(epochs::signer(1), Policy::default());
     let mut opener = Opener::new(receiving).with_proofs(Policy::default());
     let header = Header { stream: 1, kind: Kind::Camera, spatial: 0, temporal: 0, template_id: 0, frame_number: 0 };
     let (mut buffer, mut arriving) = (Buffer::with_capacity(4000), Buffer::with_capacity(5000));

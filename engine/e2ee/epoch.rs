@@ -181,29 +181,13 @@ impl OpenKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::e2ee::{IdentityKey, MediaKey, Member, Role};
+    use crate::epochs::{self, member};
 
     fn input(profile: Profile) -> EpochInput {
-        let member = |leaf: u16| Member {
-            leaf,
-            joined: 0,
-            identity: IdentityKey([leaf as u8; 32]),
-            media: MediaKey([0; 32]),
-            name: String::new(),
-            role: Role::default(),
-        };
         let secret: Vec<u8> = (0..48).collect();
-        EpochInput {
-            group: b"g".to_vec(),
-            epoch: 256 + 21,
-            secret: MediaSecret::new(&secret[..profile.secret_len()]).unwrap(),
-            profile,
-            own: 9,
-            roster: Roster::new(vec![member(3), member(9)]),
-            policy: Vec::new(),
-            authenticator: Vec::new(),
-            began: Time(0),
-        }
+        let secret = MediaSecret::new(&secret[..profile.secret_len()]).unwrap();
+        let roster = Roster::new(vec![member(3), member(9)]);
+        EpochInput { secret, profile, roster, ..epochs::input(256 + 21, 9, 0, Time(0)) }
     }
 
     fn hex(bytes: &[u8]) -> String {

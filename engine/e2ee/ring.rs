@@ -103,7 +103,8 @@ struct Opening {
 
 impl Keyring {
     /// The epochs that frames are opened under, oldest first.
-    pub fn openable(&self) -> impl Iterator<Item = &Arc<Epoch>> {
+    #[cfg(test)]
+    fn openable(&self) -> impl Iterator<Item = &Arc<Epoch>> {
         self.opening.iter().map(|opening| opening.keys.epoch())
     }
 
@@ -210,38 +211,15 @@ impl KeySource for Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::e2ee::{EpochInput, IdentityKey, MediaKey, MediaSecret, Member, Profile, Role, Roster};
+    use crate::epochs::epoch;
 
     /// As the other member has them.
-    fn member_keys(epoch: u64) -> (SendKeys, OpenKeys) {
-        keys_of(1, epoch, ms(epoch * 10))
+    fn member_keys(number: u64) -> (SendKeys, OpenKeys) {
+        epoch(number, 1, 2, ms(number * 10))
     }
 
-    fn keys(epoch: u64, began: Time) -> (SendKeys, OpenKeys) {
-        keys_of(0, epoch, began)
-    }
-
-    fn keys_of(own: u16, epoch: u64, began: Time) -> (SendKeys, OpenKeys) {
-        let member = |leaf: u16| Member {
-            leaf,
-            joined: 0,
-            identity: IdentityKey([leaf as u8; 32]),
-            media: MediaKey([0; 32]),
-            name: String::new(),
-            role: Role::default(),
-        };
-        let input = EpochInput {
-            group: Vec::new(),
-            epoch,
-            secret: MediaSecret::new(&[epoch as u8; 48]).unwrap(),
-            profile: Profile::Conclave,
-            own,
-            roster: Roster::new(vec![member(0), member(1)]),
-            policy: Vec::new(),
-            authenticator: Vec::new(),
-            began,
-        };
-        input.derive().unwrap()
+    fn keys(number: u64, began: Time) -> (SendKeys, OpenKeys) {
+        epoch(number, 0, 2, began)
     }
 
     fn id(epoch: u64, step: u64) -> KeyId {

@@ -3,14 +3,15 @@
 //!
 //! A page is cut into slots of [`SLOT`] bytes, since a meeting has thousands of chains and the system few pages to lock:
 //! 64 secrets share one. Pages are kept for the life of the process and never move; a slot that is given back is wiped
-//! first and used again. A mutex guards the free slots, at making and dropping a secret; reading takes none.
+//! first and used again. The free slots wait in a queue without a lock.
 //!
 //! What the ciphers expand from a key lies in memory of their own. [`super::wiping`] has a way to wipe what any library
 //! gives back.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::hkdf;
+use crossbeam::queue::SegQueue;
 use zeroize::Zeroize;
 
 use super::keys::KeyError;
@@ -30,48 +31,43 @@ pub struct Locked {
 
 /// What the system has locked so far. Pages are never given back, so neither number falls.
 pub fn locked() -> Locked {
-    ARENA.lock().locked
+    ARENA.locked()
 }
 
-static ARENA: Arena = Arena(Mutex::new(Slots { free: Vec::new(), made: 0, locked: Locked { pages: 0, refused: 0 } }));
+static ARENA: Arena = Arena::new();
 
-/// All slots of all pages.
-struct Arena(Mutex<Slots>);
-
-struct Slots {
-    /// Each is zero.
-    free: Vec<&'static mut [u8]>,
-    /// Slots of all pages, free or not.
-    made: usize,
-    locked: Locked,
+/// The free slots of all pages, each of zeros. Without a lock, as a sealer takes one where its key moves on.
+struct Arena {
+    free: SegQueue<&'static mut [u8]>,
+    pages: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Arena {
-    /// A panic under the lock leaves whole slots: the list changes only by pushes and pops.
-    fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    const fn new() -> Self {
+        Self { free: SegQueue::new(), pages: AtomicU64::new(0), refused: AtomicU64::new(0) }
+    }
+
+    fn locked(&self) -> Locked {
+        Locked { pages: self.pages.load(Ordering::Relaxed), refused: self.refused.load(Ordering::Relaxed) }
     }
 
     /// A slot of zeros.
     fn take(&self) -> &'static mut [u8] {
-        let mut slots = self.lock();
-        if let Some(slot) = slots.free.pop() {
+        if let Some(slot) = self.free.pop() {
             return slot;
         }
         let (page, locked) = page();
-        *if locked { &mut slots.locked.pages } else { &mut slots.locked.refused } += 1;
-        slots.made += page.len() / SLOT;
-        // Room for all that there are: giving one back allocates nothing.
-        let made = slots.made;
-        slots.free.reserve(made);
+        let count = if locked { &self.pages } else { &self.refused };
+        count.fetch_add(1, Ordering::Relaxed);
         let (slot, rest) = page.split_at_mut(SLOT);
-        slots.free.extend(rest.chunks_exact_mut(SLOT));
+        rest.chunks_exact_mut(SLOT).for_each(|slot| self.free.push(slot));
         slot
     }
 
     /// Takes back a slot of zeros.
     fn give(&self, slot: &'static mut [u8]) {
-        self.lock().free.push(slot);
+        self.free.push(slot);
     }
 }
 
@@ -163,14 +159,17 @@ impl hkdf::KeyType for Len {
 mod tests {
     use super::*;
 
-    fn own() -> Arena {
-        Arena(Mutex::new(Slots { free: Vec::new(), made: 0, locked: Locked::default() }))
+    /// Address and content of every slot that is free.
+    fn free() -> Vec<(usize, Vec<u8>)> {
+        let slots: Vec<_> = std::iter::from_fn(|| ARENA.free.pop()).collect();
+        let seen = slots.iter().map(|slot| (slot.as_ptr() as usize, slot.to_vec())).collect();
+        slots.into_iter().for_each(|slot| ARENA.give(slot));
+        seen
     }
 
     /// The content of the slot at this address, where it is free.
     fn free_at(address: usize) -> Option<Vec<u8>> {
-        let slots = ARENA.lock();
-        slots.free.iter().find(|slot| slot.as_ptr() as usize == address).map(|slot| slot.to_vec())
+        free().into_iter().find(|(at, _)| *at == address).map(|(_, content)| content)
     }
 
     fn is_send<T: Send + Sync>() {}
@@ -199,27 +198,28 @@ mod tests {
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        let slots = ARENA.lock();
-        assert!(slots.free.iter().all(|slot| slot.len() == SLOT && slot.iter().all(|byte| *byte == 0)));
+        assert!(free().iter().all(|(_, slot)| slot.len() == SLOT && slot.iter().all(|byte| *byte == 0)));
     }
 
     #[test]
     fn slots_are_used_again_and_no_two_are_one() {
-        let arena = own();
-        let mut taken: Vec<_> = (0..1000).map(|_| arena.take()).collect();
+        // All slots of whole pages, so that the same come back in whatever order.
+        const COUNT: usize = 16 * 4096 / SLOT;
+        let arena = Arena::new();
+        let mut taken: Vec<_> = (0..COUNT).map(|_| arena.take()).collect();
         let mut addresses: Vec<_> = taken.iter().map(|slot| slot.as_ptr() as usize).collect();
         addresses.sort_unstable();
         assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= SLOT));
-        let before = arena.lock().locked;
-        assert!(before.pages + before.refused <= 1000u64.div_ceil(4096 / SLOT as u64), "a page for each");
+        let before = arena.locked();
+        assert!(before.pages + before.refused <= COUNT.div_ceil(4096 / SLOT) as u64, "a page for each");
         for _ in 0..10 {
             taken.drain(..).for_each(|slot| arena.give(slot));
-            taken.extend((0..1000).map(|_| arena.take()));
+            taken.extend((0..COUNT).map(|_| arena.take()));
             let mut again: Vec<_> = taken.iter().map(|slot| slot.as_ptr() as usize).collect();
             again.sort_unstable();
             assert!(addresses.iter().all(|address| again.binary_search(address).is_ok()), "others than before");
         }
-        assert_eq!(arena.lock().locked, before);
+        assert_eq!(arena.locked(), before);
     }
 
     #[test]

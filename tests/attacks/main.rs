@@ -4,6 +4,8 @@
 #[allow(dead_code)]
 mod table;
 
+#[path = "../support/epochs.rs"]
+mod epochs;
 #[path = "../support/people.rs"]
 #[allow(dead_code)]
 mod people;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use conclave::codecs::EncodedInfo;
-use conclave::e2ee::proof::{MediaSigner, Policy, Prover, Why};
-use conclave::e2ee::{
-    Context, Epoch, EpochInput, IdentityKey, Keyring, MediaSecret, Member, Opener, Profile, Role, Roster, Sealer,
-    keyring,
-};
+use conclave::e2ee::proof::{Policy, Prover, Why};
+use conclave::e2ee::{Context, Epoch, EpochInput, Keyring, MediaSecret, Opener, Sealer, keyring};
 use conclave::frame::{Arrived, Buffer, Encoded, Header, Kind, Sealed, Structure};
 use conclave::ledger::Ledger;
 use conclave::time::Time;
+
+use crate::epochs;
 
 pub const VICTIM: u16 = 1;
 const HEADER: Header =
@@ -22,25 +21,7 @@ pub fn ms(ms: u64) -> Time {
 
 /// Epoch 1 as the member on `own` has it. Every member can make every other member's.
 pub fn input(own: u16, secret: u8) -> EpochInput {
-    let member = |leaf: u16| Member {
-        leaf,
-        joined: 0,
-        identity: IdentityKey([leaf as u8; 32]),
-        media: MediaSigner::from_seed(&[leaf as u8; 32]).unwrap().public(),
-        name: String::new(),
-        role: Role::default(),
-    };
-    EpochInput {
-        group: b"meeting".to_vec(),
-        epoch: 1,
-        secret: MediaSecret::new(&[secret; 48]).unwrap(),
-        profile: Profile::Conclave,
-        own,
-        roster: Roster::new((0..3).map(member).collect()),
-        policy: Vec::new(),
-        authenticator: Vec::new(),
-        began: Time(0),
-    }
+    EpochInput { secret: MediaSecret::new(&[secret; 48]).unwrap(), ..epochs::input(1, own, 3, Time(0)) }
 }
 
 /// Whoever seals in the victim's name: the victim, and the forger.
@@ -70,7 +51,7 @@ impl Sender {
         conclave::e2ee::KeySource::turn(&mut ring, Time(0));
         let sealer = |ring: &mut Keyring, kind| Sealer::new(ring, Context::of(kind)).unwrap().with_proofs();
         let (camera, data) = (sealer(&mut ring, Kind::Camera), sealer(&mut ring, Kind::Data));
-        let signer = MediaSigner::from_seed(&[signer as u8; 32]).unwrap();
+        let signer = epochs::signer(signer);
         Self { epoch, camera, data, prover: Prover::new(signer, Policy::default()) }
     }
 

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use conclave::e2ee::Wiping;
 
+#[path = "../support/epochs.rs"]
+mod epochs;
 mod meeting;
 mod schedule;
 mod search;

@@ -118,7 +118,9 @@ fn in_storage(store: &Store) -> BTreeMap<Vec<u8>, String> {
     };
     let (mut secrets, mut open) = (BTreeMap::new(), BTreeSet::new());
     while let (Some(name), Some(value)) = (part(), part()) {
-        let kind = match name[0] {
+        // A name is a list in CBOR: kind, version, key.
+        let Some(&number) = name.get(1) else { continue };
+        let kind = match number {
             9 => "state",
             10 => "message secrets",
             11 => "resumption secrets",
@@ -132,14 +134,16 @@ fn in_storage(store: &Store) -> BTreeMap<Vec<u8>, String> {
         };
         let mut runs = Vec::new();
         read_cbor(value, &mut runs);
-        if kind.is_empty() || name[0] == 16 {
+        if kind.is_empty() || number == 16 {
             // What is public stands in the names of private keys, and in the tree.
             let mut public = Vec::new();
-            read_cbor(if kind.is_empty() { value } else { &name[1..] }, &mut public);
+            read_cbor(if kind.is_empty() { value } else { name }, &mut public);
             open.extend(public);
         }
         if !kind.is_empty() {
-            secrets.extend(runs.into_iter().enumerate().map(|(n, run)| {
+            // A key package is public but for the two private keys at its end.
+            let public = if number == 18 { runs.len().saturating_sub(2) } else { 0 };
+            secrets.extend(runs.into_iter().skip(public).enumerate().map(|(n, run)| {
                 let name = format!("MLS {kind}, item {n} of {} bytes", run.len());
                 (run, name)
             }));
@@ -435,6 +439,10 @@ fn child() {
     if search(&used).iter().any(|hit| hit.contains("raw")) {
         println!("sanity: keys in use are found");
     }
+    // So are those of the library: without them the search would say nothing of it.
+    let theirs = stores(&meeting.table).flat_map(in_storage);
+    let theirs: Vec<Needle> = theirs.flat_map(|(key, name)| forms(&format!("{name} #0"), &key)).collect();
+    assert!(search(&theirs).iter().any(|hit| hit.contains("private keys of the path")), "no key of MLS is found");
     report("after rotation", &meeting.record.over(Some(&meeting.table)));
 
     let now = meeting.table.now;

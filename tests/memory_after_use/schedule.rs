@@ -4,12 +4,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use aws_lc_rs::hkdf;
-use conclave::e2ee::{Context, EpochInput, IdentityKey, KeyId, MediaKey, MediaSecret, Member, Profile, Role, Roster};
+use conclave::e2ee::{Context, EpochInput, KeyId, MediaSecret, Roster};
 use conclave::e2ee::{OpenKey, SealKey, Suite, sframe};
 use conclave::frame::Buffer;
 use conclave::time::Time;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::epochs;
 use crate::search::{CANARY, CHILD, MASK, Needle, child_of, forms, search};
 
 const EPOCH: u64 = 21;
@@ -97,24 +98,10 @@ fn child() {
     };
     let (mut sending, mut opening) = {
         let secret: Zeroizing<Vec<u8>> = Zeroizing::new(masked_secret.iter().map(|byte| byte ^ MASK).collect());
-        let member = |leaf: u16| Member {
-            leaf,
-            joined: 0,
-            identity: IdentityKey([leaf as u8; 32]),
-            media: MediaKey([0; 32]),
-            name: String::new(),
-            role: Role::default(),
-        };
         let input = EpochInput {
-            group: b"g".to_vec(),
-            epoch: EPOCH,
             secret: MediaSecret::new(&secret).unwrap(),
-            profile: Profile::Conclave,
-            own: LEAVES[1],
-            roster: Roster::new(LEAVES.map(member).to_vec()),
-            policy: Vec::new(),
-            authenticator: Vec::new(),
-            began: Time(0),
+            roster: Roster::new(LEAVES.map(epochs::member).to_vec()),
+            ..epochs::input(EPOCH, LEAVES[1], 0, Time(0))
         };
         input.derive().unwrap()
     };

@@ -1,20 +1,29 @@
-//! Epochs of a group without a group: what a key agreement would feed, for the tests of what comes after it.
+//! Epochs of a group without a group: what a key agreement would feed, for the tests of what comes after it, inside the
+//! engine and outside.
 #![allow(dead_code)]
 
 use conclave::codecs::EncodedInfo;
-use conclave::e2ee::{
-    EpochInput, IdentityKey, MediaKey, MediaSecret, Member, OpenKeys, Profile, Role, Roster, SendKeys,
-};
+use conclave::e2ee::proof::MediaSigner;
+use conclave::e2ee::{EpochInput, IdentityKey, MediaSecret, Member, OpenKeys, Profile, Role, Roster, SendKeys};
 use conclave::frame::{Arrived, Buffer, Encoded, Header, Kind, Structure};
 use conclave::ledger::Ledger;
 use conclave::time::Time;
 
+/// The media key of the member on `leaf`.
+pub fn signer(leaf: u16) -> MediaSigner {
+    MediaSigner::from_seed(&seed(leaf)).unwrap()
+}
+
 /// The member on `leaf`, known by keys that follow from it.
 pub fn member(leaf: u16) -> Member {
-    let mut key = [0; 32];
-    key[..2].copy_from_slice(&leaf.to_be_bytes());
-    let (identity, media) = (IdentityKey(key), MediaKey(key));
+    let (identity, media) = (IdentityKey(seed(leaf)), signer(leaf).public());
     Member { leaf, joined: 0, identity, media, name: format!("member {leaf}"), role: Role::default() }
+}
+
+fn seed(leaf: u16) -> [u8; 32] {
+    let mut seed = [leaf as u8; 32];
+    seed[0] ^= (leaf >> 8) as u8;
+    seed
 }
 
 /// Epoch `number` of a group of `members`, as member `own` sees it: the secret follows from the number.

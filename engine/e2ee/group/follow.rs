@@ -14,7 +14,7 @@ use super::heartbeat::{Beat, BeatError, MAX_AGE_US};
 use super::rules::{Act, Change, Illegal, Verdict, Who};
 use super::wire::sha256;
 use super::{
-    Group, MAX_PROPOSALS, MAX_RELAY_PROPOSALS, WORD_BEAT, WORD_RENEW, WORD_TOLD, WORD_UPDATES, committer, parse,
+    Group, MAX_PROPOSALS, MAX_RELAY_PROPOSALS, WORD_BEAT, WORD_RENEW, WORD_TOLD, WORD_UPDATES, committer, parse, stack,
     updates,
 };
 use crate::time::Time;
@@ -26,7 +26,8 @@ impl Group {
         }
         self.order = Some(order);
         if self.pending.as_ref().is_some_and(|pending| pending.body == body) {
-            return self.won(now);
+            self.won(now);
+            return stack::wipe();
         }
         if self.beat.as_deref() == Some(body) {
             self.beat = None;
@@ -46,6 +47,7 @@ impl Group {
             self.ahead.get_or_insert(now);
         } else {
             self.process(message, now);
+            stack::wipe();
         }
     }
 

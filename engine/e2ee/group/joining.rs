@@ -10,7 +10,7 @@ use super::identity::{Device, capabilities};
 use super::provider::Provider;
 use super::storage::Store;
 use super::wire::{Envelope, Ticket, ticket};
-use super::{Group, GroupError};
+use super::{Group, GroupError, stack};
 use crate::time::Time;
 
 /// Messages that wait for the Welcome at most, and their bytes together.
@@ -39,6 +39,7 @@ impl Joining {
             .leaf_node_extensions(device.extensions()?)
             .build(config.suite.mls(), &provider, device, device.credential())
             .map_err(|_| GroupError::Library("the key package could not be made"))?;
+        stack::wipe();
         let message = openmls::prelude::MlsMessageOut::from(bundle.key_package().clone());
         let body = message.to_bytes().map_err(|_| GroupError::Library("the key package could not be encoded"))?;
         let ticket = ticket(&body);
@@ -62,7 +63,11 @@ impl Joining {
     /// [`GroupError`] where this is the Welcome and it does not lead where the invite says; nothing is used of it.
     pub fn handle(&mut self, message: &[u8], now: Time) -> Result<Option<Group>, GroupError> {
         match Envelope::decode(message)? {
-            Envelope::Welcome { to, body } if to.contains(&self.ticket) => self.join(body, now).map(Some),
+            Envelope::Welcome { to, body } if to.contains(&self.ticket) => {
+                let joined = self.join(body, now);
+                stack::wipe();
+                joined.map(Some)
+            }
             Envelope::Handshake { .. } | Envelope::Application { .. } => {
                 self.waiting.push(message.to_vec());
                 while self.waiting.len() > MAX_WAITING

@@ -8,7 +8,7 @@ use super::heartbeat::{EVERY_US, LEAVE_US, STOP_US, WARN_US, WITNESS_US};
 use super::rules::Illegal;
 use super::{
     BATCH_US, FLOOR_US, Group, RESEND_US, SPACING_US, STRANDED_US, UNASKED_US, UPDATES_US, WORD_RENEW, WORD_UPDATES,
-    committer,
+    committer, stack,
 };
 use crate::e2ee::{Member, Role};
 use crate::time::Time;
@@ -19,6 +19,7 @@ impl Group {
             return;
         }
         let made = self.mls.propose_self_update(&self.provider, &self.device, LeafNodeParameters::default());
+        stack::wipe();
         if let Some(body) = made.ok().and_then(|(message, _)| message.to_bytes().ok()) {
             self.proposed_update = true;
             self.first_proposal.get_or_insert(now);
@@ -167,7 +168,9 @@ impl Group {
         if batch.is_empty() && self.first_proposal.is_none() && self.asked_updates.is_none() && !self.renew {
             return;
         }
-        match build(&mut self.mls, &self.provider, &self.device, &self.state, batch, now) {
+        let built = build(&mut self.mls, &self.provider, &self.device, &self.state, batch, now);
+        stack::wipe();
+        match built {
             Ok(pending) => {
                 let body = pending.body.clone();
                 self.pending = Some(pending);

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod provider;
 pub mod rules;
 pub mod snapshot;
+mod stack;
 pub mod storage;
 pub mod wire;
 
@@ -208,6 +209,7 @@ impl Group {
             .map_err(|_| GroupError::Library("the group could not be made"))?;
         let mut group = Self::new(mls, provider, device, config, policy, &Arrivals::default(), now)?;
         group.open_epoch(Switch::AtOnce)?;
+        stack::wipe();
         Ok(group)
     }
 
@@ -233,6 +235,7 @@ impl Group {
         group.committers.unable(group.own);
         group.here();
         group.tick(now);
+        stack::wipe();
         Ok(group)
     }
 
@@ -593,6 +596,7 @@ impl Group {
         self.mls.clear_pending_proposals(storage).map_err(|_| failed())?;
         let word = Zeroizing::new([&[kind], body].concat());
         let made = self.mls.create_message(&self.provider, &self.device, &word);
+        stack::wipe();
         for proposal in aside {
             self.mls.store_pending_proposal(storage, proposal).map_err(|_| failed())?;
         }

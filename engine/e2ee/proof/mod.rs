@@ -41,7 +41,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::e2ee::{Context, Epoch, EpochInput, IdentityKey, MediaSecret, Member, Profile, Role, Roster};
+    use crate::e2ee::{Context, Epoch, EpochInput, MediaSecret};
+    use crate::epochs::input;
     use crate::time::Time;
 
     /// Epoch `number` of a group of leaves 0 to 3, whose media key seeds are their leaves, as `own` sees it.
@@ -50,25 +51,8 @@ mod tests {
     }
 
     pub(super) fn epoch_of(number: u64, own: u16, secret: u8) -> Arc<Epoch> {
-        let member = |leaf: u16| Member {
-            leaf,
-            joined: 0,
-            identity: IdentityKey([leaf as u8; 32]),
-            media: MediaSigner::from_seed(&[leaf as u8; 32]).unwrap().public(),
-            name: String::new(),
-            role: Role::default(),
-        };
-        let input = EpochInput {
-            group: b"group".to_vec(),
-            epoch: number,
-            secret: MediaSecret::new(&[secret; 48]).unwrap(),
-            profile: Profile::Conclave,
-            own,
-            roster: Roster::new((0..4).map(member).collect()),
-            policy: Vec::new(),
-            authenticator: Vec::new(),
-            began: Time(0),
-        };
+        let secret = MediaSecret::new(&[secret; 48]).unwrap();
+        let input = EpochInput { secret, ..input(number, own, 4, Time(0)) };
         input.derive().unwrap().0.epoch().clone()
     }
 
