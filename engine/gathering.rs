@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::frame::{Encoded, Packet};
 use crate::netem::{self, Netem, Pipe};
 use crate::party::{Out, Party, PartyError};
-use crate::relay::{Delivery, Relay};
+use crate::relay::{Delivery, Hub, Relay};
 use crate::rtp::header::{Rtp, is_rtcp};
 use crate::time::{TICK_US, Time};
 
@@ -46,22 +46,55 @@ pub enum Word<'a> {
     Datagram(&'a [u8]),
 }
 
+/// Who sits at the table: a [`Party`], or something around one.
+pub trait Participant {
+    /// A message that the relay delivered. What cannot be used is the participant's to tell.
+    fn control(&mut self, message: &[u8], now: Time, out: &mut dyn Out);
+    /// A datagram of another one.
+    fn datagram(&mut self, datagram: &[u8], now: Time, out: &mut dyn Out);
+    /// The time.
+    fn tick(&mut self, now: Time, out: &mut dyn Out);
+    /// It is to send a frame.
+    ///
+    /// # Errors
+    /// Those of [`Party::frame`].
+    fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn Out) -> Result<(), PartyError>;
+}
+
+impl Participant for Party {
+    fn control(&mut self, message: &[u8], now: Time, out: &mut dyn Out) {
+        let _ = Party::control(self, message, now, out);
+    }
+
+    fn datagram(&mut self, datagram: &[u8], now: Time, out: &mut dyn Out) {
+        Party::datagram(self, datagram, now, out);
+    }
+
+    fn tick(&mut self, now: Time, out: &mut dyn Out) {
+        let _ = Party::tick(self, now, out);
+    }
+
+    fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
+        Party::frame(self, frame, now, out).map(drop)
+    }
+}
+
 /// Who watches the gathering.
-pub trait Audience {
+pub trait Audience<P = Party> {
     /// A participant sent something.
     fn sent(&mut self, seat: usize, word: Word<'_>, now: Time);
     /// A participant has been told the time: what it heard and what happened is to be taken from it.
-    fn ticked(&mut self, seat: usize, party: &mut Party, now: Time);
+    fn ticked(&mut self, seat: usize, party: &mut P, now: Time);
 }
 
 /// What the relay does with a control message on its way to a seat: `false` keeps it back for ever.
 pub type Filter = Box<dyn FnMut(usize, &[u8], Time) -> bool>;
 
 /// See the module.
-pub struct Gathering {
+pub struct Gathering<P = Party, H = Relay> {
     config: Config,
-    relay: Relay,
-    seats: Vec<Seat>,
+    relay: H,
+    seats: Vec<Seat<P>>,
     /// Whose streams there are.
     owners: BTreeMap<u32, usize>,
     filter: Option<Filter>,
@@ -69,8 +102,8 @@ pub struct Gathering {
     next_tick: Time,
 }
 
-struct Seat {
-    party: Option<Party>,
+struct Seat<P> {
+    party: Option<P>,
     ways: Ways,
 }
 
@@ -100,14 +133,14 @@ impl Ways {
 }
 
 /// What a party says goes on its way up, seen by the audience.
-struct Desk<'a> {
+struct Desk<'a, P> {
     seat: usize,
     ways: &'a mut Ways,
-    audience: &'a mut dyn Audience,
+    audience: &'a mut dyn Audience<P>,
     now: Time,
 }
 
-impl Out for Desk<'_> {
+impl<P> Out for Desk<'_, P> {
     fn control(&mut self, message: Vec<u8>) {
         self.audience.sent(self.seat, Word::Control(&message), self.now);
         self.ways.control_up.push(message.into(), self.now);
@@ -119,9 +152,9 @@ impl Out for Desk<'_> {
     }
 }
 
-impl Gathering {
+impl<P: Participant, H: Hub> Gathering<P, H> {
     /// Nobody is there yet.
-    pub fn new(config: Config, relay: Relay) -> Self {
+    pub fn new(config: Config, relay: H) -> Self {
         let (seats, owners) = (Vec::new(), BTreeMap::new());
         Self { config, relay, seats, owners, filter: None, now: Time(0), next_tick: Time(0) }
     }
@@ -130,11 +163,11 @@ impl Gathering {
     ///
     /// # Errors
     /// Those of `begin`.
-    pub fn sit(
+    pub fn sit<E>(
         &mut self,
-        audience: &mut dyn Audience,
-        begin: impl FnOnce(Time, &mut dyn Out) -> Result<Party, PartyError>,
-    ) -> Result<usize, PartyError> {
+        audience: &mut dyn Audience<P>,
+        begin: impl FnOnce(Time, &mut dyn Out) -> Result<P, E>,
+    ) -> Result<usize, E> {
         let seat = self.seats.len();
         let mut ways = Ways::new(&self.config, seat as u64);
         let party = begin(self.now, &mut Desk { seat, ways: &mut ways, audience, now: self.now })?;
@@ -144,18 +177,18 @@ impl Gathering {
     }
 
     /// Somebody is gone without a word: the participant as it was.
-    pub fn vanish(&mut self, seat: usize) -> Option<Party> {
+    pub fn vanish(&mut self, seat: usize) -> Option<P> {
         self.relay.disconnect(seat as u64);
         self.seats.get_mut(seat)?.party.take()
     }
 
     /// The participant on a seat.
-    pub fn party(&mut self, seat: usize) -> Option<&mut Party> {
+    pub fn party(&mut self, seat: usize) -> Option<&mut P> {
         self.seats.get_mut(seat)?.party.as_mut()
     }
 
     /// The participants, by seat.
-    pub fn parties(&self) -> impl Iterator<Item = (usize, &Party)> {
+    pub fn parties(&self) -> impl Iterator<Item = (usize, &P)> {
         self.seats.iter().enumerate().filter_map(|(seat, one)| Some((seat, one.party.as_ref()?)))
     }
 
@@ -163,9 +196,9 @@ impl Gathering {
     ///
     /// # Errors
     /// Those of [`Party::frame`].
-    pub fn frame(&mut self, seat: usize, frame: Encoded, audience: &mut dyn Audience) -> Result<(), PartyError> {
+    pub fn frame(&mut self, seat: usize, frame: Encoded, audience: &mut dyn Audience<P>) -> Result<(), PartyError> {
         let Some(Seat { party: Some(party), ways }) = self.seats.get_mut(seat) else { return Err(PartyError::Outside) };
-        party.frame(frame, self.now, &mut Desk { seat, ways, audience, now: self.now }).map(drop)
+        party.frame(frame, self.now, &mut Desk { seat, ways, audience, now: self.now })
     }
 
     /// The relay lets through what `filter` says, from now on.
@@ -174,7 +207,7 @@ impl Gathering {
     }
 
     /// The relay, to propose what it may.
-    pub fn relay(&mut self) -> &mut Relay {
+    pub fn relay(&mut self) -> &mut H {
         &mut self.relay
     }
 
@@ -196,19 +229,18 @@ impl Gathering {
     }
 
     /// Plays up to `until`.
-    pub fn run(&mut self, until: Time, audience: &mut dyn Audience) {
+    pub fn run(&mut self, until: Time, audience: &mut dyn Audience<P>) {
         while self.now < until {
             self.now = self.now.plus(STEP_US);
             self.step(audience);
         }
     }
 
-    fn step(&mut self, audience: &mut dyn Audience) {
+    fn step(&mut self, audience: &mut dyn Audience<P>) {
         let now = self.now;
         for from in 0..self.seats.len() {
             while let Some(message) = self.seats[from].ways.control_up.pop(now) {
-                // What the relay cannot read it drops.
-                let deliveries = self.relay.message(from as u64, &message).unwrap_or_default();
+                let deliveries = self.relay.message(from as u64, &message, now);
                 self.announce(deliveries);
             }
             while let Some(packet) = self.seats[from].ways.media_up.pop(now) {
@@ -218,18 +250,19 @@ impl Gathering {
         let ticks = self.next_tick <= now;
         if ticks {
             self.next_tick = now.plus(TICK_US);
+            let said = self.relay.tick(now);
+            self.announce(said);
         }
         for (seat, Seat { party, ways }) in self.seats.iter_mut().enumerate() {
             let Some(party) = party else { continue };
             while let Some(message) = ways.control_down.pop(now) {
-                // What cannot be used is the party's to tell: it changes nothing here.
-                let _ = party.control(&message, now, &mut Desk { seat, ways, audience, now });
+                party.control(&message, now, &mut Desk { seat, ways, audience, now });
             }
             while let Some(packet) = ways.media_down.pop(now) {
                 party.datagram(packet.as_slice(), now, &mut Desk { seat, ways, audience, now });
             }
             if ticks {
-                let _ = party.tick(now, &mut Desk { seat, ways, audience, now });
+                party.tick(now, &mut Desk { seat, ways, audience, now });
                 audience.ticked(seat, party, now);
             }
         }

@@ -11,12 +11,43 @@ use openmls_traits::types::SignatureScheme;
 
 use crate::e2ee::group::provider::Provider;
 use crate::e2ee::group::wire::{Envelope, Ticket, WireError, ticket};
+use crate::time::Time;
 
 /// A connection, by the number that the embedder gave it.
 pub type Connection = u64;
 
 /// What goes to whom.
 pub type Delivery = (Connection, Arc<[u8]>);
+
+/// What stands between the participants: it takes what they say and says who gets what.
+pub trait Hub {
+    /// Somebody is there.
+    fn connect(&mut self, id: Connection);
+    /// Somebody is gone.
+    fn disconnect(&mut self, id: Connection);
+    /// Takes a message; what it cannot read nobody gets.
+    fn message(&mut self, from: Connection, message: &[u8], now: Time) -> Vec<Delivery>;
+    /// What it says by itself, the time being `now`.
+    fn tick(&mut self, now: Time) -> Vec<Delivery>;
+}
+
+impl Hub for Relay {
+    fn connect(&mut self, id: Connection) {
+        Relay::connect(self, id);
+    }
+
+    fn disconnect(&mut self, id: Connection) {
+        Relay::disconnect(self, id);
+    }
+
+    fn message(&mut self, from: Connection, message: &[u8], _now: Time) -> Vec<Delivery> {
+        Relay::message(self, from, message).unwrap_or_default()
+    }
+
+    fn tick(&mut self, _now: Time) -> Vec<Delivery> {
+        vec![]
+    }
+}
 
 /// Tickets that one connection may hold at most.
 const MAX_TICKETS: usize = 4;

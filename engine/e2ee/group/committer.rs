@@ -58,11 +58,11 @@ impl Committers {
     }
 
     /// A new epoch, in which `removed` leaves are empty or another's.
-    pub(crate) fn epoch(&mut self, removed: &[u16]) {
+    pub(crate) fn epoch(&mut self, removed: impl Iterator<Item = u16>) {
         self.unable.clear();
         for leaf in removed {
-            self.heard.remove(leaf);
-            self.silent.remove(leaf);
+            self.heard.remove(&leaf);
+            self.silent.remove(&leaf);
         }
     }
 

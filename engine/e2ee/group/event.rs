@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::identity::Person;
 use super::rules::Illegal;
 use super::wire::Ticket;
-use crate::e2ee::{EpochInput, IdentityKey, Role};
+use crate::e2ee::{EpochInput, IdentityKey, Member, Role};
 use crate::time::Time;
 
 /// How soon a sender moves to a new epoch.
@@ -15,6 +15,19 @@ pub enum Switch {
     AtOnce,
     /// Within two seconds.
     Soon,
+}
+
+/// How a member went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum Gone {
+    /// By its own signature.
+    Left,
+    /// The host or co-host on this leaf took it out.
+    Host(u16),
+    /// The relay reported it gone.
+    Relay,
+    /// It came again in the same commit, with the same identity key.
+    Replaced,
 }
 
 /// What [`super::Group::poll`] hands out, in order.
@@ -57,6 +70,17 @@ pub enum Event {
         request: Request,
         /// The roster's hash now.
         roster: [u8; 32],
+    },
+    /// A new epoch that this member saw begin, told after the epoch itself.
+    Changed {
+        /// Its number.
+        epoch: u64,
+        /// Who made it, by leaf in the epoch before.
+        committer: u16,
+        /// Who came; of those who came again, their new leaf.
+        came: Vec<Member>,
+        /// Who went, as the epoch before knew them, and how.
+        gone: Vec<(Member, Gone)>,
     },
     /// Another member made the epoch; what this one asked for is asked again.
     Lost {

@@ -200,7 +200,7 @@ impl Group {
 
     /// The group is in the next epoch.
     pub(super) fn enter(&mut self, committer: u16, verdict: Verdict, updated: BTreeSet<u16>, now: Time) {
-        let Verdict { after, removed, switch } = verdict;
+        let Verdict { after, gone, switch } = verdict;
         let same =
             self.mls.members().map(|member| member.index.u32()).eq(after.roster.iter().map(|one| u32::from(one.leaf)));
         if !same || self.mls.epoch().as_u64() != after.epoch {
@@ -212,9 +212,10 @@ impl Group {
         for leaf in fresh.chain(updated).chain([committer]).filter(|leaf| after.roster.get(*leaf).is_some()) {
             self.renewed.insert(leaf, now);
         }
+        let came = after.roster.iter().filter(|member| member.joined == after.epoch).cloned().collect();
         self.state = after;
         (self.began, self.mid, self.resumed, self.last_commit) = (now, false, None, Some(now));
-        self.committers.epoch(&removed);
+        self.committers.epoch(gone.iter().map(|(member, _)| member.leaf));
         self.chains.clear();
         self.heard.clear();
         (self.beat, self.asked_updates, self.first_proposal) = (None, None, None);
@@ -225,7 +226,8 @@ impl Group {
         }
         self.hear(committer, now);
         if self.open_epoch(switch).is_err() {
-            self.go(Left::Broken);
+            return self.go(Left::Broken);
         }
+        self.event(Event::Changed { epoch: self.state.epoch, committer, came, gone });
     }
 }

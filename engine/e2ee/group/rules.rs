@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::Switch;
+use super::event::{Gone, Switch};
 use super::identity::{LeafError, Person};
 use super::policy::EnginePolicy;
 use crate::e2ee::keys::MAX_LEAVES;
@@ -183,8 +183,8 @@ pub enum Change {
 pub struct Verdict {
     /// The next epoch.
     pub after: State,
-    /// Leaves whose member is out or another one.
-    pub removed: Vec<u16>,
+    /// Who is no longer on its leaf, and how it went.
+    pub gone: Vec<(Member, Gone)>,
     /// How soon senders move to it.
     pub switch: Switch,
 }
@@ -258,16 +258,17 @@ pub fn judge(
     let policy = policy_after(before, proposals)?;
 
     let mut members: BTreeMap<u16, Member> = before.roster.iter().map(|one| (one.leaf, one.clone())).collect();
-    let (mut removed, mut kicked, mut gone_by_host) = (vec![], vec![], false);
+    let mut gone = vec![];
     for proposed in proposals {
         let Change::Remove(leaf) = proposed.change else { continue };
         let leaf = u16::try_from(leaf).map_err(|_| Illegal::NoSuchLeaf(leaf))?;
         let member = members.remove(&leaf).ok_or(Illegal::NoSuchLeaf(leaf.into()))?;
-        if matches!(proposed.by, Author::Leaf(author) if author != u32::from(leaf)) {
-            kicked.push(member.identity);
-            gone_by_host |= before.policy.role(&member.identity) == Role::Host;
-        }
-        removed.push(leaf);
+        let how = match proposed.by {
+            Author::Leaf(author) if author == u32::from(leaf) => Gone::Left,
+            Author::Leaf(author) => Gone::Host(u16::try_from(author).map_err(|_| Illegal::Stranger)?),
+            Author::Relay | Author::Stranger => Gone::Relay,
+        };
+        gone.push((member, how));
     }
     let stayed: BTreeSet<IdentityKey> = members.values().map(|member| member.identity).collect();
     let mut present = stayed.clone();
@@ -284,7 +285,8 @@ pub fn judge(
         if policy.lock.as_ref().is_some_and(|lock| !lock.contains(&person.identity)) {
             return Err(Illegal::Locked(person.identity));
         }
-        kicked.retain(|identity| *identity != person.identity);
+        let former = gone.iter_mut().filter(|(former, _): &&mut (Member, _)| former.identity == person.identity);
+        former.for_each(|(_, how)| *how = Gone::Replaced);
         let Person { identity, media, name } = person.clone();
         let role = Role::default();
         members.insert(leaf, Member { leaf, joined: before.epoch + 1, identity, media, name, role });
@@ -296,13 +298,17 @@ pub fn judge(
     let had = before.roster.iter().any(|member| before.policy.role(&member.identity) == Role::Host);
     let has = present.iter().any(|identity| policy.role(identity) == Role::Host);
     // A host may leave, and the relay may report it gone; nobody else takes the last one away.
-    if had && (policy.roles != before.policy.roles || gone_by_host) && !has {
+    let kicked = |role: Option<Role>| {
+        let by_host = gone.iter().filter(|(_, how)| matches!(how, Gone::Host(_)));
+        by_host.map(|(member, _)| before.policy.role(&member.identity)).any(|one| role.is_none_or(|role| role == one))
+    };
+    if had && (policy.roles != before.policy.roles || kicked(Some(Role::Host))) && !has {
         return Err(Illegal::NoHost);
     }
     let members = members.into_values().map(|member| Member { role: policy.role(&member.identity), ..member });
     let after = State { epoch: before.epoch + 1, roster: Roster::new(members.collect()), policy };
-    let switch = if kicked.is_empty() { Switch::Soon } else { Switch::AtOnce };
-    Ok(Verdict { after, removed, switch })
+    let switch = if kicked(None) { Switch::AtOnce } else { Switch::Soon };
+    Ok(Verdict { after, gone, switch })
 }
 
 fn policy_after(before: &State, proposals: &[Proposed]) -> Result<EnginePolicy, Illegal> {
