@@ -5,7 +5,7 @@
 mod table;
 
 use conclave::e2ee::Role;
-use conclave::e2ee::group::{Config, Event, Group, Left, Request};
+use conclave::e2ee::group::{Config, Event, Gone, Group, Left, Request};
 use table::{Seat, Table};
 
 fn classical() -> Config {
@@ -43,7 +43,12 @@ fn every_five_minutes_one_commit_renews_everybody() {
     table.run(305_000);
     assert_eq!(table.agree(), before + 1);
     assert!((0..4).all(|id| table.people[&id].epochs.last().is_some_and(|input| input.epoch == before + 1)));
-    assert!((0..4).all(|id| table.events(id).iter().all(|event| matches!(event, Event::Began { .. }))));
+    let quiet = |event: &Event| match event {
+        Event::Began { .. } => true,
+        Event::Changed { gone, .. } => gone.is_empty(),
+        _ => false,
+    };
+    assert!((0..4).all(|id| table.events(id).iter().all(quiet)));
 }
 
 #[test]
@@ -159,6 +164,37 @@ fn the_relay_proposes_a_removal_and_a_member_commits_it() {
     table.run(1000);
     assert_eq!((table.left(2), table.group(1).roster().len()), (Some(Left::Removed), 2));
     table.agree();
+}
+
+#[test]
+fn members_are_told_who_came_and_how_others_went() {
+    let mut table = Table::of(5, classical());
+    (0..5).for_each(|id| drop(table.events(id)));
+    let now = table.now;
+    table.group(1).leave(now);
+    table.run(1000);
+    let (now, kicked) = (table.now, table.group(2).own_leaf());
+    table.group(0).remove(kicked, true, now).unwrap();
+    table.run(1000);
+    let silent = table.group(3).own_leaf();
+    let deliveries = table.relay.propose_removal(silent);
+    table.down(deliveries);
+    table.run(1000);
+    table.stand_up(4);
+    table.knock(4);
+    table.run(1000);
+    let mut told = vec![];
+    for event in table.events(0) {
+        let Event::Changed { came, gone, .. } = event else { continue };
+        let name = |member: &conclave::e2ee::Member| member.name.clone();
+        told.extend(gone.iter().map(|(member, how)| (name(member), Some(*how))));
+        told.extend(came.iter().map(|member| (name(member), None)));
+    }
+    let person = |id| format!("person {id}");
+    let gone = [(1, Gone::Left), (2, Gone::Host(0)), (3, Gone::Relay), (4, Gone::Replaced)];
+    let expected: Vec<_> =
+        gone.map(|(id, how)| (person(id), Some(how))).into_iter().chain([(person(4), None)]).collect();
+    assert_eq!(told, expected);
 }
 
 #[test]

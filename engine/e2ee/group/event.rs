@@ -75,8 +75,8 @@ pub enum Event {
     Changed {
         /// Its number.
         epoch: u64,
-        /// Who made it, by leaf in the epoch before.
-        committer: u16,
+        /// Who made it, by leaf in the epoch before; nothing where no member did.
+        committer: Option<u16>,
         /// Who came; of those who came again, their new leaf.
         came: Vec<Member>,
         /// Who went, as the epoch before knew them, and how.

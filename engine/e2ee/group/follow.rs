@@ -228,6 +228,6 @@ impl Group {
         if self.open_epoch(switch).is_err() {
             return self.go(Left::Broken);
         }
-        self.event(Event::Changed { epoch: self.state.epoch, committer, came, gone });
+        self.event(Event::Changed { epoch: self.state.epoch, committer: Some(committer), came, gone });
     }
 }

@@ -46,7 +46,7 @@ use crate::e2ee::{EpochInput, IdentityKey, MediaSecret, Member, Profile, Role, R
 use crate::time::Time;
 
 pub use self::config::Config;
-pub use self::event::{Event, Left, Output, Request, Switch};
+pub use self::event::{Event, Gone, Left, Output, Request, Switch};
 pub use self::identity::{Device, LeafError, Person};
 pub use self::joining::Joining;
 pub use self::policy::{EnginePolicy, GroupSuite, MeetingType};
