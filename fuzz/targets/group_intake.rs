@@ -52,13 +52,13 @@ impl Stage {
     fn set() -> Self {
         let config = Config::new(b"fuzz").classical();
         let mut host = Group::create(&device("host"), config.clone(), Time::from_ms(1000)).expect("a group");
-        let mut knock = |host: &mut Group, name| {
+        let knock = |host: &mut Group, name, now| {
             let (joining, knock) = Joining::new(&device(name), config.clone()).expect("keys");
-            host.admit(&knock[1..], NOW).expect("a key package");
+            host.admit(&knock[1..], now).expect("a key package");
             (joining, knock)
         };
-        let (mut one, _) = knock(&mut host, "member");
-        let (mut two, _) = knock(&mut host, "other");
+        let (mut one, _) = knock(&mut host, "member", Time::from_ms(4000));
+        let (mut two, _) = knock(&mut host, "other", Time::from_ms(4000));
         let (_, welcome) = commit(&mut host, Time::from_ms(5000));
         let welcome = welcome.expect("a welcome");
         let mut member = one.handle(&welcome, NOW).expect("the way in").expect("a group");
@@ -69,9 +69,9 @@ impl Stage {
         other.leave(NOW);
         genuine.extend(sends(&mut other));
         host.tell(b"another").expect("told");
-        let (joining, knocked) = knock(&mut host, "late");
+        let (joining, knocked) = knock(&mut host, "late", NOW);
         genuine.extend([sends(&mut host), vec![knocked]].concat());
-        let (committed, welcome) = commit(&mut host, NOW);
+        let (committed, welcome) = commit(&mut host, NOW.plus(1_000_000));
         host.tell(b"later").expect("told");
         genuine.push(committed);
         genuine.extend(sends(&mut host));

@@ -43,7 +43,9 @@ fn speech() -> Vec<Genuine> {
     for n in 0..60u16 {
         let now = Time::from_ms(u64::from(n) * 200);
         if ring.turn(now) {
-            sealers.iter_mut().for_each(|sealer| drop(sealer.renew(&mut ring).expect("a key")));
+            for sealer in &mut sealers {
+                sealer.renew(&mut ring).expect("a key");
+            }
         }
         let epoch = ring.sealing().expect("an epoch").clone();
         let mut seal = |kind: usize, payload: &[u8], prover: &mut Prover| {
