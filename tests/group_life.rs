@@ -198,6 +198,32 @@ fn members_are_told_who_came_and_how_others_went() {
 }
 
 #[test]
+fn more_joiners_than_one_message_holds_come_with_the_next() {
+    use conclave::e2ee::group::wire::{Envelope, MAX_MESSAGE};
+    use conclave::e2ee::group::{Device, Joining, Output};
+    use conclave::time::Time;
+    let config = Config::new(b"hybrid");
+    let mut host = Group::create(&Device::generate("host").unwrap(), config.clone(), Time(0)).unwrap();
+    for _ in 0..300 {
+        let (_, knock) = Joining::new(&Device::generate("guest").unwrap(), config.clone()).unwrap();
+        host.admit(&knock[1..], Time(0)).unwrap();
+    }
+    let mut sizes = vec![];
+    for second in 1..4 {
+        host.tick(Time::from_ms(second * 1000));
+        while let Some(output) = host.poll() {
+            let Output::Send(message) = output else { continue };
+            assert!(message.len() <= MAX_MESSAGE, "{} bytes", message.len());
+            if matches!(Envelope::decode(&message), Ok(Envelope::Handshake { .. })) {
+                host.handle(&message, Time::from_ms(second * 1000)).unwrap();
+                sizes.push(host.roster().len());
+            }
+        }
+    }
+    assert_eq!(sizes, [257, 301]);
+}
+
+#[test]
 fn the_only_host_hands_over_before_it_goes() {
     let mut table = Table::of(3, classical());
     let now = table.now;

@@ -1,8 +1,10 @@
 //! On the way in: a key package sent, a Welcome awaited.
 
 use openmls::prelude::{
-    KeyPackage, MlsMessageBodyIn, MlsMessageIn, ProcessedWelcome, StagedWelcome, tls_codec::Deserialize,
+    KeyPackage, KeyPackageBundle, MlsMessageBodyIn, MlsMessageIn, OpenMlsProvider, ProcessedWelcome, StagedWelcome,
+    tls_codec::Deserialize,
 };
+use openmls_traits::storage::StorageProvider;
 
 use super::arrivals::{ARRIVALS_EXTENSION, Arrivals};
 use super::config::Config;
@@ -22,6 +24,8 @@ pub struct Joining {
     device: Device,
     config: Config,
     provider: Provider,
+    /// The keys of the key package. The library forgets them with the first Welcome that names it, genuine or not.
+    keys: KeyPackageBundle,
     ticket: Ticket,
     /// What came in the meantime: the Welcome leads into an epoch that already goes on.
     waiting: Vec<Vec<u8>>,
@@ -44,7 +48,7 @@ impl Joining {
         let body = message.to_bytes().map_err(|_| GroupError::Library("the key package could not be encoded"))?;
         let ticket = ticket(&body);
         let envelope = Envelope::KeyPackage(&body).encode();
-        Ok((Self { device: device.share(), config, provider, ticket, waiting: vec![] }, envelope))
+        Ok((Self { device: device.share(), config, provider, keys: bundle, ticket, waiting: vec![] }, envelope))
     }
 
     /// What it keeps until it is let in: the keys of its key package.
@@ -65,6 +69,9 @@ impl Joining {
         match Envelope::decode(message)? {
             Envelope::Welcome { to, body } if to.contains(&self.ticket) => {
                 let joined = self.join(body, now);
+                if joined.is_err() {
+                    self.keep()?;
+                }
                 stack::wipe();
                 joined.map(Some)
             }
@@ -79,6 +86,13 @@ impl Joining {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The key package is as good as before for the Welcome that is still to come.
+    fn keep(&self) -> Result<(), GroupError> {
+        let failed = GroupError::Library("the key package could not be kept");
+        let name = self.keys.key_package().hash_ref(self.provider.crypto()).map_err(|_| failed)?;
+        self.provider.storage().write_key_package(&name, &self.keys).map_err(|_| failed)
     }
 
     fn join(&mut self, body: &[u8], now: Time) -> Result<Group, GroupError> {

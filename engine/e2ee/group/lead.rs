@@ -1,5 +1,7 @@
 //! What a member does by the clock: beat, propose, commit where it is its turn, and stop where nothing is heard.
 
+use std::collections::VecDeque;
+
 use openmls::prelude::LeafNodeParameters;
 
 use super::commit::{Asked, NotMade, build};
@@ -12,6 +14,10 @@ use super::{
 };
 use crate::e2ee::{Member, Role};
 use crate::time::Time;
+
+/// Members who come with one commit: with hybrid keys it stays below [`super::wire::MAX_MESSAGE`], which the relay and
+/// everybody else refuse to go beyond.
+pub const MAX_JOINS_AT_ONCE: usize = 256;
 
 impl Group {
     pub(super) fn propose_update(&mut self, now: Time) {
@@ -154,17 +160,27 @@ impl Group {
 
     pub(super) fn commit(&mut self, now: Time) {
         let roster = self.state.roster.hash();
-        let mut batch = vec![];
+        let (mut batch, mut joins, mut later) = (vec![], 0, VecDeque::new());
         while let Some(asked) = self.requests.pop_front() {
+            // Who joins, and what was asked for after it, waits for the next commit where this one is full; kicks do not.
+            let joiner = matches!(asked.request, Request::Admit { .. });
+            let kick = matches!(asked.request, Request::Remove { kick: true, .. });
+            if (joiner && joins == MAX_JOINS_AT_ONCE || !later.is_empty()) && !kick {
+                later.push_back(asked);
+                continue;
+            }
             if asked.request.names_roster() && asked.seen != roster {
                 self.event(Event::Confirm { request: asked.request, roster });
                 continue;
             }
+            joins += usize::from(joiner);
             batch.push(asked);
             if self.single {
                 break;
             }
         }
+        later.extend(std::mem::take(&mut self.requests));
+        self.requests = later;
         if batch.is_empty() && self.first_proposal.is_none() && self.asked_updates.is_none() && !self.renew {
             return;
         }

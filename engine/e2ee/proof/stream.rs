@@ -270,13 +270,15 @@ impl<T> Stream<T> {
         let mut late = None;
         shown.retain(|counter, frame| {
             if !frame.told && now.since(frame.at) >= PROVEN_WITHIN_US {
+                frame.told = true;
                 let [below, _] = self.proven.beside(counter);
                 if chain.passed(frame.at, below.map(|proven| proven.sequence)) {
+                    // It stays known: its proof may be late, and then a copy must not be shown a second time.
                     watch.frame(Why::Invented, self.context, frame.stream, frame.key_id, now);
-                    return false;
+                } else {
+                    late = Some((frame.stream, frame.key_id));
+                    watch.stats.unproven += 1;
                 }
-                (frame.told, late) = (true, Some((frame.stream, frame.key_id)));
-                watch.stats.unproven += 1;
             }
             now.since(frame.at) < FORGOTTEN_US
         });

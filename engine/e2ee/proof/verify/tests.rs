@@ -104,6 +104,29 @@ fn a_counter_far_ahead_silences_nobody_and_is_found_out() {
 }
 
 #[test]
+fn a_frame_taken_for_invented_is_not_shown_again_when_its_proof_comes_late() {
+    const LATE: u64 = 1 << 40;
+    let (mut prover, mut verifier) = (prover(), verifier(Policy::RenderThenProve));
+    for n in 0..150u64 {
+        let now = ms(n * 20);
+        shows(&mut verifier, mark(n, None), now);
+        if n == 50 {
+            assert!(shows(&mut verifier, mark(LATE, None), now));
+        }
+        if n % 10 == 9 {
+            verifier.proof(&prove(&mut prover, n - 9..n + 1, now), now).unwrap();
+        }
+        while verifier.released().is_some() {}
+        verifier.tick(now);
+    }
+    assert_eq!(whys(&mut verifier), [Why::Invented]);
+    assert!(!shows(&mut verifier, mark(LATE, None), ms(3000)));
+    verifier.proof(&prove(&mut prover, LATE..LATE + 1, ms(3010)), ms(3010)).unwrap();
+    assert_eq!(verifier.released(), None, "it was shown before");
+    assert!(!shows(&mut verifier, mark(LATE, None), ms(3020)));
+}
+
+#[test]
 fn a_counter_that_the_sender_skipped_is_found_out_by_the_next_proof() {
     let (mut prover, mut verifier) = (prover(), verifier(Policy::RenderThenProve));
     verifier.proof(&prove(&mut prover, 0..5, ms(0)), ms(0)).unwrap();
