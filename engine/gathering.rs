@@ -1,4 +1,5 @@
-//! A meeting of many in one process and in virtual time: parties, a relay between them, and a path each way for each.
+//! A meeting of many in one process and in virtual time: parties or what is around them, a relay or another hub between
+//! them, and a path each way for each.
 //!
 //! Groups are real, so their library draws its own randomness: the same seed gives the same losses and the same
 //! counters, not the same bytes. Time goes on in steps of [`STEP_US`].

@@ -35,9 +35,8 @@ impl Rekey {
 
 /// Measures with `clock`, which counts milliseconds; `sampled` members follow, and the slowest of them counts.
 pub fn measure(n: usize, config: Config, sampled: usize, clock: fn() -> f64) -> Rekey {
-    let (now, suite) = (Time::from_ms(1000), config.suite);
+    let (mut now, suite) = (Time::from_ms(1000), config.suite);
     let mut host = Group::create(&Device::generate("host").expect("a device"), config.clone(), now).expect("a group");
-    let mut now = now;
     let (mut joiners, mut added) = (vec![], None);
     while host.roster().len() < n {
         let more = (n - host.roster().len()).min(AT_ONCE);

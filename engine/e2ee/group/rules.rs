@@ -297,17 +297,15 @@ pub fn judge(
     check_policy(before, &policy, &stayed, &present)?;
     let had = before.roster.iter().any(|member| before.policy.role(&member.identity) == Role::Host);
     let has = present.iter().any(|identity| policy.role(identity) == Role::Host);
+    let kicked = gone.iter().filter(|(_, how)| matches!(how, Gone::Host(_)));
+    let kicked: Vec<Role> = kicked.map(|(member, _)| before.policy.role(&member.identity)).collect();
     // A host may leave, and the relay may report it gone; nobody else takes the last one away.
-    let kicked = |role: Option<Role>| {
-        let by_host = gone.iter().filter(|(_, how)| matches!(how, Gone::Host(_)));
-        by_host.map(|(member, _)| before.policy.role(&member.identity)).any(|one| role.is_none_or(|role| role == one))
-    };
-    if had && (policy.roles != before.policy.roles || kicked(Some(Role::Host))) && !has {
+    if had && (policy.roles != before.policy.roles || kicked.contains(&Role::Host)) && !has {
         return Err(Illegal::NoHost);
     }
     let members = members.into_values().map(|member| Member { role: policy.role(&member.identity), ..member });
     let after = State { epoch: before.epoch + 1, roster: Roster::new(members.collect()), policy };
-    let switch = if kicked(None) { Switch::AtOnce } else { Switch::Soon };
+    let switch = if kicked.is_empty() { Switch::Soon } else { Switch::AtOnce };
     Ok(Verdict { after, gone, switch })
 }
 
