@@ -35,6 +35,7 @@ pub mod gathering;
 pub mod gpu;
 pub mod jitter;
 pub mod ledger;
+pub mod meeting;
 pub mod netem;
 pub mod party;
 pub mod pool;
