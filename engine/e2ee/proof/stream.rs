@@ -54,15 +54,6 @@ pub enum Refusal {
     Unknown,
 }
 
-/// What can be said of a frame before it is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Screen {
-    /// Open it.
-    Open,
-    /// There is no need.
-    Refuse(Refusal),
-}
-
 struct Shown {
     digest: Digest,
     key_id: u64,
@@ -110,21 +101,18 @@ impl<T> Stream<T> {
         self.unproven
     }
 
-    /// Says what needs no opening: the same frame again, and what is too old. That a frame *differs* says nothing yet,
-    /// since anybody can make bytes that do not open.
-    pub(crate) fn screen(&self, mark: &Mark) -> Screen {
+    /// Whether `counter` is below all that is remembered.
+    pub(crate) fn is_past(&self, counter: u64) -> bool {
+        counter < self.floor
+    }
+
+    /// Whether this very frame was shown, or waits. That a frame of the counter *differs* says nothing yet.
+    fn is_copy(&self, mark: &Mark) -> bool {
         let shown = self.shown.as_ref().and_then(|shown| shown.get(mark.counter));
         let proven = self.proven.get(mark.counter);
-        if mark.counter < self.floor {
-            Screen::Refuse(Refusal::TooOld)
-        } else if shown.is_some_and(|shown| shown.digest == mark.digest)
+        shown.is_some_and(|shown| shown.digest == mark.digest)
             || proven.is_some_and(|proven| proven.shown && proven.digest == mark.digest)
             || self.room.find(mark.counter, mark.digest).0
-        {
-            Screen::Refuse(Refusal::Replayed)
-        } else {
-            Screen::Open
-        }
     }
 
     /// Decides about a frame that opened under the sender's key.
@@ -136,16 +124,13 @@ impl<T> Stream<T> {
         watch: &mut Watch,
         now: Time,
     ) -> Verdict<T> {
-        match self.screen(&mark) {
-            Screen::Refuse(Refusal::TooOld) => {
-                watch.stats.too_old += 1;
-                return Verdict::Refused(frame, Refusal::TooOld);
-            }
-            Screen::Refuse(refusal) => {
-                watch.stats.replayed += 1;
-                return Verdict::Refused(frame, refusal);
-            }
-            Screen::Open => {}
+        if self.is_past(mark.counter) {
+            watch.stats.too_old += 1;
+            return Verdict::Refused(frame, Refusal::TooOld);
+        }
+        if self.is_copy(&mark) {
+            watch.stats.replayed += 1;
+            return Verdict::Refused(frame, Refusal::Replayed);
         }
         let Mark { counter, digest, stream, key_id, .. } = mark;
         if let Some(proven) = self.proven.get_mut(counter) {
