@@ -345,7 +345,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         let epoch = self.source.epoch(KeyId::unpack(header.key_id))?.number;
         let header::Header { key_id, counter } = header;
         let digest = Digest::of(key_id, counter, metadata, frame.payload.as_slice());
-        Some(Mark { epoch, key_id, counter, digest, stream: frame.header.stream })
+        Some(Mark { epoch, key_id, counter, digest, stream: frame.header.stream, captured: Time(0) })
     }
 
     /// Whether an opened frame is its sender's, as far as is known. Otherwise its buffer, and whether it waits.
@@ -364,6 +364,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         };
         let Some(verifier) = verifier else { return Err((opened.payload, false)) };
         let bytes = opened.payload.len();
+        let mark = Mark { captured: opened.captured, ..mark };
         match verifier.admit(mark, opened, bytes, now) {
             Verdict::Show(opened) => Ok(opened),
             Verdict::Waits => {
