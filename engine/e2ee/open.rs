@@ -337,7 +337,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         let header::Header { key_id, counter } = header;
         let mark = proving.map(|epoch| {
             let digest = Digest::of(key_id, counter, &metadata, &self.sealed);
-            Mark { epoch, key_id, counter, digest, stream: frame.header.stream }
+            Mark { epoch, key_id, counter, digest, stream: frame.header.stream, captured: inner.captured }
         });
         Ok((header, inner, mark))
     }

@@ -38,6 +38,8 @@ pub struct Mark {
     pub digest: Digest,
     /// The stream that it names.
     pub stream: u32,
+    /// When it was captured, on its sender's clock, as the opened frame says; 0 before.
+    pub captured: Time,
 }
 
 /// Why a proof was not taken. [`Stats`] counts, and alarms are events.
@@ -192,7 +194,11 @@ impl<T> Verifier<T> {
             let number = usize::from(context.number());
             touched |= 1 << number;
             let stream = streams[number].get_or_insert_with(|| Box::new(Stream::new(context)));
-            self.ready.extend(stream.prove((counter, digest), proof.head.sequence, &mut self.watch, now));
+            let covered = stream.prove((counter, digest), proof.head.sequence, &mut self.watch, now);
+            self.ready.extend(covered.frame);
+            if let Some(arrived) = covered.arrived {
+                self.chain.covered(arrived, proof.head.made, now);
+            }
         }
         for (place, known) in self.epochs.iter_mut().enumerate() {
             for (number, stream) in known.streams.iter_mut().enumerate() {
