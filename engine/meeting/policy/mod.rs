@@ -280,3 +280,36 @@ impl PartialEq for MeetingPolicy {
 }
 
 impl Eq for MeetingPolicy {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::e2ee::IdentityKey;
+
+    #[test]
+    fn a_group_that_is_created_by_a_policy_is_ruled_by_it() {
+        for meeting in [MeetingType::EndToEnd, MeetingType::Enhanced] {
+            let policy = MeetingPolicy::standard().for_meeting(meeting).unwrap();
+            let group = policy.group_config(b"group").unwrap().policy(IdentityKey([1; 32])).unwrap();
+            assert_eq!(policy.rules(&group), Ok(()));
+            assert_eq!(MeetingPolicy::standard().rules(&group).is_ok(), meeting == MeetingType::Enhanced);
+        }
+    }
+
+    #[test]
+    fn what_a_new_host_asks_for_makes_the_group_fit_its_policy() {
+        let end_to_end = |policy: MeetingPolicy| policy.for_meeting(MeetingType::EndToEnd).unwrap();
+        let old = end_to_end(MeetingPolicy::standard());
+        let text = "[account]\nrecorder_allowed = true\nroster_limit = 7\nleaver_window_ms = 300\nwaiting_room = false";
+        let document = Document::parse("f", text).unwrap();
+        let new = end_to_end(MeetingPolicy::resolve(&document, None, None).unwrap());
+        let mut group = old.group_config(b"group").unwrap().policy(IdentityKey([1; 32])).unwrap();
+        assert!(new.rules(&group).is_err());
+        let Request::Policy { recorder_allowed, leaver_window_ms, roster_limit, meeting_policy } = new.request() else {
+            panic!("a request of another kind");
+        };
+        group = EnginePolicy { recorder_allowed, leaver_window_ms, roster_limit, meeting_policy, ..group };
+        assert_eq!(new.rules(&group), Ok(()));
+        assert!(old.rules(&group).is_err());
+    }
+}
