@@ -8,7 +8,9 @@ use aws_lc_rs::{hmac, rsa};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use conclave::e2ee::IdentityKey;
 use conclave::meeting::identity::oidc::nonce;
-use conclave::meeting::identity::{Attested, Attestor, DeviceKey, Keys, Level, MAX_STATEMENT, MAX_TEXT, Oidc, Why};
+use conclave::meeting::identity::{
+    Attested, Attestor, DeviceKey, Keys, Level, MAX_STATEMENT, MAX_TEXT, Oidc, Why, attest,
+};
 use serde_json::{Value, json};
 
 const NOW: u64 = 1_800_000_000;
@@ -192,6 +194,7 @@ fn a_name_is_for_the_screen_and_an_unverified_address_is_none() {
     assert_eq!(name(json!({ "name": null, "email_verified": false })), None);
     assert_eq!(name(json!({ "name": null, "email_verified": null })), None);
     assert_eq!(name(json!({ "name": "a\u{1b}[2J" })), None, "no control characters");
+    assert_eq!(name(json!({ "name": "\u{202e}nnA" })), None, "nor any that turns the direction");
 }
 
 #[test]
@@ -300,15 +303,14 @@ fn tokens_of_other_kinds_and_huge_ones_are_not_read() {
         (r#"{"alg":"RS256","kid":"r","crit":["exp"]}"#, "it asks for extensions"),
         (r#"{"alg":"RS256","kid":"r","b64":false}"#, "it asks for extensions"),
         (r#"{"kid":"r"}"#, "its header"),
-        ("[]", "its header"),
     ] {
         assert_eq!(check(&provider, &provider.token_of("r", header, &good)), Err(Why::Unreadable(why)), "{header}");
     }
     let token = provider.token(&claims(json!({})));
-    for bytes in ["", ".", "..", "a.b", "a.b.c.d", &format!("{token}."), &format!("{token}="), &format!(" {token}")] {
+    for bytes in ["eyJ", "eyJ.", "eyJ..", "eyJh.b", "eyJh.b.c.d", &format!("{token}."), &format!("{token}=")] {
         assert!(matches!(check(&provider, bytes), Err(Why::Unreadable(_))), "{bytes:?}");
     }
-    assert_eq!(provider.app().attest(&ann(), &[0xff; 100], NOW), Err(Why::Unreadable("it is no text")));
+    assert_eq!(provider.app().attest(&ann(), b"eyJ\xff", NOW), Err(Why::Unreadable("it is no text")));
     let huge = provider.token(&claims(json!({ "picture": "p".repeat(MAX_STATEMENT) })));
     assert_eq!(check(&provider, &huge), Err(Why::TooLong(huge.len())));
     let deep = format!("{}.{}.AA", b64(r#"{"alg":"RS256","kid":"r"}"#.as_bytes()), b64("[".repeat(5000).as_bytes()));
@@ -324,6 +326,18 @@ fn a_device_key_is_its_own_account() {
     let provider = Provider::new();
     let token = provider.token(&claims(json!({})));
     assert_eq!(DeviceKey::kept().attest(&ann(), token.as_bytes(), NOW), Err(Why::Kind));
-    assert!(provider.app().attest(&ann(), DeviceKey::kept().statement().unwrap(), NOW).is_err());
+    assert_eq!(provider.app().attest(&ann(), DeviceKey::kept().statement().unwrap(), NOW), Err(Why::Kind));
     assert!(Level::Guest < Level::Device && Level::Device < Level::SignedOn);
+}
+
+#[test]
+fn devices_and_accounts_meet_in_one_meeting() {
+    let (provider, guest) = (Provider::new(), DeviceKey::guest());
+    let app = provider.app();
+    let level = |statement: &[u8]| attest(&[&guest, &app], &ann(), statement, NOW).map(|attested| attested.level);
+    assert_eq!(level(DeviceKey::kept().statement().unwrap()), Ok(Level::Device));
+    assert_eq!(level(provider.token(&claims(json!({}))).as_bytes()), Ok(Level::SignedOn));
+    assert_eq!(level(provider.token(&claims(json!({ "aud": "other-app" }))).as_bytes()), Err(Why::Audience));
+    assert_eq!(level(b"the service says that this is Ann"), Err(Why::Kind));
+    assert_eq!(level(b""), Err(Why::Kind));
 }

@@ -173,6 +173,13 @@ fn a_code_that_was_computed_for_another_epoch_of_the_same_number_is_not_taken() 
 }
 
 #[test]
+fn an_epoch_whose_members_can_prove_nothing_has_no_code() {
+    let mut codes = Codes::new();
+    codes.epoch(5, &[], &Roster::new(three()), b"policy");
+    assert_eq!((codes.shown(), codes.job(Of::Epoch(5)).err()), (Err(CodeError::NoEpoch), Some(CodeError::NotHere(5))));
+}
+
+#[test]
 fn a_person_has_one_code_in_all_meetings_and_no_other_person_has_it() {
     let ann = IdentityKey([1; 32]);
     let (mut one, mut other) = (Codes::new(), Codes::new());

@@ -287,6 +287,9 @@ fn a_guest_is_never_a_mismatch_and_never_kept() {
     assert_eq!(meeting.state(), State::Unverified);
     meeting.memory.matches(7, NOW).unwrap();
     assert_eq!(meeting.memory.contacts().iter().count(), 0);
+    meeting.attest(1, "ann");
+    meeting.memory.attested(&key(2), Attested { level: Level::Guest, ..account("ann") }, NOW);
+    assert_eq!(meeting.state(), State::Verified, "not even under a name that has a key");
     let known = meeting.memory.contacts().clone();
     assert_eq!(Meeting::knowing(4, known).memory.person(&key(2)), State::Unverified, "the next meeting");
 }

@@ -162,8 +162,13 @@ impl Codes {
         Self::default()
     }
 
-    /// An epoch began: what only its members can say, who they are, and the policy as it stands in the transcript.
+    /// An epoch began: what only its members can say, who they are, and the policy as it stands in the transcript. Where
+    /// members can say nothing that others cannot, as with keys of an app that have no authenticator, there is no code.
     pub fn epoch(&mut self, number: u64, authenticator: &[u8], roster: &Roster, policy: &[u8]) {
+        if authenticator.is_empty() {
+            self.epochs.remove(&number);
+            return;
+        }
         let x = hashed(EPOCH, authenticator, &[&roster.hash(), digest(&SHA256, policy).as_ref()]);
         self.epochs.insert(number, Entry { x, code: None });
         self.forget();

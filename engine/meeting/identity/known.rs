@@ -210,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_is_not_written_down() {
+        let mut known = Known::default();
+        known.see(&key(1), &Attested { level: Level::Guest, ..account("ann") }, 10);
+        known.accept(&key(1), &Attested { level: Level::Guest, ..account("ann") }, 10);
+        assert_eq!(known, Known::default());
+    }
+
+    #[test]
     fn a_full_book_forgets_who_was_never_verified_and_nobody_else() {
         let mut known = Known::default();
         for number in 0..MAX_CONTACTS as u16 {

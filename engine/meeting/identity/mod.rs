@@ -40,6 +40,27 @@ pub trait Attestor {
     fn attest(&self, identity: &IdentityKey, statement: &[u8], unix_s: u64) -> Result<Attested, Why>;
 }
 
+/// Who `identity` is, by the first of `attestors` that knows the statement: guests, devices and accounts may meet.
+///
+/// # Errors
+/// Where none believes it, what the last one that could read it says.
+pub fn attest(
+    attestors: &[&dyn Attestor],
+    identity: &IdentityKey,
+    statement: &[u8],
+    unix_s: u64,
+) -> Result<Attested, Why> {
+    let mut why = Why::Kind;
+    for attestor in attestors {
+        match attestor.attest(identity, statement, unix_s) {
+            Ok(attested) => return Ok(attested),
+            Err(Why::Kind) => {}
+            Err(other) => why = other,
+        }
+    }
+    Err(why)
+}
+
 /// Bytes of the longest statement.
 pub const MAX_STATEMENT: usize = 8 << 10;
 
@@ -127,7 +148,9 @@ pub enum Why {
     OtherKey,
 }
 
-/// Whether `text` can stand on a screen and in a store.
+/// Whether `text` can stand on a screen and in a store: nothing in it moves the cursor or turns the direction of what
+/// follows.
 fn is_plain(text: &str) -> bool {
-    (1..=MAX_TEXT).contains(&text.len()) && !text.chars().any(char::is_control)
+    let turns = |one: char| matches!(one, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (1..=MAX_TEXT).contains(&text.len()) && !text.chars().any(|one| one.is_control() || turns(one))
 }

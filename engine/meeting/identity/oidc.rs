@@ -100,6 +100,10 @@ impl Attestor for Oidc {
         if statement.len() > MAX_STATEMENT {
             return Err(Why::TooLong(statement.len()));
         }
+        // A JSON object in base64 begins so: what does not is no token.
+        if !statement.starts_with(b"ey") {
+            return Err(Why::Kind);
+        }
         let token = Token::parse(statement)?;
         let key = token.header.kid.as_deref().and_then(|id| self.keys.get(id)).ok_or(Why::UnknownKey)?;
         if !key.is_for(&token.header.alg) {
