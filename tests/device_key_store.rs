@@ -115,3 +115,21 @@ fn two_stores_of_one_content_look_nothing_alike_and_show_no_name() {
     assert!(same < one.len() / 16, "{same} of {} bytes are the same", one.len());
     assert!(!one.windows(6).any(|window| window == b"https:" || window == b"accoun"));
 }
+
+#[test]
+fn contacts_that_no_device_writes_are_not_read() {
+    let contact = r#"{"issuer":"https://id","subject":"a","name":null,"level":"Device","keys":[KEYS]}"#;
+    let key = format!(r#"{{"identity":{:?},"seen":1,"verified":null}}"#, [7u8; 32]);
+    let sealed = |contacts: String| {
+        let mut store = Store::generate().unwrap();
+        store.known = serde_json::from_str(&contacts).unwrap();
+        store.seal(lock()).unwrap()
+    };
+    let with = |keys: &str| contact.replace("KEYS", keys);
+    let good = with(&key);
+    assert!(open(&sealed(format!("[{good}]"))).is_ok());
+    let many = vec![key.as_str(); 9].join(",");
+    for bad in [with(""), with(&many), good.replace("https://id", ""), good.replace(r#""a""#, r#""a\n""#)] {
+        assert_eq!(open(&sealed(format!("[{bad}]"))).err(), Some(StoreError::Unreadable), "{bad}");
+    }
+}

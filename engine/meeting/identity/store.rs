@@ -7,7 +7,8 @@
 //! The key is `scrypt(passphrase, salt, N = 131072, r = 8, p = 1)`: nearly half a second and 128 MiB, so [`Lock`] keeps it
 //! while the program runs. Everything before the nonce is authenticated. The hash at the end, over all that stands before
 //! it, only tells damage from a wrong passphrase before the stretch; who alters a store on purpose meets the tag. An old
-//! copy of a store is still good: it knows what was known then.
+//! copy of a store is still good: it knows what was known then. What the stretch leaves on the heap is wiped where the
+//! program uses [`crate::e2ee::Wiping`].
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
