@@ -161,7 +161,7 @@ fn nothing_leaves_once_the_group_was_silent_for_too_long() {
     assert!(show.room.events.iter().any(|(seat, event)| *seat == guest && *event == Event::StopSealing));
     // The key is missing: every frame is refused in words, and of media no datagram leaves, old or new.
     let stopped = show.gathering.now();
-    show.chat(guest, "is anybody there, or do I speak into the dark?");
+    show.chat(guest, "is anybody there, or am I all alone in here?");
     let refused = show.play(25_000);
     assert_eq!(refused.sent, 0);
     assert!(refused.refused.iter().all(|why| why.contains("no sending key")), "{:?}", refused.refused.first());
