@@ -332,7 +332,8 @@ impl Party {
                 Output::Send(message) => out.control(message),
                 Output::Epoch(input, switch) => {
                     let (epoch, roster) = (input.epoch, input.roster.clone());
-                    inside.turn(*input, switch, (&self.device, &self.config), now)?;
+                    let turned = inside.turn(*input, switch, (&self.device, &self.config), now);
+                    turned.inspect_err(|_| inside.stop())?;
                     self.events.push_back(Event::Epoch { epoch, roster });
                 }
                 Output::Event(event) => {
@@ -386,6 +387,14 @@ impl Inside {
         }
         self.members = Some((others, at));
         Ok(())
+    }
+
+    /// The epoch that frames are sealed in is over and there are no keys of the next: somebody who was put out would
+    /// still open what is said.
+    fn stop(&self) {
+        if let Some(media) = &self.media {
+            media.keeper.stop();
+        }
     }
 
     /// What this participant does by itself where something happens in the group.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::policy::{GroupSuite, POLICY_EXTENSION};
 use crate::e2ee::proof::MediaSigner;
 use crate::e2ee::{IdentityKey, MediaKey};
+use crate::faults::{self, Call};
 
 /// Type of the leaf extension that carries the media key, from the range for private use.
 pub const MEDIA_EXTENSION: u16 = 0xf0c1;
@@ -132,6 +133,9 @@ impl Device {
 
 impl Signer for Device {
     fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        if faults::fails(Call::Sign) {
+            return Err(SignerError::SigningError);
+        }
         Ok(self.0.identity.sign(payload).as_ref().to_vec())
     }
 

@@ -43,6 +43,7 @@ use self::rules::{Illegal, State};
 use self::wire::{Envelope, MAX_MESSAGE, WireError, sha256, ticket};
 use crate::e2ee::keys::MAX_LEAVES;
 use crate::e2ee::{EpochInput, IdentityKey, MediaSecret, Member, Profile, Role, Roster};
+use crate::faults::{self, Call};
 use crate::time::Time;
 
 pub use self::config::Config;
@@ -505,6 +506,9 @@ impl Group {
     /// Exports the epoch's secret, once, and hands the epoch out.
     fn open_epoch(&mut self, switch: Switch) -> Result<(), GroupError> {
         let failed = |_| GroupError::Library("the epoch's secret could not be exported");
+        if faults::fails(Call::Export) {
+            return Err(GroupError::Library("the epoch's secret could not be exported"));
+        }
         let (crypto, profile) = (self.provider.crypto(), self.state.policy.profile);
         let secret = Zeroizing::new(match profile {
             Profile::Conclave => self
