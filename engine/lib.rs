@@ -30,6 +30,7 @@ pub mod decode;
 pub mod drive;
 pub mod e2ee;
 pub mod encode;
+pub mod enhanced;
 pub mod frame;
 pub mod gathering;
 pub mod gpu;
