@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::control::Edge;
 use crate::data::{self, Channel, Peer};
-use crate::e2ee::group::{self, Device, EnginePolicy, Group, GroupError, Joining, Output, Request, Switch};
+use crate::e2ee::group::{self, Device, Group, GroupError, Joining, Output, Request, Switch};
 use crate::e2ee::ring::OVERLAP_US;
 use crate::e2ee::{Context, EpochInput, Keeper, KeySource, Keyring, Roster, keyring, proof};
 use crate::enhanced::{self, EnhancedError, Knocking};
@@ -314,20 +314,13 @@ impl Party {
 
     /// What runs now: where the keys come from, and what kind of meeting the epoch in force says it is.
     pub fn facts(&self) -> Facts {
-        let door = match &self.stage {
+        let keys = match &self.stage {
             Stage::Outside(door) => Some(door.keys()),
             Stage::Inside(inside) => Some(inside.plane.keys()),
             Stage::Gone => None,
         };
         let sealing = self.inside().and_then(|inside| inside.media.as_ref()?.sender.epoch());
-        let policy = sealing.and_then(|epoch| EnginePolicy::decode(&epoch.policy));
-        Facts {
-            keys: door,
-            sealing: sealing.map(|epoch| epoch.number),
-            meeting: policy.as_ref().map(|policy| policy.meeting),
-            profile: sealing.map(|epoch| epoch.profile),
-            post_quantum: policy.is_some_and(|policy| policy.post_quantum),
-        }
+        Facts::of(keys, sealing.map(|epoch| &**epoch))
     }
 
     /// Who is in the meeting, by the tree of the group or by what its members signed.

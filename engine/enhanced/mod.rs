@@ -27,7 +27,7 @@ pub mod wire;
 use crate::e2ee::group::event;
 use crate::e2ee::group::rules::Illegal;
 use crate::e2ee::group::{self, GroupError, LeafError, MeetingType};
-use crate::e2ee::{IdentityKey, KeyError};
+use crate::e2ee::{IdentityKey, KeyError, Profile};
 
 pub use self::entry::Entry;
 pub use self::member::{Knocking, Member};
@@ -60,8 +60,11 @@ impl Config {
         if self.meeting.meeting != MeetingType::Enhanced {
             return Err(EnhancedError::Mismatch("meeting type"));
         }
-        let classical = group::GroupSuite::Classical;
-        if self.meeting.post_quantum || self.meeting.suite != classical {
+        let meeting = &self.meeting;
+        let holds = meeting.suite == group::GroupSuite::Classical
+            && !meeting.post_quantum
+            && meeting.profile == Profile::Conclave;
+        if !holds {
             return Err(EnhancedError::Config);
         }
         Ok(())

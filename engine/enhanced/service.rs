@@ -281,7 +281,10 @@ impl Service {
         }
         let theirs = |(act, _): &&(Act, Time)| matches!(act, Act::Wish(other) if other.stay == wish.stay);
         let most = if rules { MAX_ACTS / 2 } else { MAX_ORDINARY };
-        if self.queue.iter().filter(theirs).count() >= most || self.queue.len() >= MAX_ACTS {
+        // A full queue keeps nobody in.
+        let out = matches!(wish.ask, Ask::Leave | Ask::Do(Request::Remove { .. }));
+        let full = self.queue.len() >= MAX_ACTS && !out;
+        if full || self.queue.iter().filter(theirs).count() >= most {
             return self.say(from, &Down::Denied { sequence, why: Refusal::Full });
         }
         self.queue.push_back((Act::Wish(wish), now));
@@ -302,7 +305,13 @@ impl Service {
 
     /// Whether an epoch is to be made now.
     fn due(&self, now: Time) -> bool {
-        let kick = |act: &Act| matches!(act, Act::Wish(Wish { ask: Ask::Do(Request::Remove { kick: true, .. }), .. }));
+        // Only who is there can be kicked, so that nobody makes epochs without end by kicking.
+        let kick = |act: &Act| match act {
+            Act::Wish(Wish { ask: Ask::Do(Request::Remove { identity, kick: true }), .. }) => {
+                self.state.roster.find(identity).is_some()
+            }
+            _ => false,
+        };
         if self.queue.iter().any(|(act, _)| kick(act)) {
             return true;
         }

@@ -3,7 +3,7 @@
 
 use super::PartyError;
 use crate::e2ee::group::{EnginePolicy, Group, GroupError, Joining, MeetingType, Person, Request};
-use crate::e2ee::{IdentityKey, Profile, Role, Roster};
+use crate::e2ee::{Epoch, IdentityKey, Profile, Role, Roster};
 use crate::enhanced::member::Step;
 use crate::enhanced::{Knocking, Member, Output, wire};
 use crate::time::Time;
@@ -32,6 +32,20 @@ pub struct Facts {
     pub profile: Option<Profile>,
     /// Whether that epoch's policy requires a suite that withstands a quantum computer.
     pub post_quantum: bool,
+}
+
+impl Facts {
+    /// Those of keys from `keys`, where frames are sealed under `sealing`. An app that feeds its own says [`Keys::App`].
+    pub fn of(keys: Option<Keys>, sealing: Option<&Epoch>) -> Self {
+        let policy = sealing.and_then(|epoch| EnginePolicy::decode(&epoch.policy));
+        Self {
+            keys,
+            sealing: sealing.map(|epoch| epoch.number),
+            meeting: policy.as_ref().map(|policy| policy.meeting),
+            profile: sealing.map(|epoch| epoch.profile),
+            post_quantum: policy.is_some_and(|policy| policy.post_quantum),
+        }
+    }
 }
 
 /// See the module.

@@ -3,13 +3,14 @@
 use conclave::e2ee::Role;
 use conclave::e2ee::group::rules::Illegal;
 use conclave::e2ee::group::{Event, Gone, GroupError, Left, MeetingType, Request};
-use conclave::enhanced::EnhancedError;
 use conclave::enhanced::wire::Refusal;
-use conclave::party::{Keys, PartyError};
+use conclave::enhanced::{EnhancedError, Service, ServiceKey};
+use conclave::gathering::{self, Gathering};
+use conclave::party::{self, Keys, Party, PartyError};
 
 use crate::people;
 use crate::spy;
-use crate::table::{Table, device};
+use crate::table::{SERVICE_SEED, Table, device, invite, settings};
 
 #[test]
 fn media_goes_both_ways_bit_equal_through_the_same_frames() {
@@ -163,6 +164,34 @@ fn the_only_host_hands_over_before_it_leaves_and_one_whose_line_broke_comes_back
 }
 
 #[test]
+fn when_all_have_left_only_the_host_opens_the_meeting_again() {
+    let mut table = Table::of(1);
+    table.leave(0);
+    table.run(1_000);
+    assert!(table.service.roster().is_empty());
+    let guest = table.knock(&device(1));
+    table.run(1_000);
+    assert_eq!(table.seats[guest].party.own(), None, "it waits");
+    let epoch = table.service.epoch();
+    let host = table.knock(&device(0));
+    table.seats[host].admits = true;
+    table.run(2_000);
+    assert_eq!(table.seats[guest].names(), ["person 0", "person 1"]);
+    assert!(table.service.epoch() > epoch, "no epoch is used twice");
+}
+
+#[test]
+fn kicking_nobody_makes_no_epochs() {
+    let mut table = Table::of(2);
+    let (epoch, identity) = (table.service.epoch(), table.identity(9));
+    for _ in 0..100 {
+        table.ask(0, Request::Remove { identity, kick: true }).unwrap();
+        table.step();
+    }
+    assert!(table.service.epoch() <= epoch + 3, "in one second");
+}
+
+#[test]
 fn keys_are_renewed_every_five_minutes_and_a_silent_service_stops_all() {
     let mut table = Table::of(2);
     let epoch = table.service.epoch();
@@ -196,4 +225,37 @@ fn words_to_all_are_signed_by_who_says_them() {
     assert_eq!(table.service.stats().replayed, 1);
     table.say(2, &word);
     assert_eq!(table.service.stats().replayed, 2, "said by another");
+}
+
+#[test]
+fn over_a_network_that_loses_packets_all_hear_each_other() {
+    let service = Service::new(invite(), ServiceKey::from_seed(&SERVICE_SEED).unwrap()).unwrap();
+    let config = gathering::Config { seed: 3, loss: 2.0, jitter_us: 5_000, ..gathering::Config::default() };
+    let (mut gathering, mut people) = (Gathering::new(config, service), people::People::default());
+    people.people.push(people::Person::default());
+    people.people[0].admits = true;
+    for n in 0..6 {
+        let knock = |_, out: &mut dyn party::Out| Party::enhanced(&device(n), settings(), invite().service, out);
+        gathering.sit(&mut people, knock).unwrap();
+    }
+    gathering.run(gathering.now().plus(3_000_000), &mut people);
+    assert!(gathering.parties().all(|(_, party)| party.roster().is_some_and(|roster| roster.len() == 6)));
+    let first = gathering.now().0 / 20_000;
+    for _ in 0..150 {
+        let now = gathering.now();
+        for seat in 0..2 {
+            gathering.frame(seat, people::sound(now.0 / 20_000, now), &mut people).unwrap();
+        }
+        gathering.run(now.plus(20_000), &mut people);
+    }
+    let speakers = [0, 1].map(|seat| gathering.party(seat).unwrap().own().unwrap());
+    for person in &people.people[2..] {
+        for peer in speakers {
+            let heard = person.sound[&peer].iter().filter(|(number, _)| *number >= first).count();
+            assert!(heard > 130, "{heard} of 150");
+        }
+        assert!(
+            person.proofs().next().is_none() && !person.events.iter().any(|(_, e)| matches!(e, party::Event::Alarm(_)))
+        );
+    }
 }

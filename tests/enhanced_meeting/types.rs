@@ -111,9 +111,11 @@ fn no_constructor_takes_the_other_type() {
     // What such a meeting cannot hold it does not promise either.
     let mut config = settings();
     config.group.post_quantum = true;
-    assert!(matches!(
-        Party::enhanced(&device, config, invite().service, &mut mail),
-        Err(PartyError::Enhanced(EnhancedError::Config))
-    ));
+    let mut other = settings();
+    other.group.profile = conclave::e2ee::Profile::Rfc9605Mls;
+    for config in [config, other] {
+        let refused = Party::enhanced(&device, config, invite().service, &mut mail);
+        assert!(matches!(refused, Err(PartyError::Enhanced(EnhancedError::Config))));
+    }
     assert!(mail.control.is_empty() && mail.datagrams.is_empty());
 }
