@@ -3,8 +3,8 @@
 use conclave::e2ee::Role;
 use conclave::e2ee::group::rules::Illegal;
 use conclave::e2ee::group::{Event, Gone, GroupError, Left, MeetingType, Request};
-use conclave::enhanced::wire::Refusal;
-use conclave::enhanced::{EnhancedError, Service, ServiceKey};
+use conclave::enhanced::wire::{Down, Refusal};
+use conclave::enhanced::{Alarm, EnhancedError, Service, ServiceKey};
 use conclave::gathering::{self, Gathering};
 use conclave::party::{self, Keys, Party, PartyError};
 
@@ -225,6 +225,14 @@ fn words_to_all_are_signed_by_who_says_them() {
     assert_eq!(table.service.stats().replayed, 1);
     table.say(2, &word);
     assert_eq!(table.service.stats().replayed, 2, "said by another");
+    let words = table.seats[2].inbox.iter().rev().filter(|m| matches!(Down::decode(m), Some(Down::Word(_))));
+    let mut word = words.map(Vec::clone).next().unwrap();
+    table.hand(2, &word);
+    let body = word.windows(6).position(|bytes| bytes == b"please").unwrap();
+    word[body] = b'f';
+    table.hand(2, &word);
+    assert_eq!(table.seats[2].alarms(), [Alarm::Replayed(1), Alarm::Forged("word")]);
+    assert_eq!(table.seats[2].group().filter(|event| matches!(event, Event::Told { .. })).count(), 1);
 }
 
 #[test]

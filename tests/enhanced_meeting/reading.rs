@@ -2,7 +2,7 @@
 
 use conclave::e2ee::group::{Gone, Request};
 use conclave::e2ee::record::metadata;
-use conclave::e2ee::{KeyId, OpenKey, OpenKeys, Suite, sframe};
+use conclave::e2ee::{EpochInput, KeyId, MediaSecret, OpenKey, OpenKeys, Suite, sframe};
 use conclave::frame::{Arrived, Buffer};
 use conclave::time::Time;
 
@@ -48,7 +48,22 @@ fn a_leaver_reads_nothing_two_seconds_later() {
     let since = table.now;
     table.talk(4_000, &[0, 1]);
     assert_eq!(table.seats[1].gone(), [Gone::Left]);
-    let mut keys = table.seats[2].shadow.take().unwrap().keys;
+    let Shadow { mut keys, secrets, .. } = table.seats[2].shadow.take().unwrap();
+    // Its secrets under the number of the epoch that goes on without it.
+    assert!(!secrets.is_empty());
+    let now = |secret: MediaSecret, leaf| EpochInput { secret, ..table.service.listen(leaf).unwrap() };
+    let guess = |input: EpochInput| {
+        let mut keys = input.derive().unwrap().1;
+        keys.set_began(Time(0));
+        keys
+    };
+    let mut guesses = vec![];
+    for leaf in [0, 1] {
+        guesses.extend(secrets.iter().map(|secret| guess(now(MediaSecret::new(secret).unwrap(), leaf))));
+    }
+    assert_eq!(opened(&mut guesses, &table), []);
+    let mut right = vec![guess(table.service.listen(0).unwrap())];
+    assert!(opened(&mut right, &table).len() > 50, "with the epoch's own they would open");
     let opened = opened(&mut keys, &table);
     let window = opened.iter().max().unwrap().since(since) / 1000;
     println!("a leave: the last frame that opens was sealed {window} ms after it; {} open", opened.len());
@@ -60,6 +75,7 @@ fn who_is_kicked_reads_nothing_half_a_second_later_even_where_it_leaves_at_once(
     let mut table = watched();
     let since = table.now;
     table.leave(2);
+    table.step();
     let identity = table.identity(2);
     table.ask(0, Request::Remove { identity, kick: true }).unwrap();
     table.talk(4_000, &[0, 1]);

@@ -53,14 +53,19 @@ pub struct Shadow {
     knocking: Knocking,
     member: Option<Member>,
     pub keys: Vec<OpenKeys>,
+    /// As they came.
+    pub secrets: Vec<Vec<u8>>,
 }
 
 impl Shadow {
     pub fn of(device: &Device) -> Self {
-        Self { knocking: Knocking::new(device, invite()).unwrap().0, member: None, keys: vec![] }
+        Self { knocking: Knocking::new(device, invite()).unwrap().0, member: None, keys: vec![], secrets: vec![] }
     }
 
     fn hear(&mut self, message: &[u8], now: Time) {
+        if let Some(Down::Welcome(_) | Down::Turn(_)) = Down::decode(message) {
+            self.secrets.push(message[2..50].to_vec());
+        }
         match &mut self.member {
             Some(member) => drop(member.handle(message, now)),
             None => {
