@@ -35,6 +35,7 @@ pub mod drive;
 pub mod e2ee;
 pub mod encode;
 mod faults;
+pub mod enhanced;
 pub mod frame;
 pub mod gathering;
 pub mod gpu;

@@ -67,6 +67,11 @@ impl Config {
         Self { suite: GroupSuite::Classical, post_quantum: false, ..self }
     }
 
+    /// Groups are end-to-end encrypted: those of an enhanced meeting would say what they are not.
+    pub(crate) fn end_to_end(&self) -> Result<(), GroupError> {
+        if self.meeting == MeetingType::EndToEnd { Ok(()) } else { Err(GroupError::Enhanced) }
+    }
+
     pub(crate) fn policy(&self, host: IdentityKey) -> Result<EnginePolicy, GroupError> {
         let policy = EnginePolicy {
             profile: self.profile,

@@ -195,7 +195,7 @@ pub(crate) fn is_sound(key: &[u8; 32]) -> bool {
     !point.is_weak() && point.to_edwards().compress().to_bytes() == *key
 }
 
-fn check_name(name: &[u8]) -> Result<&str, LeafError> {
+pub(crate) fn check_name(name: &[u8]) -> Result<&str, LeafError> {
     let text = std::str::from_utf8(name).map_err(|_| LeafError::Name)?;
     let fits = (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits { Ok(text) } else { Err(LeafError::Name) }

@@ -37,6 +37,7 @@ impl Joining {
     /// # Errors
     /// [`GroupError`].
     pub fn new(device: &Device, config: Config) -> Result<(Self, Vec<u8>), GroupError> {
+        config.end_to_end()?;
         let provider = Provider::default();
         let bundle = KeyPackage::builder()
             .leaf_node_capabilities(capabilities(config.suite))

@@ -91,6 +91,9 @@ pub enum GroupError {
     /// The configuration contradicts itself.
     #[error("the configuration is no group's: check the id, the limit and the suite")]
     Config,
+    /// The configuration is an enhanced meeting's.
+    #[error("an enhanced meeting has no group, its keys come from a service: join it as such, or create it end-to-end")]
+    Enhanced,
     /// A leaf or a device is not as it must be.
     #[error(transparent)]
     Leaf(#[from] LeafError),
@@ -202,6 +205,7 @@ impl Group {
     /// # Errors
     /// [`GroupError`].
     pub fn create(device: &Device, config: Config, now: Time) -> Result<Self, GroupError> {
+        config.end_to_end()?;
         let policy = config.policy(device.identity())?;
         let provider = Provider::default();
         let create = config.create(device, &policy)?;
@@ -220,6 +224,7 @@ impl Group {
     /// # Errors
     /// [`GroupError`] where the storage has no such group.
     pub fn resume(provider: Provider, device: &Device, config: Config, now: Time) -> Result<Self, GroupError> {
+        config.end_to_end()?;
         let id = GroupId::from_slice(&config.group);
         let mut mls = MlsGroup::load(provider.storage(), &id)
             .ok()
