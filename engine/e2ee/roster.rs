@@ -38,6 +38,16 @@ impl Role {
         }
     }
 
+    /// Its name on screen.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Participant => "participant",
+            Role::Recorder => "recorder",
+            Role::CoHost => "co-host",
+            Role::Host => "host",
+        }
+    }
+
     /// Host or co-host.
     pub const fn rules(self) -> bool {
         matches!(self, Role::Host | Role::CoHost)

@@ -5,6 +5,8 @@
 
 use crate::e2ee::group::MeetingType;
 
+pub use crate::party::Keys;
+
 /// What the meeting does at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -18,18 +20,6 @@ pub struct Facts {
     pub policy_agrees: bool,
     /// Whether a member shows another identity key than it was known by.
     pub mismatch: bool,
-}
-
-/// Where keys come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Keys {
-    /// The group: the members' devices agree on them.
-    Group,
-    /// The service, which made them and can read the meeting.
-    Service,
-    /// The app, which gives them to the engine: the engine cannot say who else has them.
-    App,
 }
 
 /// The sign.

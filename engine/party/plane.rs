@@ -10,6 +10,7 @@ use crate::time::Time;
 
 /// Where the keys of a meeting come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Keys {
     /// The engine's group: the participants' devices make them, and nobody else has them.
     Group,

@@ -2,12 +2,14 @@
 //! a telephone. It loads nothing and runs no script.
 
 mod plot;
+mod protection;
 mod thumb;
 
 use std::fmt::Write;
 use std::path::Path;
 
 pub use plot::{Plot, Scale, Series};
+pub use protection::Protection;
 pub use thumb::png;
 
 /// What the report shows, top to bottom. A part that is empty is left out.
@@ -17,6 +19,8 @@ pub struct Report {
     pub title: String,
     /// What came of it, a sentence each.
     pub verdicts: Vec<Verdict>,
+    /// How it was protected, where it was.
+    pub protection: Option<Protection>,
     /// The few figures to read first.
     pub figures: Vec<Figure>,
     /// Time per stage.
@@ -128,6 +132,7 @@ impl Report {
             put(&mut page, format_args!("<p class=\"verdict {class}\"><b>{sign}</b><span>{text}</span></p>\n"));
         }
         page += "</header>\n";
+        self.protection.iter().for_each(|protection| protection.write(&mut page));
         self.figures(&mut page);
         self.thumbnails(&mut page);
         self.stages(&mut page);

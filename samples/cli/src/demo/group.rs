@@ -6,6 +6,7 @@
 
 mod course;
 mod guest;
+mod trust;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,15 +14,20 @@ use std::time::Instant;
 use conclave::e2ee::group::wire::Envelope;
 use conclave::e2ee::group::{Config, Device, Event, Group, Joining, Output, Switch};
 use conclave::e2ee::{IdentityKey, Keeper, KeySource, Keyring, keyring};
+use conclave::meeting::policy::MeetingPolicy;
 use conclave::netem::Pipe;
 use conclave::party::SWITCH_US;
 use conclave::relay::Relay;
+use conclave::send::Sender;
 use conclave::time::{TICK_US, Time};
 
 use super::Args;
 use crate::cpu::thread_cpu_seconds;
 
+use trust::View;
+
 pub use course::{Change, Course, Findings};
+pub use trust::{Person, Trust};
 
 /// Virtual microseconds between two looks at who has something to do.
 pub const STEP_US: u64 = 2_000;
@@ -68,6 +74,9 @@ pub struct Assembly {
     relay: Relay,
     seats: Vec<Seat>,
     expected: Vec<IdentityKey>,
+    policy: MeetingPolicy,
+    /// What sender and receiver know of the epochs that they are in.
+    views: [Option<View>; 2],
     /// Delay in microseconds and rate of a way to the relay.
     way: (u64, Option<u64>),
     /// On the group's clock.
@@ -91,15 +100,14 @@ pub struct Keys {
 impl Assembly {
     /// The founder and the receiver are in when it returns.
     pub fn gather(args: &Args) -> anyhow::Result<(Self, Keys)> {
-        let config = Config::new(b"conclave demo");
-        let config = match args.suite {
-            conclave::e2ee::group::GroupSuite::Hybrid => config,
-            conclave::e2ee::group::GroupSuite::Classical => config.classical(),
-        };
+        let policy = trust::policy(args)?;
+        let config = policy.group_config(b"conclave demo")?;
         let mut assembly = Self {
             relay: Relay::new(),
             seats: Vec::new(),
             expected: Vec::new(),
+            policy,
+            views: [None, None],
             way: (args.delay * 500, args.rate.map(u64::from)),
             now: Time(0),
             next_tick: Time(0),
@@ -184,6 +192,12 @@ impl Assembly {
         Ok(())
     }
 
+    /// What sender and receiver show of the meeting.
+    fn trust(&self, sending: &Sender) -> anyhow::Result<Trust> {
+        let [Some(sender), Some(receiver)] = &self.views else { anyhow::bail!("the group has no epoch") };
+        Trust::of(sender, receiver, sending, &self.policy)
+    }
+
     fn send(&mut self, seat: usize, message: Vec<u8>, cpu_us: u64) {
         let what = match Envelope::decode(&message) {
             Ok(Envelope::KeyPackage(_)) => What::KeyPackage,
@@ -261,6 +275,9 @@ impl Assembly {
             match output {
                 Output::Send(message) => self.send(seat, message, cpu_us),
                 Output::Epoch(mut input, switch) => {
+                    if let Some(view) = self.views.get_mut(seat) {
+                        *view = Some(View::of(&input));
+                    }
                     input.began = self.meeting(input.began);
                     let (epoch, members) = (input.epoch, input.roster.len());
                     let (keys, derived_us) = timed(|| input.derive());

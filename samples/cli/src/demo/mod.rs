@@ -150,7 +150,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         seconds: (end.0 as f64 / 1e6).max(1e-3),
         wall: started.elapsed().as_secs_f64(),
         cpu: cpu_seconds() - cpu,
-        group: course.end(&meeting, &watch),
+        group: course.end(&meeting, &watch)?,
         watch,
         encoder,
         session,
@@ -174,6 +174,11 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         outcome.watch.mismatched == 0,
         "{} shown frames differ from what the encoder reconstructed; please report it with seed {}",
         outcome.watch.mismatched,
+        args.seed
+    );
+    anyhow::ensure!(
+        outcome.group.trust.codes_equal,
+        "sender and receiver show different security codes; please report it with seed {}",
         args.seed
     );
     let opened = outcome.group.guest.as_ref().map_or(0, |guest| guest.opened_after_leave);

@@ -157,6 +157,9 @@ impl Outcome {
         if !group.changes.is_empty() {
             println!("{changes}");
         }
+        let mut trust = Table::new(&["meeting", "value"]);
+        group.trust.facts().iter().for_each(|(name, value)| trust.row(&[name, value]));
+        println!("{trust}");
         let mut facts = Table::new(&["group", "value"]);
         group.facts().iter().for_each(|(name, value)| facts.row(&[name, value]));
         println!("{facts}");

@@ -1,8 +1,11 @@
 //! What came of a rehearsal, as the page of the report.
 
 use super::Args;
+use conclave::meeting::policy::Row;
+
+use super::group::{Person, Trust};
 use super::outcome::{CHANGE, Outcome, cells};
-use crate::report::{Figure, Mood, Plot, Report, Scale, Series, Sheet, Stage, Thumbnail, Verdict, png};
+use crate::report::{Figure, Mood, Plot, Protection, Report, Scale, Series, Sheet, Stage, Thumbnail, Verdict, png};
 
 /// Width of a thumbnail in pixels: more than a page shows, and a tenth of a megabyte.
 const THUMB: u32 = 320;
@@ -15,6 +18,7 @@ pub fn page(outcome: &Outcome, args: &Args) -> anyhow::Result<Report> {
     Ok(Report {
         title: "A meeting, rehearsed".into(),
         verdicts: verdicts(outcome),
+        protection: Some(protection(&outcome.group.trust)),
         figures: figures(outcome, args),
         stages: outcome
             .stages()
@@ -24,7 +28,7 @@ pub fn page(outcome: &Outcome, args: &Args) -> anyhow::Result<Report> {
                 Stage { name: name.into(), p50, p95, p99 }
             })
             .collect(),
-        sheets: vec![group(outcome)],
+        sheets: vec![people(&outcome.group.trust), policy(&outcome.group.trust), group(outcome)],
         plots: plots(outcome),
         drops: outcome.drops().into_iter().map(|(cause, n)| (cause.into(), n)).collect(),
         thumbnails: outcome.watch.thumbnails.iter().map(thumbnail).collect::<Result<_, _>>()?,
@@ -73,6 +77,49 @@ fn verdicts(outcome: &Outcome) -> Vec<Verdict> {
         n => say(Mood::Bad, format!("{n} frames that were sealed after the guest had left were open to it.")),
     }
     all
+}
+
+/// The sign of the meeting and its code.
+fn protection(trust: &Trust) -> Protection {
+    let said = match trust.codes_equal {
+        true => format!("The security code of epoch {}, the same on both devices.", trust.epoch),
+        false => format!("The security code of epoch {}; the receiver shows ANOTHER one.", trust.epoch),
+    };
+    Protection {
+        sign: trust.shield.svg(),
+        label: trust.shield.label().into(),
+        sentence: trust.shield.sentence().into(),
+        code: trust.code.split(' ').map(Into::into).collect(),
+        picture: trust.qr.clone(),
+        said,
+    }
+}
+
+/// Who was in at the end.
+fn people(trust: &Trust) -> Sheet {
+    let row = |person: &Person| vec![person.name.clone(), person.role.into(), person.identity.clone()];
+    Sheet {
+        title: "People".into(),
+        note: "the list in the tree of the group, at the end of the meeting".into(),
+        head: ["Name", "Role", "Identity key begins"].map(Into::into).into(),
+        rows: trust.roster.iter().map(row).collect(),
+        facts: vec![],
+    }
+}
+
+/// The policy that ruled, and who decided what.
+fn policy(trust: &Trust) -> Sheet {
+    let row = |row: &Row| {
+        let locked = row.locked.map_or(String::new(), |level| level.to_string());
+        [row.name.into(), row.value.clone(), row.by.to_string(), locked].map(dash).into()
+    };
+    Sheet {
+        title: "Policy".into(),
+        note: format!("its hash, which every epoch carries, begins with {}", trust.policy_hash),
+        head: ["Setting", "Value", "Decided by", "Locked by"].map(Into::into).into(),
+        rows: trust.policy.iter().map(row).collect(),
+        facts: vec![],
+    }
 }
 
 /// The group's row of each change, and the rest of what there is to say of it.

@@ -8,6 +8,7 @@ use conclave::rehearsal::Rehearsal;
 use conclave::time::Time;
 
 use super::guest::{Guest, Heard};
+use super::trust::Trust;
 use super::{Assembly, GUEST, Note, RECEIVER, SENDER, What};
 use crate::demo::Args;
 use crate::demo::watch::Watch;
@@ -103,6 +104,7 @@ pub struct Findings {
     pub control_bytes: u64,
     pub guest: Option<GuestFindings>,
     pub proofs: Proofs,
+    pub trust: Trust,
 }
 
 /// What came of the guest.
@@ -246,7 +248,7 @@ impl Course {
     }
 
     /// What came of it, at the end of `meeting`.
-    pub fn end(mut self, meeting: &Rehearsal, watch: &Watch) -> Findings {
+    pub fn end(mut self, meeting: &Rehearsal, watch: &Watch) -> anyhow::Result<Findings> {
         self.close(meeting);
         for change in &mut self.changes {
             let sealed = change.sealed_us.map(|us| change.wished.plus(us));
@@ -281,8 +283,9 @@ impl Course {
                 opened_after_leave: opened.iter().filter(|(of, _)| after(**of)).map(|(_, count)| count).sum(),
             }
         });
-        Findings {
+        Ok(Findings {
             suite: suite(self.args.suite),
+            trust: self.assembly.trust(sender)?,
             members: self.changes.iter().map(|change| change.members).fold(2, usize::max),
             epochs: watch.epochs.len(),
             left_out,
@@ -291,7 +294,7 @@ impl Course {
             guest,
             proofs,
             changes: self.changes,
-        }
+        })
     }
 }
 
