@@ -8,7 +8,7 @@ use crate::data::{self, Peer, Topic};
 use crate::e2ee::group::card::Why;
 use crate::e2ee::group::rules::Illegal;
 use crate::e2ee::group::{self, EnginePolicy, Gone, Left, Request};
-use crate::e2ee::{Member, Reason, Role, Roster, proof};
+use crate::e2ee::{IdentityKey, Member, Reason, Role, Roster, proof};
 use crate::party;
 use crate::time::Time;
 
@@ -18,7 +18,7 @@ impl Meeting {
         while let Some(event) = self.party.event() {
             match event {
                 party::Event::Epoch { epoch, roster, policy, authenticator } => {
-                    self.turn(epoch, roster, EnginePolicy::decode(&policy), &authenticator);
+                    self.turn(epoch, roster, &policy, &authenticator);
                 }
                 party::Event::Group(event) => self.heed(event, now),
                 party::Event::Data(event) => self.hear(event),
@@ -59,12 +59,12 @@ impl Meeting {
     }
 
     /// A new epoch. Everything that hangs on who is in and what is agreed learns of it here and nowhere else.
-    fn turn(&mut self, epoch: u64, roster: Roster, policy: Option<EnginePolicy>, _authenticator: &[u8]) {
+    fn turn(&mut self, epoch: u64, roster: Roster, policy: &[u8], _authenticator: &[u8]) {
         let stays = |peer: &Peer| is_in(&roster, peer);
         self.numbers.retain(stays);
         self.lines.retain(stays);
         self.before = Some((std::mem::replace(&mut self.roster, roster), self.policy.take()));
-        (self.epoch, self.policy) = (epoch, policy);
+        (self.epoch, self.policy) = (epoch, EnginePolicy::decode(policy));
         if self.stage == Stage::Waiting {
             self.stage = Stage::In;
             self.tell(Event::Entered);
@@ -157,6 +157,11 @@ impl Meeting {
             (false, true) => self.tell(Event::Locked { by }),
             (true, false) => self.tell(Event::Unlocked { by }),
             _ => {}
+        }
+        let ruled = |roster: &Roster| roster.iter().filter(|one| one.role.rules()).map(|one| one.identity).collect();
+        let (before, after): (Vec<IdentityKey>, Vec<IdentityKey>) = (ruled(&roster), ruled(&self.roster));
+        if before != after && after.contains(&self.device.identity()) {
+            self.take_the_door(now);
         }
     }
 

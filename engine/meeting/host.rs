@@ -47,7 +47,7 @@ impl Meeting {
     /// # Errors
     /// [`MeetingError::NotAllowed`], [`MeetingError::Group`].
     pub fn lock(&mut self, now: Time) -> Result<(), MeetingError> {
-        Ok(self.group()?.lock(now)?)
+        Ok(self.group()?.ask(Request::Lock, now)?)
     }
 
     /// Lets others in again.
@@ -55,7 +55,7 @@ impl Meeting {
     /// # Errors
     /// [`MeetingError::NotAllowed`], [`MeetingError::Group`].
     pub fn unlock(&mut self, now: Time) -> Result<(), MeetingError> {
-        Ok(self.group()?.unlock(now)?)
+        Ok(self.group()?.ask(Request::Unlock, now)?)
     }
 
     /// Asks again for what an [`Event::Confirm`] put to the host, for the roster as it is now.

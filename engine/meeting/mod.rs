@@ -43,7 +43,7 @@ pub use self::waiting::Knock;
 /// How long a host that ends the meeting waits for the relay to pass the word on, in microseconds.
 pub const END_US: u64 = 2_000_000;
 
-/// Events that wait for the app at most; beyond, the oldest are dropped and counted.
+/// Events that wait for the app at most; beyond, new ones are dropped and counted, and for an alarm the oldest.
 pub const MAX_EVENTS: usize = 8192;
 
 /// What a meeting is founded or joined with.
@@ -379,9 +379,13 @@ impl Meeting {
     }
 
     fn tell(&mut self, event: Event) {
-        if self.events.len() >= MAX_EVENTS {
-            self.events.pop_front();
-            self.dropped += 1;
+        let full = self.events.len() >= MAX_EVENTS;
+        self.dropped += u64::from(full);
+        // Nobody pushes an alarm out by knocking often enough.
+        match event {
+            Event::Alarm(_) | Event::Ended(_) if full => drop(self.events.pop_front()),
+            _ if full => return,
+            _ => {}
         }
         self.events.push_back(event);
     }

@@ -23,6 +23,8 @@ pub struct Knock {
     pub person: Person,
     /// What it says of its client.
     pub client: Vec<u8>,
+    /// Of which meeting its invite is.
+    invite: (MeetingType, [u8; 32]),
     key_package: Vec<u8>,
     ticket: Ticket,
     /// A host has let it in, and it has not come yet.
@@ -121,44 +123,44 @@ impl Meeting {
         Ok(())
     }
 
-    /// Somebody knocks. One host's device turns away and lets in by itself, what is left is for people to decide.
+    /// Somebody knocks. One host's device turns away and lets in by itself; what is left is for people to decide. The
+    /// others keep in mind who waits, for they may rule one day.
     pub(crate) fn knocked(&mut self, key_package: Vec<u8>, person: Person, card: &[u8], now: Time) {
-        if !self.own_role().is_some_and(Role::rules) {
-            return;
-        }
         let ticket = ticket(&key_package);
         let card = Card::decode(card);
-        let client = card.as_ref().map(|card| card.client.clone()).unwrap_or_default();
-        let knock = Knock { person, client, key_package, ticket, asked: false };
-        let verdict = match card {
-            None => Err(Why::Client),
-            Some(card) => self.verdict(&knock, &card),
-        };
-        let mine = self.decides();
-        match verdict {
-            Err(why) if mine => self.turn_away(knock, why),
-            Err(_) => {}
-            Ok(at_once) => {
-                if !self.lobby.put(knock.clone()) {
-                    return if mine { self.turn_away(knock, Why::Full) } else { () };
-                }
-                match at_once {
-                    true if mine => {
-                        if let Err(why) = self.let_in(&knock, now) {
-                            tracing::warn!("somebody could not be let in: {why}");
-                        }
-                    }
-                    true => {}
-                    false => self.tell(Event::Knock(knock)),
+        let (invite, client) = card.map_or_else(Default::default, |card| ((card.meeting, card.policy), card.client));
+        let knock = Knock { person, client, invite, key_package, ticket, asked: false };
+        if !self.lobby.put(knock.clone()) {
+            return self.turn_away(knock, Why::Full);
+        }
+        self.consider(&knock, now);
+    }
+
+    /// Does with one who waits what this device does by itself.
+    fn consider(&mut self, knock: &Knock, now: Time) {
+        match self.verdict(knock) {
+            Err(why) => self.turn_away(knock.clone(), why),
+            Ok(true) if self.decides() => {
+                if let Err(why) = self.let_in(knock, now) {
+                    tracing::warn!("somebody could not be let in: {why}");
                 }
             }
+            Ok(false) if self.own_role().is_some_and(Role::rules) => self.tell(Event::Knock(knock.clone())),
+            Ok(_) => {}
         }
     }
 
+    /// Those who wait are this device's to look after from now on: it rules and did not before, or whoever did is gone.
+    pub(crate) fn take_the_door(&mut self, now: Time) {
+        self.lobby.0.values_mut().for_each(|knock| knock.asked = false);
+        let waiting: Vec<Knock> = self.lobby.0.values().cloned().collect();
+        waiting.iter().for_each(|knock| self.consider(knock, now));
+    }
+
     /// Whether somebody may come in, and whether at once.
-    fn verdict(&self, knock: &Knock, card: &Card) -> Result<bool, Why> {
+    fn verdict(&self, knock: &Knock) -> Result<bool, Why> {
         let policy = self.policy.as_ref().ok_or(Why::Invite)?;
-        if card.meeting != policy.meeting || card.policy != policy.meeting_policy {
+        if knock.invite != (policy.meeting, policy.meeting_policy) {
             return Err(Why::Invite);
         }
         let identity = &knock.person.identity;
@@ -170,18 +172,21 @@ impl Meeting {
         }
     }
 
+    /// It is no longer thought of; the device that decides tells it.
     fn turn_away(&mut self, knock: Knock, why: Why) {
-        let denied = self.group().and_then(|group| Ok(group.deny(knock.ticket, why)?));
-        if denied.is_ok() {
-            self.lobby.denied(&knock.ticket);
+        self.lobby.denied(&knock.ticket);
+        let told = self.decides() && self.group().and_then(|group| Ok(group.deny(knock.ticket, why)?)).is_ok();
+        if told {
             self.tell(Event::TurnedAway { person: knock.person, why });
         }
     }
 
-    /// A request to let somebody in came to nothing: it is told.
+    /// A request of this participant to let somebody in came to nothing: it is told.
     pub(crate) fn not_let_in(&mut self, ticket: &Ticket, why: Why) {
-        if let Some(knock) = self.lobby.by_ticket(ticket).cloned() {
-            self.turn_away(knock, why);
+        let Some(knock) = self.lobby.by_ticket(ticket).cloned() else { return };
+        self.lobby.denied(ticket);
+        if self.group().and_then(|group| Ok(group.deny(*ticket, why)?)).is_ok() {
+            self.tell(Event::TurnedAway { person: knock.person, why });
         }
     }
 
@@ -189,12 +194,7 @@ impl Meeting {
     /// decides, it is asked again.
     pub(crate) fn confirm_admit(&mut self, request: Request, ticket: &Ticket, now: Time) {
         let Some(knock) = self.lobby.by_ticket(ticket).cloned() else { return };
-        let card = Card {
-            meeting: self.config.party.group.meeting,
-            policy: self.policy.as_ref().map_or([0; 32], |policy| policy.meeting_policy),
-            client: vec![],
-        };
-        match self.verdict(&knock, &card) {
+        match self.verdict(&knock) {
             Ok(true) => {
                 let _ = self.let_in(&knock, now);
             }

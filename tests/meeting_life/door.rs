@@ -171,3 +171,33 @@ fn a_welcome_that_leads_to_another_policy_is_not_used() {
     let meeting = room.at(guest);
     assert!(meeting.own().is_none() && meeting.roster().is_empty());
 }
+
+#[test]
+fn who_rules_next_finds_those_who_wait() {
+    let mut room = Room::of(2, config());
+    room.config.waiting_room = true;
+    let mut settings = room.config.clone();
+    settings.client = b"desktop".to_vec();
+    let next = Device::generate("next").unwrap();
+    let seat = room.knock_with(&next, settings);
+    room.run(1_500);
+    // The founder's device lets in at once; that of the next host does not.
+    room.gathering.relay_filter(Box::new(|to, message, _| {
+        !(to == 0 && matches!(Envelope::decode(message), Ok(Envelope::Knock { .. })))
+    }));
+    let guest = Device::generate("patient").unwrap();
+    // An invite that names a host leads to nobody else's meeting, and so not to one that was handed over.
+    let mut invite = room.config.clone();
+    invite.party.group.host = None;
+    let waits = room.knock_with(&guest, invite);
+    room.run(500);
+    assert!(!room.events(seat).iter().any(|event| matches!(event, Event::Knock(_))), "it does not rule");
+    let now = room.now();
+    room.at(0).hand_over(&next.identity(), now).unwrap();
+    room.run(1_000);
+    assert_eq!(knocks(&room.events(seat)), ["patient"]);
+    let now = room.now();
+    room.at(seat).admit(&guest.identity(), now).unwrap();
+    room.run(1_000);
+    assert_eq!(room.roster(waits).len(), 4);
+}
