@@ -10,7 +10,7 @@ use super::header;
 use super::hold::{Held, Hold};
 use super::keys::{Context, KeyId, OpenKey, Suite};
 use super::proof::body::MAGIC;
-use super::proof::{self, Digest, Mark, Policy, Proof, ProofError, Refusal, Screen, Verdict, Verifier};
+use super::proof::{self, Digest, Mark, Policy, Proof, ProofError, Refusal, Verdict, Verifier};
 use super::record::{Inner, metadata};
 use super::replay::{Seen, Window};
 use super::roster::Role;
@@ -25,6 +25,8 @@ pub struct Opener<S = DynKeys, A = AwsLc> {
     slots: BTreeMap<u32, Slot<A>>,
     hold: Hold,
     proofs: Option<Proofs>,
+    /// The frame as it came, for its digest: that is taken only of what opens, and opening overwrites it.
+    sealed: Vec<u8>,
     events: Events,
     stats: OpenStats,
 }
@@ -135,6 +137,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
             slots: BTreeMap::new(),
             hold: Hold::default(),
             proofs: None,
+            sealed: Vec::new(),
             events: Events::new(),
             stats: OpenStats::default(),
         }
@@ -302,19 +305,20 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
             return Err(Cause::Malformed);
         }
         self.slot(id, now).ok_or(Cause::MissingKey(header.key_id))?;
-        let metadata = metadata(&frame.header);
-        let mark = self.mark(header, &metadata, frame);
-        if let Some(mark) = &mark {
-            match self.proofs.as_ref().map_or(Screen::Open, |proofs| proofs.screen(&self.source, mark)) {
-                Screen::Open => {}
-                Screen::Refuse(Refusal::TooOld) => return Err(Cause::TooOld),
-                Screen::Refuse(_) => return Err(Cause::Replayed),
+        let proving = self.proofs.as_ref().and_then(|_| self.source.epoch(id)).map(|epoch| epoch.number);
+        if let (Some(proofs), Some(epoch)) = (&self.proofs, proving) {
+            if proofs.is_past(&self.source, epoch, header) {
+                return Err(Cause::TooOld);
             }
+            // Copying costs a tenth of hashing, which forgeries would have for nothing.
+            self.sealed.clear();
+            self.sealed.extend_from_slice(frame.payload.as_slice());
         }
+        let metadata = metadata(&frame.header);
         let (window, key) = self.slot(id, now).ok_or(Cause::MissingKey(header.key_id))?;
         // Of senders that prove what they send, what is proven says what was seen before: a forged counter moves nothing.
         match window.check(header.counter) {
-            _ if mark.is_some() => {}
+            _ if proving.is_some() => {}
             Seen::Fresh => {}
             Seen::Replayed => return Err(Cause::Replayed),
             Seen::TooOld => return Err(Cause::TooOld),
@@ -322,7 +326,7 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         if !sframe::open(key, header, header_len, &metadata, &mut frame.payload) {
             return Err(Cause::Tampered(header.key_id));
         }
-        if mark.is_none() {
+        if proving.is_none() {
             window.record(header.counter);
         }
         // Said of what is authentic alone: a header names whom it likes.
@@ -330,6 +334,11 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
             return Err(Cause::ReceiveOnly(header.key_id));
         }
         let inner = Inner::read(frame.payload.as_slice()).ok_or(Cause::Malformed)?;
+        let header::Header { key_id, counter } = header;
+        let mark = proving.map(|epoch| {
+            let digest = Digest::of(key_id, counter, &metadata, &self.sealed);
+            Mark { epoch, key_id, counter, digest, stream: frame.header.stream, captured: inner.captured }
+        });
         Ok((header, inner, mark))
     }
 
@@ -337,15 +346,6 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
     fn receives_only(&self, id: KeyId) -> bool {
         let member = self.source.epoch(id).and_then(|epoch| epoch.roster.get(id.leaf));
         !id.context.carries(Kind::Data) && member.is_some_and(|member| member.role == Role::Recorder)
-    }
-
-    /// What is to be proven of a frame; none where its sender proves nothing. Taken before the ciphertext is overwritten.
-    fn mark(&self, header: header::Header, metadata: &[u8], frame: &Arrived) -> Option<Mark> {
-        self.proofs.as_ref()?;
-        let epoch = self.source.epoch(KeyId::unpack(header.key_id))?.number;
-        let header::Header { key_id, counter } = header;
-        let digest = Digest::of(key_id, counter, metadata, frame.payload.as_slice());
-        Some(Mark { epoch, key_id, counter, digest, stream: frame.header.stream })
     }
 
     /// Whether an opened frame is its sender's, as far as is known. Otherwise its buffer, and whether it waits.
@@ -479,16 +479,12 @@ impl Proofs {
         }
     }
 
-    /// What needs no opening. Makes nothing: the frame may be anybody's.
-    fn screen(&self, source: &impl KeySource, mark: &Mark) -> Screen {
-        let id = KeyId::unpack(mark.key_id);
+    /// Whether a frame is so far behind that it needs no opening. Makes nothing: the frame may be anybody's.
+    fn is_past(&self, source: &impl KeySource, epoch: u64, header: header::Header) -> bool {
+        let id = KeyId::unpack(header.key_id);
         let joined = source.epoch(id).and_then(|epoch| epoch.roster.get(id.leaf)).map(|member| member.joined);
         let verifier = joined.and_then(|joined| self.verifiers.get(&(id.leaf, joined)));
-        match verifier.map_or(Screen::Open, |verifier| verifier.screen(mark)) {
-            // The verifier has not met this epoch yet.
-            Screen::Refuse(Refusal::Unknown) => Screen::Open,
-            screen => screen,
-        }
+        verifier.is_some_and(|verifier| verifier.is_past(epoch, header.key_id, header.counter))
     }
 }
 

@@ -18,6 +18,7 @@ mod an_epoch_kept_alive;
 mod another_members_key_id;
 mod counter_far_ahead;
 mod counter_of_proofs_far_ahead;
+mod delayed_proofs;
 mod edited_welcomes;
 mod equivocating_proofs;
 mod forged_frame_before_the_genuine_one;

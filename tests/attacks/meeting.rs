@@ -57,7 +57,12 @@ impl Sender {
 
     /// The next camera frame, noted to be proven.
     pub fn camera(&mut self, content: &[u8], now: Time) -> Vec<u8> {
-        let sealed = seal(&mut self.camera, HEADER, content, now);
+        self.camera_of(content, now, now)
+    }
+
+    /// The same, of a picture that says to be `captured` then.
+    pub fn camera_of(&mut self, content: &[u8], captured: Time, now: Time) -> Vec<u8> {
+        let sealed = seal(&mut self.camera, HEADER, (content, captured), now);
         self.prover.sealed(&self.epoch, sealed.to_prove().unwrap(), now);
         sealed.as_slice().to_vec()
     }
@@ -66,15 +71,15 @@ impl Sender {
     pub fn proof(&mut self, now: Time) -> Vec<u8> {
         let proof = self.prover.flush(now).unwrap();
         let header = Header { stream: 8, kind: Kind::Data, ..HEADER };
-        seal(&mut self.data, header, proof, now).as_slice().to_vec()
+        seal(&mut self.data, header, (proof, now), now).as_slice().to_vec()
     }
 }
 
-fn seal(sealer: &mut Sealer, header: Header, content: &[u8], now: Time) -> Sealed {
+fn seal(sealer: &mut Sealer, header: Header, (content, captured): (&[u8], Time), now: Time) -> Sealed {
     let mut payload = Buffer::with_capacity(content.len());
     payload.tail().extend_from_slice(content);
     let (info, structure, ledger) = (EncodedInfo::default(), Structure::default(), Ledger::default());
-    sealer.seal(Encoded { payload, info, header, captured: now, structure, ledger }, now).ok().unwrap()
+    sealer.seal(Encoded { payload, info, header, captured, structure, ledger }, now).ok().unwrap()
 }
 
 /// The member on leaf 0.

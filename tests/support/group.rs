@@ -40,6 +40,8 @@ pub struct Table {
     pub cut: Vec<u64>,
     /// Who hears only one another: the relay is against them, and they still reach it.
     pub island: Vec<u64>,
+    /// Whose words take longer to the relay, and by how many microseconds.
+    pub slow: BTreeMap<u64, u64>,
     config: Config,
     wire: BTreeMap<(Time, u64), Way>,
     sent: u64,
@@ -51,7 +53,18 @@ impl Table {
         config.relay_key = relay.public_key();
         let (people, wire) = (BTreeMap::new(), BTreeMap::new());
         let now = Time::from_ms(1000);
-        Self { now, relay, people, open: true, cut: vec![], island: vec![], config, wire, sent: 0 }
+        Self {
+            now,
+            relay,
+            people,
+            open: true,
+            cut: vec![],
+            island: vec![],
+            slow: BTreeMap::new(),
+            config,
+            wire,
+            sent: 0,
+        }
     }
 
     /// A meeting of `n` with person 0 as its host.
@@ -111,19 +124,20 @@ impl Table {
     /// A message of `id` to the relay, whoever made it.
     pub fn up(&mut self, id: u64, message: Vec<u8>) {
         if !self.cut.contains(&id) {
-            self.push(Way::Up(id, message));
+            let longer = self.slow.get(&id).copied().unwrap_or(0);
+            self.push(Way::Up(id, message), longer);
         }
     }
 
     pub fn down(&mut self, deliveries: Vec<Delivery>) {
         for (id, message) in deliveries.into_iter().filter(|(id, _)| !self.cut.contains(id)).collect::<Vec<_>>() {
-            self.push(Way::Down(id, message));
+            self.push(Way::Down(id, message), 0);
         }
     }
 
-    fn push(&mut self, way: Way) {
+    fn push(&mut self, way: Way, longer: u64) {
         self.sent += 1;
-        self.wire.insert((self.now.plus(ONE_WAY_US), self.sent), way);
+        self.wire.insert((self.now.plus(ONE_WAY_US + longer), self.sent), way);
     }
 
     /// Everything that `id` has to say.

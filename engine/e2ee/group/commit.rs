@@ -15,7 +15,7 @@ use super::policy::{EnginePolicy, POLICY_EXTENSION};
 use super::provider::Provider;
 use super::rules::{Author, Change, Illegal, Proposed, State, Verdict, judge};
 use super::wire::{Envelope, Ticket};
-use crate::e2ee::Roster;
+use crate::e2ee::{Member, Roster};
 
 /// A commit of this member that is on its way to the relay and back.
 pub(crate) struct Pending {
@@ -98,11 +98,13 @@ struct Plan {
     adds: Vec<KeyPackage>,
     tickets: Vec<Ticket>,
     removals: Vec<u16>,
+    locks: bool,
     policy: Option<EnginePolicy>,
 }
 
 impl Plan {
-    fn of(requests: &[Asked], state: &State, provider: &Provider) -> Result<Self, Illegal> {
+    /// `going` are the leaves that others' proposals take out in the same commit.
+    fn of(requests: &[Asked], state: &State, going: &[u16], provider: &Provider) -> Result<Self, Illegal> {
         let mut plan = Plan::default();
         let mut policy = state.policy.clone();
         for Asked { request, .. } in requests {
@@ -117,8 +119,8 @@ impl Plan {
                     plan.tickets.push(*ticket);
                 }
                 Request::Remove { identity, .. } => plan.remove(&state.roster, identity),
-                Request::Lock => policy.lock = Some(state.roster.iter().map(|member| member.identity).collect()),
-                Request::Unlock => policy.lock = None,
+                Request::Lock => plan.locks = true,
+                Request::Unlock => (plan.locks, policy.lock) = (false, None),
                 Request::Role { identity, role } => policy.set_role(*identity, *role),
                 Request::Policy { recorder_allowed, leaver_window_ms, roster_limit, meeting_policy } => {
                     policy.recorder_allowed = *recorder_allowed;
@@ -128,6 +130,15 @@ impl Plan {
                 }
                 Request::Renew => {}
             }
+        }
+        if plan.locks {
+            // Who goes with this commit is not there any more: a lock that named it would not be allowed.
+            let stays = |member: &&Member| {
+                let back = |package: &KeyPackage| *package.leaf_node().signature_key().as_slice() == member.identity.0;
+                let goes = going.contains(&member.leaf) || plan.removals.contains(&member.leaf);
+                !goes || plan.adds.iter().any(back)
+            };
+            policy.lock = Some(state.roster.iter().filter(stays).map(|member| member.identity).collect());
         }
         plan.policy = (policy != state.policy).then_some(policy);
         Ok(plan)
@@ -155,12 +166,24 @@ pub(crate) fn build(
     requests: Vec<Asked>,
     now: crate::time::Time,
 ) -> Result<Pending, (NotMade, Vec<Asked>)> {
-    let plan = match Plan::of(&requests, state, provider) {
+    let own = mls.own_leaf_index().u32();
+    let context = mls.extensions().clone();
+    let takes = |proposal: &QueuedProposal| {
+        let proposed = proposed(proposal, &context);
+        let own_removal = matches!(proposed.change, Change::Remove(leaf) if leaf == own);
+        // What stands here by this member's own request is judged as a whole below, for its reason.
+        let requested =
+            matches!(proposed.by, Author::Leaf(leaf) if leaf == own) && !matches!(proposed.change, Change::Update(_));
+        // Who comes in and what is agreed another host commits itself: this one was not asked about it, and its lock
+        // would be one of people whom it did not see.
+        let others = !matches!(proposed.change, Change::Add { .. } | Change::Policy(..));
+        !own_removal && (requested || others && state.permits(&proposed, own).is_ok())
+    };
+    let going: Vec<u16> = mls.pending_proposals().filter(|proposal| takes(proposal)).filter_map(removed).collect();
+    let plan = match Plan::of(&requests, state, &going, provider) {
         Ok(plan) => plan,
         Err(why) => return Err((NotMade::Illegal(why), requests)),
     };
-    let own = mls.own_leaf_index().u32();
-    let context = mls.extensions().clone();
     let mut arrivals = Arrivals::of(&state.roster);
     let coming = plan.adds.iter().filter_map(|package| Person::of(package.leaf_node()).ok());
     coming.for_each(|person| arrivals.forget(&person.identity));
@@ -178,21 +201,13 @@ pub(crate) fn build(
             replace(&mut new, policy).ok()?;
             builder = builder.propose_group_context_extensions(new).ok()?;
         }
-        let legal = |proposal: &QueuedProposal| {
-            let proposed = proposed(proposal, &context);
-            let own_removal = matches!(proposed.change, Change::Remove(leaf) if leaf == own);
-            // What stands here by this member's own request is judged as a whole below, for its reason.
-            let requested = matches!(proposed.by, Author::Leaf(leaf) if leaf == own)
-                && !matches!(proposed.change, Change::Update(_));
-            !own_removal && (requested || state.permits(&proposed, own).is_ok())
-        };
         let mut builder = builder.load_psks(provider.storage()).ok()?;
         if comes {
             let told = builder.create_group_info_with_extensions([arrivals.extension()]).ok()?;
             // In the Welcome alone.
             builder = told.create_group_info(false);
         }
-        let builder = builder.build(provider.rand(), provider.crypto(), device, legal).ok()?;
+        let builder = builder.build(provider.rand(), provider.crypto(), device, takes).ok()?;
         let bundle = builder.stage_commit(provider).ok()?;
         let body = bundle.commit().to_bytes().ok()?;
         let welcome = match bundle.to_welcome_msg() {
@@ -215,6 +230,14 @@ pub(crate) fn build(
             };
             Err((why, requests))
         }
+    }
+}
+
+/// The leaf that a proposal takes out.
+fn removed(proposal: &QueuedProposal) -> Option<u16> {
+    match proposal.proposal() {
+        Proposal::Remove(remove) => u16::try_from(remove.removed().u32()).ok(),
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use openmls::prelude::{
 use zeroize::Zeroizing;
 
 use super::commit::{judge_staged, proposed};
-use super::event::{Event, Left, Output};
+use super::event::{Event, Gone, Left, Output, Request};
 use super::heartbeat::{Beat, BeatError, MAX_AGE_US};
 use super::rules::{Act, Change, Illegal, Verdict, Who};
 use super::wire::sha256;
@@ -17,6 +17,7 @@ use super::{
     Group, MAX_PROPOSALS, MAX_RELAY_PROPOSALS, WORD_BEAT, WORD_RENEW, WORD_TOLD, WORD_UPDATES, committer, parse, stack,
     updates,
 };
+use crate::e2ee::Member;
 use crate::time::Time;
 
 impl Group {
@@ -216,6 +217,14 @@ impl Group {
         let fresh = after.roster.iter().filter(|member| member.joined == after.epoch).map(|member| member.leaf);
         for leaf in fresh.chain(updated).chain([committer]).filter(|leaf| after.roster.get(*leaf).is_some()) {
             self.renewed.insert(leaf, now);
+        }
+        // A lock lets in only those whom its host saw. Where some of them left and nothing else changed, it still does
+        // that; otherwise somebody who leaves at each attempt would keep it from ever being set.
+        let stayed = |member: &Member| self.state.roster.get(member.leaf) == Some(member);
+        if gone.iter().all(|(_, how)| *how == Gone::Left) && after.roster.iter().all(stayed) {
+            let (before, now) = (self.state.roster.hash(), after.roster.hash());
+            let locks = self.requests.iter_mut().filter(|asked| asked.request == Request::Lock);
+            locks.filter(|asked| asked.seen == before).for_each(|asked| asked.seen = now);
         }
         let came = after.roster.iter().filter(|member| member.joined == after.epoch).cloned().collect();
         self.state = after;

@@ -66,13 +66,24 @@ impl Chain {
     /// Adds a proof that [`Chain::check`] called new.
     pub(crate) fn insert(&mut self, head: &Head, hash: [u8; 32], now: Time) {
         let Head { sequence, made, previous, .. } = *head;
-        self.lag.note(now, made);
+        self.lag.note(now, now, made);
         self.entries[index(sequence)] = Some(Entry { sequence, hash, previous, made });
         let newest = self.newest.map_or(sequence, |newest| newest.max(sequence));
         self.newest = Some(newest);
         let oldest = newest.saturating_sub(REACH - 1);
         let known = (oldest..=newest).rev().take_while(|sequence| self.get(*sequence).is_some());
         self.unbroken = known.last().unwrap_or(newest);
+    }
+
+    /// A proof made at `made` covers a frame that came at `arrived`, before that proof.
+    pub(crate) fn covered(&mut self, arrived: Time, made: Time, now: Time) {
+        self.lag.note(now, arrived, made);
+    }
+
+    /// Whether a frame that comes `now` says that it was captured later than its sender's clock can show by then, as far
+    /// as what was signed tells. It is forged, or what was signed is held back.
+    pub(crate) fn early(&self, captured: Time, now: Time) -> bool {
+        self.lag.before(now).is_some_and(|latest| i128::from(captured.0) > latest + MARGIN_US)
     }
 
     /// Whether every proof from `from` to `to` is known.
@@ -82,14 +93,21 @@ impl Chain {
 
     /// Whether the sender, when it made its newest proof, had long sealed everything that came by `arrived`, so that a
     /// frame of then that no proof covers is none of its own. `covered` is a proof that covers a frame before that one.
-    pub(crate) fn passed(&self, arrived: Time, covered: Option<u64>) -> bool {
+    ///
+    /// How long things are on their way a relay decides, and it may hold back the proofs alone. So the frame's own word
+    /// counts too: what was captured after the newest proof was made, that proof cannot cover. A forger gains little by
+    /// a false word: one too late is believed for [`AHEAD_US`] and keeps the frame from being shown unproven
+    /// ([`Chain::early`]).
+    pub(crate) fn passed(&self, arrived: Time, captured: Time, covered: Option<u64>) -> bool {
         let Some(newest) = self.newest.and_then(|newest| self.get(newest)) else { return false };
-        let Some(sealed) = self.lag.before(arrived) else { return false };
+        let Some(latest) = self.lag.before(arrived) else { return false };
+        let captured = i128::from(captured.0);
+        let (sealed, least) = (latest.max(captured.min(latest + AHEAD_US)), latest.min(captured));
         // Without gaps, back to a proof that cannot cover the frame or to the very first one.
         let whole = match (covered, self.get(self.unbroken)) {
             (Some(covered), _) if covered >= self.unbroken => true,
             _ if self.unbroken == 0 => true,
-            (_, Some(first)) => i128::from(first.made.0) + DELAY_US <= sealed,
+            (_, Some(first)) => i128::from(first.made.0) + DELAY_US <= least,
             _ => false,
         };
         whole && i128::from(newest.made.0) > sealed + MARGIN_US
@@ -115,8 +133,12 @@ const MARGIN_US: i128 = 500_000;
 /// How late a frame may come without being called forged, in microseconds.
 const DELAY_US: i128 = 2_000_000;
 
-/// The least time from the making of a proof to its coming, clocks' difference included, over the last 10 to 20 s: what
-/// comes over the network was sent at least that long ago.
+/// How much later than the network makes likely a frame may have been captured and is believed, in microseconds: so long
+/// may proofs be held back and nobody honest is accused, whatever becomes of the frames meanwhile.
+const AHEAD_US: i128 = 4_000_000;
+
+/// The least time from the making of a proof to its coming, or to the coming of a frame that it covers, clocks'
+/// difference included, over the last 10 to 20 s: what comes over the network was sent at least that long ago.
 #[derive(Default)]
 struct Lag {
     least: Option<i128>,
@@ -125,11 +147,11 @@ struct Lag {
 }
 
 impl Lag {
-    fn note(&mut self, now: Time, made: Time) {
+    fn note(&mut self, now: Time, arrived: Time, made: Time) {
         if now.since(self.since) >= LAG_US {
             (self.before, self.least, self.since) = (self.least, None, now);
         }
-        let lag = i128::from(now.0) - i128::from(made.0);
+        let lag = i128::from(arrived.0) - i128::from(made.0);
         self.least = Some(self.least.map_or(lag, |least| least.min(lag)));
     }
 
@@ -205,19 +227,23 @@ mod tests {
     #[test]
     fn a_frame_is_passed_once_an_unbroken_chain_says_so() {
         let mut chain = Chain::new();
-        assert!(!chain.passed(Time(0), None));
+        assert!(!chain.passed(Time(0), Time(0), None));
         // Each proof is 50 ms on its way, on a clock that is 7 s ahead.
         let arrival = |sequence: u64| Time::from_ms(7050 + sequence * 200);
         for sequence in 20..30 {
             chain.insert(&honest(sequence), hash(sequence), arrival(sequence));
         }
         let frame = Time::from_ms(7050 + 25 * 200);
-        assert!(chain.passed(frame, Some(22)) && !chain.passed(frame, None), "it may be one of long ago");
-        assert!(!chain.passed(frame, Some(19)), "the proof between is not known");
-        assert!(!chain.passed(Time::from_ms(7050 + 27 * 200), Some(22)), "the next proof may cover it");
+        let captured = Time::from_ms(25 * 200);
+        assert!(
+            chain.passed(frame, captured, Some(22)) && !chain.passed(frame, captured, None),
+            "it may be one of long ago"
+        );
+        assert!(!chain.passed(frame, captured, Some(19)), "the proof between is not known");
+        assert!(!chain.passed(Time::from_ms(7050 + 27 * 200), captured, Some(22)), "the next proof may cover it");
         chain.insert(&honest(31), hash(31), arrival(31));
-        assert!(!chain.passed(frame, Some(22)), "the lost one may cover it");
+        assert!(!chain.passed(frame, captured, Some(22)), "the lost one may cover it");
         chain.insert(&honest(30), hash(30), arrival(32));
-        assert!(chain.passed(frame, Some(22)));
+        assert!(chain.passed(frame, captured, Some(22)));
     }
 }

@@ -22,7 +22,7 @@ pub use body::Proof;
 pub use digest::Digest;
 pub use key::{MediaSigner, Sign, SignError};
 pub use sign::{Frame, Prover, ProverStats};
-pub use stream::{Refusal, Screen, Verdict};
+pub use stream::{Refusal, Verdict};
 pub use verify::{Mark, ProofError, Verifier};
 pub use watch::{Event, Stats, Why};
 

@@ -54,22 +54,24 @@ pub enum Refusal {
     Unknown,
 }
 
-/// What can be said of a frame before it is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Screen {
-    /// Open it.
-    Open,
-    /// There is no need.
-    Refuse(Refusal),
-}
-
 struct Shown {
     digest: Digest,
     key_id: u64,
     stream: u32,
     at: Time,
+    captured: Time,
     /// It was told that this frame is unproven.
     told: bool,
+    /// It was told that this frame is none of its sender's.
+    accused: bool,
+}
+
+/// What a proof says of one frame.
+pub(crate) struct Covered<T> {
+    /// The frame, where it waited for that.
+    pub(crate) frame: Option<T>,
+    /// When it came, where it came before its proof.
+    pub(crate) arrived: Option<Time>,
 }
 
 struct Proven {
@@ -110,21 +112,18 @@ impl<T> Stream<T> {
         self.unproven
     }
 
-    /// Says what needs no opening: the same frame again, and what is too old. That a frame *differs* says nothing yet,
-    /// since anybody can make bytes that do not open.
-    pub(crate) fn screen(&self, mark: &Mark) -> Screen {
+    /// Whether `counter` is below all that is remembered.
+    pub(crate) fn is_past(&self, counter: u64) -> bool {
+        counter < self.floor
+    }
+
+    /// Whether this very frame was shown, or waits. That a frame of the counter *differs* says nothing yet.
+    fn is_copy(&self, mark: &Mark) -> bool {
         let shown = self.shown.as_ref().and_then(|shown| shown.get(mark.counter));
         let proven = self.proven.get(mark.counter);
-        if mark.counter < self.floor {
-            Screen::Refuse(Refusal::TooOld)
-        } else if shown.is_some_and(|shown| shown.digest == mark.digest)
+        shown.is_some_and(|shown| shown.digest == mark.digest)
             || proven.is_some_and(|proven| proven.shown && proven.digest == mark.digest)
             || self.room.find(mark.counter, mark.digest).0
-        {
-            Screen::Refuse(Refusal::Replayed)
-        } else {
-            Screen::Open
-        }
     }
 
     /// Decides about a frame that opened under the sender's key.
@@ -136,18 +135,15 @@ impl<T> Stream<T> {
         watch: &mut Watch,
         now: Time,
     ) -> Verdict<T> {
-        match self.screen(&mark) {
-            Screen::Refuse(Refusal::TooOld) => {
-                watch.stats.too_old += 1;
-                return Verdict::Refused(frame, Refusal::TooOld);
-            }
-            Screen::Refuse(refusal) => {
-                watch.stats.replayed += 1;
-                return Verdict::Refused(frame, refusal);
-            }
-            Screen::Open => {}
+        if self.is_past(mark.counter) {
+            watch.stats.too_old += 1;
+            return Verdict::Refused(frame, Refusal::TooOld);
         }
-        let Mark { counter, digest, stream, key_id, .. } = mark;
+        if self.is_copy(&mark) {
+            watch.stats.replayed += 1;
+            return Verdict::Refused(frame, Refusal::Replayed);
+        }
+        let Mark { counter, digest, stream, key_id, captured, .. } = mark;
         if let Some(proven) = self.proven.get_mut(counter) {
             if proven.digest != digest {
                 watch.frame(Why::Refuted, self.context, stream, key_id, now);
@@ -167,10 +163,13 @@ impl<T> Stream<T> {
         if rivals || shown.contains(counter) {
             watch.frame(Why::Contested, self.context, stream, key_id, now);
         }
-        let trusted = policy == Policy::RenderThenProve && !self.unproven && !watch.wary(self.context);
+        let trusted = policy == Policy::RenderThenProve
+            && !self.unproven
+            && !watch.wary(self.context)
+            && !chain.early(captured, now);
         if trusted && self.window.check(counter) == Seen::Fresh {
             if !shown.is_full() {
-                shown.insert(counter, Shown { digest, key_id, stream, at: now, told: false });
+                shown.insert(counter, Shown { digest, key_id, stream, at: now, captured, told: false, accused: false });
                 self.window.record(counter);
                 watch.stats.shown += 1;
                 return Verdict::Show(frame);
@@ -199,20 +198,21 @@ impl<T> Stream<T> {
         sequence: u64,
         watch: &mut Watch,
         now: Time,
-    ) -> Option<T> {
+    ) -> Covered<T> {
+        let mut covered = Covered { frame: None, arrived: None };
         if counter < self.floor {
-            return None;
+            return covered;
         }
         if let Some(proven) = self.proven.get(counter) {
             if proven.digest != digest {
                 watch.sender(Why::Equivocation, now);
             }
-            return None;
+            return covered;
         }
         if self.proven.is_full() {
             match self.proven.first() {
                 Some((first, _)) if first < counter => self.floor = first + 1,
-                _ => return None,
+                _ => return covered,
             }
             self.proven.pop_first();
         }
@@ -220,12 +220,12 @@ impl<T> Stream<T> {
         match self.shown.as_mut().and_then(|shown| shown.remove(counter)) {
             Some(shown) if shown.digest == digest => {
                 entry.shown = true;
+                covered.arrived = Some(shown.at);
                 watch.stats.proven += 1;
             }
             Some(shown) => watch.frame(Why::Swapped, self.context, shown.stream, shown.key_id, now),
             None => {}
         }
-        let mut genuine = None;
         while let Some(waiting) = self.room.remove(|waiting| waiting.counter == counter) {
             if waiting.digest != digest {
                 watch.frame(Why::Refuted, self.context, waiting.stream, waiting.key_id, now);
@@ -233,11 +233,12 @@ impl<T> Stream<T> {
                 entry.shown = true;
                 self.window.record(counter);
                 watch.stats.shown_proven += 1;
-                genuine = Some(waiting.frame);
+                covered.arrived = Some(waiting.since);
+                covered.frame = Some(waiting.frame);
             }
         }
         self.proven.insert(counter, entry);
-        genuine
+        covered
     }
 
     /// After a proof: finds what its sender cannot have sent, and whether the stream is proven again.
@@ -269,16 +270,17 @@ impl<T> Stream<T> {
         }
         let mut late = None;
         shown.retain(|counter, frame| {
-            if !frame.told && now.since(frame.at) >= PROVEN_WITHIN_US {
-                frame.told = true;
+            if !frame.accused && now.since(frame.at) >= PROVEN_WITHIN_US {
                 let [below, _] = self.proven.beside(counter);
-                if chain.passed(frame.at, below.map(|proven| proven.sequence)) {
+                if chain.passed(frame.at, frame.captured, below.map(|proven| proven.sequence)) {
                     // It stays known: its proof may be late, and then a copy must not be shown a second time.
+                    frame.accused = true;
                     watch.frame(Why::Invented, self.context, frame.stream, frame.key_id, now);
-                } else {
+                } else if !frame.told {
                     late = Some((frame.stream, frame.key_id));
                     watch.stats.unproven += 1;
                 }
+                frame.told = true;
             }
             now.since(frame.at) < FORGOTTEN_US
         });

@@ -8,7 +8,7 @@ use super::body::{LABEL, MAX_LEN, Proof};
 use super::chain::{Chain, Link};
 use super::digest::Digest;
 use super::key::signed_by;
-use super::stream::{Refusal, Screen, Stream, Verdict};
+use super::stream::{Refusal, Stream, Verdict};
 use super::watch::{Event, Stats, Watch, Why};
 use crate::e2ee::schedule::CONTEXTS;
 use crate::e2ee::{Context, Epoch, KeyId};
@@ -38,6 +38,8 @@ pub struct Mark {
     pub digest: Digest,
     /// The stream that it names.
     pub stream: u32,
+    /// When it was captured, on its sender's clock, as the opened frame says; 0 before.
+    pub captured: Time,
 }
 
 /// Why a proof was not taken. [`Stats`] counts, and alarms are events.
@@ -119,10 +121,10 @@ impl<T> Verifier<T> {
         self.epochs.is_empty()
     }
 
-    /// Says what needs no opening. Changes nothing.
-    pub fn screen(&self, mark: &Mark) -> Screen {
-        let Some(at) = self.place(mark.epoch) else { return Screen::Refuse(Refusal::Unknown) };
-        self.epochs[at].streams[slot(mark.key_id)].as_ref().map_or(Screen::Open, |stream| stream.screen(mark))
+    /// Whether the frame of this counter is so far behind that it needs no opening. Changes nothing.
+    pub fn is_past(&self, epoch: u64, key_id: u64, counter: u64) -> bool {
+        let stream = self.place(epoch).and_then(|at| self.epochs[at].streams[slot(key_id)].as_ref());
+        stream.is_some_and(|stream| stream.is_past(counter))
     }
 
     /// Decides about a frame of `bytes` bytes that opened under the key that `mark` names.
@@ -197,7 +199,11 @@ impl<T> Verifier<T> {
             let number = usize::from(context.number());
             touched |= 1 << number;
             let stream = streams[number].get_or_insert_with(|| Box::new(Stream::new(context)));
-            self.ready.extend(stream.prove((counter, digest), proof.head.sequence, &mut self.watch, now));
+            let covered = stream.prove((counter, digest), proof.head.sequence, &mut self.watch, now);
+            self.ready.extend(covered.frame);
+            if let Some(arrived) = covered.arrived {
+                self.chain.covered(arrived, proof.head.made, now);
+            }
         }
         for (place, known) in self.epochs.iter_mut().enumerate() {
             for (number, stream) in known.streams.iter_mut().enumerate() {

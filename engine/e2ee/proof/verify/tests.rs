@@ -23,7 +23,7 @@ fn mark(counter: u64, forger: Option<u64>) -> Mark {
     let context = Context::new(0).unwrap();
     let key_id = KeyId { step: 0, context, leaf: VICTIM, epoch: 1 }.pack().unwrap();
     let digest = forger.map_or(digest(0, counter), |n| Digest::of(n, counter, b"", b"forged"));
-    Mark { epoch: 1, key_id, counter, digest, stream: 5 }
+    Mark { epoch: 1, key_id, counter, digest, stream: 5, captured: Time(0) }
 }
 
 fn shows(verifier: &mut Verifier<u64>, mark: Mark, now: Time) -> bool {
