@@ -23,7 +23,7 @@ pub use events::{Event, Failure, Role};
 pub use inject::{Injected, Injector, Pushed, injection};
 pub use receiving::{Receiving, Screen, Shown, Sound, Speaker};
 pub use sending::Sending;
-pub use transport::Transport;
+pub use transport::{OpenError, Transport};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -22,6 +22,10 @@ extern crate self as conclave;
 #[cfg(test)]
 #[path = "../tests/support/epochs.rs"]
 mod epochs;
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../tests/plaintext_never_leaves/tap.rs"]
+mod tap;
 
 pub mod capture;
 pub mod control;
@@ -30,6 +34,8 @@ pub mod decode;
 pub mod drive;
 pub mod e2ee;
 pub mod encode;
+pub mod enhanced;
+mod faults;
 pub mod frame;
 pub mod gathering;
 pub mod gpu;

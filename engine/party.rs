@@ -2,14 +2,17 @@
 //! others, and its end of the meeting's data.
 //!
 //! ```text
-//! control ─► Group ─► epoch ─┬─► keys ─► Sender ─► datagrams
+//! control ─► Plane ─► epoch ─┬─► keys ─► Sender ─► datagrams
 //!    ▲         │             ├─► keys ─► Receiver of each member ◄─ datagrams
 //!    └─────────┘             └─► members ─► data Channel
 //! ```
 //!
-//! It is told the time, the messages that the relay delivers (reliable, in one order for all) and the datagrams of the
-//! others, and gives what it has to say to an [`Out`]. Encoded frames go in through [`Party::frame`]; what was opened is
-//! taken from [`Party::receiver`]. Streams need no signalling: their ids follow from who sends them ([`stream_id`]).
+//! The control plane is a group, or a member of an enhanced meeting: [`Plane`]. A party is told the time, the messages that
+//! the relay or the service delivers (reliable, in one order for all) and the datagrams of the others, and gives what it has
+//! to say to an [`Out`]. Encoded frames go in through [`Party::frame`]; what was opened is taken from [`Party::receiver`].
+//! Streams need no signalling: their ids follow from who sends them ([`stream_id`]).
+
+mod plane;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,6 +22,7 @@ use crate::e2ee::group::wire::Ticket;
 use crate::e2ee::group::{self, Device, Group, GroupError, Joining, Output, Request, Switch};
 use crate::e2ee::ring::OVERLAP_US;
 use crate::e2ee::{Context, EpochInput, Keeper, KeySource, Keyring, Roster, keyring, proof};
+use crate::enhanced::{self, EnhancedError, Knocking};
 use crate::frame::{Buffer, Encoded, Kind, Packet, Sealed};
 use crate::pool::Pool;
 use crate::receive::{self, Receiver};
@@ -26,10 +30,13 @@ use crate::rtp::header::{Rtp, is_rtcp};
 use crate::send::{self, SendError, Sender, Stream};
 use crate::time::{Stopwatch, Time};
 
+use self::plane::{Door, Entered};
+pub use self::plane::{Facts, Keys, Plane};
+
 /// What a party is opened with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The group, as the invite has it.
+    /// The group, or the enhanced meeting, as the invite has it.
     pub group: group::Config,
     /// What it sends, beside data; of a kind with several encodings one.
     pub sends: Vec<Kind>,
@@ -84,6 +91,8 @@ pub enum Event {
     },
     /// A word of the group.
     Group(group::Event),
+    /// The service of an enhanced meeting did what it must not.
+    Alarm(enhanced::Alarm),
     /// A message of a member, or that one is missing.
     Data(data::Event),
     /// Frames of a member could not be opened.
@@ -108,6 +117,12 @@ pub enum PartyError {
     /// Keys of an epoch.
     #[error(transparent)]
     Key(#[from] crate::e2ee::KeyError),
+    /// The service of an enhanced meeting.
+    #[error(transparent)]
+    Enhanced(#[from] EnhancedError),
+    /// This is asked of a group, and the meeting has none.
+    #[error("the keys of this meeting come from a service: it has no group")]
+    NoGroup,
     /// Nobody has let it in yet, or it has left.
     #[error("this participant is not in the meeting: wait for the welcome, or join again")]
     Outside,
@@ -136,13 +151,13 @@ pub struct Party {
 
 #[allow(clippy::large_enum_variant, reason = "made and moved once a meeting")]
 enum Stage {
-    Outside(Joining),
+    Outside(Door),
     Inside(Inside),
     Gone,
 }
 
 struct Inside {
-    group: Group,
+    plane: Plane,
     media: Option<Media>,
     remotes: BTreeMap<Peer, Remote>,
     /// The members of an epoch, told to the data channel once frames are sealed under its keys.
@@ -175,7 +190,7 @@ impl Party {
     pub fn found(device: &Device, config: Config, now: Time, out: &mut dyn Out) -> Result<Self, PartyError> {
         let group = Group::create(device, config.group.clone(), now)?;
         let mut party = Self { device: device.share(), config, stage: Stage::Gone, events: VecDeque::new() };
-        party.enter(group, now, out)?;
+        party.enter(Plane::Group(Box::new(group)), now, out)?;
         Ok(party)
     }
 
@@ -186,7 +201,20 @@ impl Party {
     pub fn knock(device: &Device, config: Config, out: &mut dyn Out) -> Result<Self, PartyError> {
         let (joining, knock) = Joining::with_card(device, config.group.clone(), &config.card)?;
         out.control(knock);
-        Ok(Self { device: device.share(), config, stage: Stage::Outside(joining), events: VecDeque::new() })
+        let stage = Stage::Outside(Door::Group(Box::new(joining)));
+        Ok(Self { device: device.share(), config, stage, events: VecDeque::new() })
+    }
+
+    /// Knocks at an enhanced meeting: the first control message goes to the service that signs with `service`, over a
+    /// channel that the app keeps encrypted. Its host comes in by itself, others once they are admitted.
+    ///
+    /// # Errors
+    /// [`PartyError`] where `config` is not an enhanced meeting's.
+    pub fn enhanced(device: &Device, config: Config, service: [u8; 32], out: &mut dyn Out) -> Result<Self, PartyError> {
+        let (knocking, knock) = Knocking::new(device, enhanced::Config { meeting: config.group.clone(), service })?;
+        out.control(knock);
+        let stage = Stage::Outside(Door::Service(Box::new(knocking)));
+        Ok(Self { device: device.share(), config, stage, events: VecDeque::new() })
     }
 
     /// Takes a message that the relay delivered.
@@ -195,12 +223,16 @@ impl Party {
     /// [`PartyError`] where it is no message of this meeting; nothing has changed then.
     pub fn control(&mut self, message: &[u8], now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
         match &mut self.stage {
-            Stage::Outside(joining) => {
-                let Some(group) = joining.handle(message, now)? else { return Ok(()) };
-                self.enter(group, now, out)
-            }
+            Stage::Outside(door) => match door.handle(message, now)? {
+                Entered::Not => Ok(()),
+                Entered::Say(message) => {
+                    out.control(message);
+                    Ok(())
+                }
+                Entered::In(plane) => self.enter(plane, now, out),
+            },
             Stage::Inside(inside) => {
-                inside.group.handle(message, now)?;
+                inside.plane.handle(message, now)?;
                 self.follow(now, out)
             }
             Stage::Gone => Ok(()),
@@ -238,7 +270,7 @@ impl Party {
     /// [`PartyError`] where an epoch gives no keys; nothing more is sealed then.
     pub fn tick(&mut self, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
         let Stage::Inside(inside) = &mut self.stage else { return Ok(()) };
-        inside.group.tick(now);
+        inside.plane.tick(now);
         inside.media(now, out, &mut self.events);
         self.follow(now, out)
     }
@@ -246,7 +278,7 @@ impl Party {
     /// Leaves: the others are told, and this participant goes once they have let it, or are silent.
     pub fn leave(&mut self, now: Time) {
         if let Stage::Inside(inside) = &mut self.stage {
-            inside.group.leave(now);
+            inside.plane.leave(now);
         }
     }
 
@@ -258,7 +290,7 @@ impl Party {
     /// What a Welcome for this participant names, while it knocks.
     pub fn ticket(&self) -> Option<Ticket> {
         match &self.stage {
-            Stage::Outside(joining) => Some(joining.ticket()),
+            Stage::Outside(Door::Group(joining)) => Some(joining.ticket()),
             _ => None,
         }
     }
@@ -301,19 +333,41 @@ impl Party {
     /// The group, to be asked what a host decides.
     ///
     /// # Errors
-    /// [`PartyError::Outside`].
+    /// [`PartyError::Outside`], [`PartyError::NoGroup`].
     pub fn group(&mut self) -> Result<&mut Group, PartyError> {
-        Ok(&mut self.inside_mut()?.group)
+        match self.plane()? {
+            Plane::Group(group) => Ok(group),
+            Plane::Service(_) => Err(PartyError::NoGroup),
+        }
     }
 
-    /// Who is in the meeting, by the tree of the group.
+    /// The control plane, whichever it is, to be asked what a host decides.
+    ///
+    /// # Errors
+    /// [`PartyError::Outside`].
+    pub fn plane(&mut self) -> Result<&mut Plane, PartyError> {
+        Ok(&mut self.inside_mut()?.plane)
+    }
+
+    /// What runs now: where the keys come from, and what kind of meeting the epoch in force says it is.
+    pub fn facts(&self) -> Facts {
+        let keys = match &self.stage {
+            Stage::Outside(door) => Some(door.keys()),
+            Stage::Inside(inside) => Some(inside.plane.keys()),
+            Stage::Gone => None,
+        };
+        let sealing = self.inside().and_then(|inside| inside.media.as_ref()?.sender.epoch());
+        Facts::of(keys, sealing.map(|epoch| &**epoch))
+    }
+
+    /// Who is in the meeting, by the tree of the group or by what its members signed.
     pub fn roster(&self) -> Option<&Roster> {
-        Some(self.inside()?.group.roster())
+        Some(self.inside()?.plane.roster())
     }
 
-    /// Number of the group's epoch.
+    /// Number of the control plane's epoch.
     pub fn epoch(&self) -> Option<u64> {
-        Some(self.inside()?.group.epoch())
+        Some(self.inside()?.plane.epoch())
     }
 
     /// The epoch that frames are sealed under; none while nothing may be sealed.
@@ -355,8 +409,8 @@ impl Party {
         }
     }
 
-    fn enter(&mut self, group: Group, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
-        self.stage = Stage::Inside(Inside { group, media: None, remotes: BTreeMap::new(), members: None });
+    fn enter(&mut self, plane: Plane, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
+        self.stage = Stage::Inside(Inside { plane, media: None, remotes: BTreeMap::new(), members: None });
         self.follow(now, out)
     }
 
@@ -364,7 +418,14 @@ impl Party {
     fn follow(&mut self, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
         let Stage::Inside(inside) = &mut self.stage else { return Ok(()) };
         let mut left = false;
-        while let Some(output) = inside.group.poll() {
+        while let Some(output) = inside.plane.poll() {
+            let output = match output {
+                enhanced::Output::Group(output) => output,
+                enhanced::Output::Alarm(alarm) => {
+                    self.events.push_back(Event::Alarm(alarm));
+                    continue;
+                }
+            };
             match output {
                 Output::Send(message) => out.control(message),
                 Output::Epoch(input, switch) => {
@@ -374,7 +435,8 @@ impl Party {
                         policy: input.policy.clone(),
                         authenticator: input.authenticator.clone(),
                     };
-                    inside.turn(*input, switch, (&self.device, &self.config), now)?;
+                    let turned = inside.turn(*input, switch, (&self.device, &self.config), now);
+                    turned.inspect_err(|_| inside.stop())?;
                     self.events.push_back(event);
                 }
                 Output::Event(event) => {
@@ -430,6 +492,14 @@ impl Inside {
         Ok(())
     }
 
+    /// The epoch that frames are sealed in is over and there are no keys of the next: somebody who was put out would
+    /// still open what is said.
+    fn stop(&self) {
+        if let Some(media) = &self.media {
+            media.keeper.stop();
+        }
+    }
+
     /// What this participant does by itself where something happens in the group.
     fn heed(&mut self, event: &group::Event, now: Time) {
         let Some(media) = &mut self.media else { return };
@@ -441,7 +511,7 @@ impl Inside {
             group::Event::StopSealing => media.keeper.stop(),
             // What was sealed with is gone: only a new epoch lets this participant speak again.
             group::Event::Alive if media.sender.epoch().is_none() => {
-                let _ = self.group.ask(Request::Renew, now);
+                let _ = self.plane.ask(Request::Renew, now);
             }
             _ => {}
         }

@@ -51,7 +51,12 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
         let one = meeting.party(seat).ok_or(MeetingError::Outside)?;
         let names: Vec<_> =
             one.roster().into_iter().map(|row| format!("{} ({:?})", row.member.name, row.member.role)).collect();
-        println!("[{seat}] epoch {}: {}", one.epoch(), names.join(", "));
+        println!("[{seat}] {}, epoch {}: {}", one.shield().label(), one.epoch(), names.join(", "));
+        // An app computes the code on a thread of its own: it takes a tenth of a second.
+        let of = one.codes().shown()?;
+        let made = one.codes().job(of)?.run()?;
+        one.codes().done(made);
+        println!("[{seat}] code {}", one.codes().get(of).map(|code| code.to_string()).unwrap_or_default());
     }
     meeting.party(guest).ok_or(MeetingError::Outside)?.chat("Good morning!")?;
     meeting.run(meeting.now().plus(500_000), &mut apps);

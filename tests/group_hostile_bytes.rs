@@ -55,8 +55,11 @@ fn a_joiner_refuses_a_group_that_is_not_the_one_of_the_invite() {
     let table = Table::new(Config::new(b"meeting").classical());
     let now = table.now;
     let mut host = Group::create(&Table::device(0), table.config(), now).unwrap();
-    let enhanced = conclave::e2ee::group::MeetingType::Enhanced;
-    let (mut joining, knock) = Joining::new(&Table::device(1), Config { meeting: enhanced, ..table.config() }).unwrap();
+    let enhanced = Config { meeting: conclave::e2ee::group::MeetingType::Enhanced, ..table.config() };
+    assert_eq!(Joining::new(&Table::device(1), enhanced.clone()).err(), Some(GroupError::Enhanced));
+    assert_eq!(Group::create(&Table::device(0), enhanced, now).err(), Some(GroupError::Enhanced));
+    let profile = conclave::e2ee::Profile::Rfc9605Mls;
+    let (mut joining, knock) = Joining::new(&Table::device(1), Config { profile, ..table.config() }).unwrap();
     host.handle(&knock, now).unwrap();
     let Ok(conclave::e2ee::group::wire::Envelope::KeyPackage(body)) =
         conclave::e2ee::group::wire::Envelope::decode(&knock)
@@ -81,5 +84,5 @@ fn a_joiner_refuses_a_group_that_is_not_the_one_of_the_invite() {
             let _ = host.handle(&message, later);
         }
     }
-    assert_eq!(refused, Some(GroupError::Mismatch("meeting type")));
+    assert_eq!(refused, Some(GroupError::Mismatch("profile")));
 }

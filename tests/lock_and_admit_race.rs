@@ -74,7 +74,7 @@ fn race(seed: u64) -> End {
     let (lock, admit) = if seed % 4 == 0 { (50, 50) } else { (at(&mut rng), at(&mut rng)) };
     let leave = rng.bool().then(|| at(&mut rng));
     let (mut seen, mut end) = (BTreeSet::new(), End::default());
-    for step in 0..600 {
+    for step in 0..350 {
         let now = table.now;
         if leave == Some(step) {
             table.group(LEAVER).leave(now);
@@ -126,18 +126,18 @@ fn race(seed: u64) -> End {
 
 #[test]
 fn nobody_comes_in_whom_the_locker_did_not_see() {
-    let ends: Vec<End> = (0..300).map(race).collect();
+    let ends: Vec<End> = (0..100).map(race).collect();
     let count = |of: fn(&End) -> bool| ends.iter().filter(|end| of(end)).count();
     let (before, asked, out) =
         (count(|end| end.came), count(|end| end.came && end.confirmed > 0), count(|end| !end.came));
     println!("in before the lock {before}, of these seen by being asked again {asked}; locked out {out}");
-    assert!(before > 30 && asked > 10 && out > 30, "the races end both ways: {before}, {asked}, {out}");
+    assert!(before > 20 && asked > 10 && out > 20, "the races end both ways: {before}, {asked}, {out}");
 }
 
 /// A lock while `leaves` others leave within its commit, or just before it in another's.
 #[test]
 fn a_lock_that_crosses_a_leave_is_neither_refused_nor_lost() {
-    for (leaves, delay_ms) in (1..3).flat_map(|leaves| (0..40).map(move |delay| (leaves, delay * 10))) {
+    for (leaves, delay_ms) in (1..3).flat_map(|leaves| (0..10).map(move |delay| (leaves, delay * 40))) {
         let mut table = meeting();
         let now = table.now;
         let leavers = [LEAVER, LEAVER + 1];

@@ -3,10 +3,11 @@
 //! The two directions are two objects, since two threads own them: sending never waits for the thread that listens.
 
 use std::io::{self, ErrorKind};
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::frame::Packet;
+use crate::meeting::policy::{Allowlist, Outside};
 use crate::queue::{self, Idle, Policy, Push, pair};
 
 /// The way out.
@@ -35,6 +36,23 @@ pub enum Error {
     Io(#[from] io::Error),
 }
 
+/// Why the way to a relay was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The policy does not allow the relay: no socket was opened for it.
+    #[error(transparent)]
+    Outside(#[from] Outside),
+    /// The system opened no socket towards it.
+    #[error("no socket to the relay {relay} opens ({source}); see whether this machine has a route to it")]
+    Io {
+        /// Which relay.
+        relay: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
 /// Both directions of one path between two participants.
 pub struct Transport {
     /// The way out.
@@ -47,6 +65,32 @@ impl Transport {
     /// A transport of two directions of any kind.
     pub fn new(outgoing: impl Outgoing + 'static, incoming: impl Incoming + 'static) -> Self {
         Self { outgoing: Box::new(outgoing), incoming: Box::new(incoming) }
+    }
+
+    /// UDP to `relay`, where the policy's list allows it. The list is asked before there is a socket, so that nothing goes
+    /// to anywhere else, not even the question where it is.
+    ///
+    /// # Errors
+    /// [`OpenError`]: what is not on the list, with the list, or what the system says.
+    pub fn open(relay: SocketAddr, allowed: &Allowlist) -> Result<Self, OpenError> {
+        Self::open_by(relay, allowed, |relay| {
+            let any = match relay {
+                SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+                SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            };
+            let socket = UdpSocket::bind(any)?;
+            socket.connect(relay)?;
+            Ok(socket)
+        })
+    }
+
+    fn open_by(
+        relay: SocketAddr,
+        allowed: &Allowlist,
+        socket: impl FnOnce(SocketAddr) -> io::Result<UdpSocket>,
+    ) -> Result<Self, OpenError> {
+        allowed.permits(relay)?;
+        socket(relay).and_then(Self::udp).map_err(|source| OpenError::Io { relay, source })
     }
 
     /// UDP over a connected socket: the system then drops what comes from anybody else.
@@ -137,6 +181,7 @@ const MEMORY: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meeting::policy::Network;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -167,6 +212,35 @@ mod tests {
         assert!(matches!(here.incoming.receive(&mut [0; 64], LONG), Ok(Some(4))));
         assert!(matches!(here.incoming.receive(&mut [0; 64], LONG), Err(Error::Closed)));
         assert!(matches!(here.outgoing.send(b"too late"), Err(Error::Closed)));
+    }
+
+    #[test]
+    fn no_socket_opens_to_a_relay_that_is_not_on_the_list() {
+        let never = |_| -> io::Result<UdpSocket> { panic!("a socket was opened") };
+        let standard = Allowlist::standard();
+        for relay in ["127.0.0.1:443", "3.138.115.1:8801", "3.138.115.32:443", "[::1]:443"] {
+            let relay: SocketAddr = relay.parse().unwrap();
+            let Err(OpenError::Outside(outside)) = Transport::open_by(relay, &standard, never) else {
+                panic!("{relay} was let through");
+            };
+            assert_eq!((outside.address, outside.port), (relay.ip(), relay.port()));
+            let said = outside.to_string();
+            assert!(said.contains(&outside.address.to_string()) && said.contains("3.138.115.0/27"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_relay_on_the_list_is_spoken_to() {
+        let relay = UdpSocket::bind("127.0.0.1:0").unwrap();
+        relay.set_read_timeout(Some(LONG)).unwrap();
+        let address = relay.local_addr().unwrap();
+        let allowed = Allowlist::new([Network::read("127.0.0.0/8").unwrap()], [address.port()]);
+        let mut transport = Transport::open(address, &allowed).unwrap();
+        transport.outgoing.send(b"hello").unwrap();
+        let (len, from) = relay.recv_from(&mut [0; 64]).unwrap();
+        relay.send_to(b"back", from).unwrap();
+        assert_eq!(len, 5);
+        assert!(matches!(transport.incoming.receive(&mut [0; 64], LONG), Ok(Some(4))));
     }
 
     #[test]

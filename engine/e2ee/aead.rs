@@ -8,6 +8,7 @@ use aes_gcm::{AeadInOut, Aes128Gcm, Aes256Gcm, KeyInit};
 use aws_lc_rs::aead;
 
 use super::keys::Suite;
+use crate::faults::{self, Call};
 
 /// Bytes of a nonce.
 pub const NONCE: usize = 12;
@@ -47,16 +48,25 @@ impl Aead for AwsLc {
             Suite::Aes128GcmSha256 => &aead::AES_128_GCM,
             Suite::Aes256GcmSha512 => &aead::AES_256_GCM,
         };
+        if faults::fails(Call::Expand) {
+            return None;
+        }
         Some(Self(aead::LessSafeKey::new(aead::UnboundKey::new(algorithm, key).ok()?)))
     }
 
     fn seal(&self, nonce: &[u8; NONCE], aad: &[u8], data: &mut [u8]) -> Result<[u8; TAG], Refused> {
+        if faults::fails(Call::Seal) {
+            return Err(Refused);
+        }
         let nonce = aead::Nonce::assume_unique_for_key(*nonce);
         let tag = self.0.seal_in_place_separate_tag(nonce, aead::Aad::from(aad), data).map_err(|_| Refused)?;
         tag.as_ref().try_into().map_err(|_| Refused)
     }
 
     fn open(&self, nonce: &[u8; NONCE], aad: &[u8], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Refused> {
+        if faults::fails(Call::Open) {
+            return Err(Refused);
+        }
         let nonce = aead::Nonce::assume_unique_for_key(*nonce);
         let opened = self.0.open_in_place_separate_tag(nonce, aead::Aad::from(aad), tag, data);
         opened.map(|_| ()).map_err(|_| Refused)

@@ -67,6 +67,18 @@ impl MediaSecret {
         Ok(Self(Secret::copy_of(bytes)))
     }
 
+    /// The bytes, for a service that hands the secret out.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// What only those who have this epoch's secret can say of `link`, the hash of what was agreed: the authenticator of
+    /// an enhanced meeting.
+    pub(crate) fn authenticator(&self, link: &[u8; 32]) -> Result<Vec<u8>, KeyError> {
+        let secret = self.0.derive_next(&[b"Conclave 1.0 enhanced authenticator ", link], 48)?;
+        Ok(secret.as_slice().to_vec())
+    }
+
     /// What everybody who has this epoch's secret can compute and nobody can compute from another one: proofs carry it,
     /// so that two members with different keys under one epoch find out.
     pub(crate) fn commitment(&self) -> Result<[u8; 32], KeyError> {

@@ -15,6 +15,7 @@ use crossbeam::queue::SegQueue;
 use zeroize::Zeroize;
 
 use super::keys::KeyError;
+use crate::faults::{self, Call};
 
 /// Bytes of the longest secret.
 pub const SLOT: usize = 64;
@@ -131,6 +132,9 @@ impl Secret {
 
     /// HKDF-Expand(HKDF-Extract("", `ikm`), `info`, `len`) (RFC 5869), the two steps that all derivations here take.
     pub(crate) fn derive(hash: hkdf::Algorithm, ikm: &[u8], info: &[&[u8]], len: usize) -> Result<Self, KeyError> {
+        if faults::fails(Call::Derive) {
+            return Err(KeyError::Derive);
+        }
         let out = Self::zeroed(len);
         let prk = hkdf::Salt::none(hash).extract(ikm);
         let filled = prk.expand(info, Len(len)).and_then(|okm| okm.fill(&mut out.slot[..len]));

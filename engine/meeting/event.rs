@@ -11,6 +11,7 @@ use crate::e2ee::group::heartbeat::BeatError;
 use crate::e2ee::group::rules::Illegal;
 use crate::e2ee::group::{Gone, Person, Request};
 use crate::e2ee::{self, IdentityKey, Member, Role, proof};
+use crate::enhanced::{self, EnhancedError};
 use crate::time::Time;
 
 /// What happened.
@@ -284,6 +285,12 @@ pub enum Alarm {
         /// Whom.
         who: Member,
     },
+    /// The service of an enhanced meeting refuses this participant, or says what it must not.
+    #[error("the service of the meeting: {0}")]
+    Refused(EnhancedError),
+    /// The service of an enhanced meeting did what it must not. It has no effect.
+    #[error("the service of the meeting: {0}")]
+    Service(enhanced::Alarm),
     /// Somebody went, and for longer than the policy allows others sent what it may decrypt.
     #[error("{} may still decrypt {} ms after it went, and the policy allows {allowed_ms}", .who.name, .window_us / 1000)]
     LeaverWindow {

@@ -3,6 +3,7 @@
 use super::chat::Line;
 use super::event::{Alarm, Ended, Event};
 use super::leaver::Senders;
+use super::verified::Change;
 use super::{Meeting, Stage};
 use crate::data::{self, Peer, Topic};
 use crate::e2ee::group::card::Why;
@@ -21,6 +22,7 @@ impl Meeting {
                     self.turn(epoch, roster, &policy, &authenticator);
                 }
                 party::Event::Group(event) => self.heed(event, now),
+                party::Event::Alarm(why) => self.alarm(Alarm::Service(why)),
                 party::Event::Data(event) => self.hear(event),
                 party::Event::Open(peer, event) => {
                     if event.reason == Reason::OutOfTime {
@@ -59,7 +61,8 @@ impl Meeting {
     }
 
     /// A new epoch. Everything that hangs on who is in and what is agreed learns of it here and nowhere else.
-    fn turn(&mut self, epoch: u64, roster: Roster, policy: &[u8], _authenticator: &[u8]) {
+    fn turn(&mut self, epoch: u64, roster: Roster, policy: &[u8], authenticator: &[u8]) {
+        self.codes.epoch(epoch, authenticator, &roster, policy);
         let stays = |peer: &Peer| is_in(&roster, peer);
         self.numbers.retain(stays);
         self.lines.retain(stays);
@@ -67,6 +70,7 @@ impl Meeting {
         (self.epoch, self.policy) = (epoch, EnginePolicy::decode(policy));
         if self.stage == Stage::Waiting {
             self.stage = Stage::In;
+            self.memory.joined(epoch, &self.roster);
             self.tell(Event::Entered);
         }
         self.tell(Event::Epoch(epoch));
@@ -105,7 +109,10 @@ impl Meeting {
                 _ => self.tell(Event::Confirm(request)),
             },
             E::Changed { epoch, committer, came, gone } => self.changed(epoch, committer, came, gone, now),
-            E::Committer { leaf } => self.alarm(Alarm::TookOver { by: at(self, leaf) }),
+            E::Committer { leaf } => {
+                self.memory.took_over();
+                self.alarm(Alarm::TookOver { by: at(self, leaf) });
+            }
             E::Heartbeat { leaf, why } => self.alarm(Alarm::Heartbeat { by: at(self, leaf), why }),
             E::HeartbeatMissing => self.alarm(Alarm::HeartbeatMissing),
             E::StopSealing => self.alarm(Alarm::SealingStopped),
@@ -132,6 +139,7 @@ impl Meeting {
     fn changed(&mut self, epoch: u64, committer: Option<u16>, came: Vec<Member>, gone: Vec<(Member, Gone)>, now: Time) {
         let Some((roster, policy)) = self.before.take() else { return };
         let by = committer.and_then(|leaf| roster.get(leaf).cloned());
+        self.memory.changed(&Change { epoch, committer, came: &came, gone: &gone, roster: &self.roster });
         for member in came {
             self.lobby.came(&member.identity);
             self.tell(Event::Came(member));

@@ -5,8 +5,9 @@ use super::action::{Action, Refusal};
 use super::event::{Alarm, Ended, Event};
 use super::{END_US, Meeting, MeetingError, Stage};
 use crate::data::Peer;
-use crate::e2ee::group::{Group, Request};
+use crate::e2ee::group::Request;
 use crate::e2ee::{IdentityKey, Member, Role};
+use crate::party::Plane;
 use crate::time::Time;
 
 impl Meeting {
@@ -131,11 +132,11 @@ impl Meeting {
     }
 
     /// Where everything that a host decides goes through.
-    pub(crate) fn group(&mut self) -> Result<&mut Group, MeetingError> {
+    pub(crate) fn group(&mut self) -> Result<&mut Plane, MeetingError> {
         if self.stage != Stage::In {
             return Err(MeetingError::Outside);
         }
-        Ok(self.party.group()?)
+        Ok(self.party.plane()?)
     }
 
     /// A word that everybody got, in the order in which all get them.
@@ -169,11 +170,12 @@ impl Meeting {
                 self.tell(Event::Spotlight { who, by });
             }
             Action::Pin(epoch) => {
-                self.pinned = Some(epoch);
+                // A device that was not in that epoch shows no code, and says so.
+                let _ = self.codes.pin(epoch);
                 self.tell(Event::ReadAloud { epoch, by });
             }
             Action::Unpin => {
-                self.pinned = None;
+                self.codes.unpin();
                 self.tell(Event::ReadAloudClosed);
             }
             Action::Admit(ticket) => self.lobby.admitted(&ticket),

@@ -2,7 +2,7 @@
 //! security code, who was verified, and the shield. `E2EE.md` §6 to §8 has the design.
 //!
 //! [`Meeting`] is what an app embeds: one participant's device with everything around it. It is sans-IO as the
-//! [`Party`](crate::party::Party) within is, and gives the app one stream of [`Event`]s; what must not go unseen is an [`Alarm`] among them.
+//! [`Party`] within is, and gives the app one stream of [`Event`]s; what must not go unseen is an [`Alarm`] among them.
 //!
 //! ```text
 //! relay ─► control ─┐                      ┌─► frames, datagrams, control messages ─► relay
@@ -12,15 +12,22 @@
 //! ```
 //!
 //! The files in the order in which a meeting goes: [`waiting`] (the door), `follow` (what happens), [`event`], `host` and
-//! [`action`] (what hosts do), [`chat`], [`leaver`] (who may still decrypt), [`report`].
+//! [`action`] (what hosts do), [`chat`], [`leaver`] (who may still decrypt), [`report`]. Beside them what an administrator
+//! decides ([`policy`]), the security code ([`code`]), who people are ([`identity`]) and whom the user has verified
+//! ([`verified`]), and the sign on screen ([`shield`]).
 
 pub mod action;
 pub mod chat;
+pub mod code;
 pub mod event;
 mod follow;
 mod host;
+pub mod identity;
 pub mod leaver;
+pub mod policy;
 pub mod report;
+pub mod shield;
+pub mod verified;
 pub mod waiting;
 
 use std::collections::VecDeque;
@@ -28,12 +35,19 @@ use std::collections::VecDeque;
 use crate::data::{self, Peer, State, Topic};
 use crate::e2ee::group::{Device, EnginePolicy, GroupError};
 use crate::e2ee::{IdentityKey, Member, Role, Roster};
+use crate::enhanced::EnhancedError;
 use crate::frame::{Encoded, Sealed};
 use crate::gathering::Participant;
 use crate::party::{self, Out, Party, PartyError};
 use crate::time::Time;
 
 pub use self::action::{Action, Refusal};
+use self::code::Codes;
+use self::identity::Known;
+use self::policy::{Client, Feature, MeetingPolicy};
+use self::shield::Shield;
+use self::verified::Memory;
+
 pub use self::chat::Line;
 pub use self::event::{Alarm, Ended, Event};
 pub use self::leaver::Leaver;
@@ -53,14 +67,29 @@ pub struct Config {
     pub party: party::Config,
     /// Whether those who knock wait for a host to let them in.
     pub waiting_room: bool,
+    /// The rules of the meeting. Without them the group's hash of them is compared and nothing else.
+    pub policy: Option<MeetingPolicy>,
     /// What this client says of itself at the door.
-    pub client: Vec<u8>,
+    pub client: Option<Client>,
+    /// Whom this device knows from other meetings.
+    pub known: Known,
 }
 
 impl Config {
-    /// A meeting without a waiting room.
+    /// A meeting without a waiting room, and without rules but those of the group.
     pub fn new(party: party::Config) -> Self {
-        Self { party, waiting_room: false, client: vec![] }
+        Self { party, waiting_room: false, policy: None, client: None, known: Known::default() }
+    }
+
+    /// The meeting `group` under the rules of `policy`, for somebody with `client`.
+    ///
+    /// # Errors
+    /// [`policy::Refusal`] where the policy allows no such meeting.
+    pub fn of(policy: MeetingPolicy, group: &[u8], client: Client) -> Result<Self, policy::Refusal> {
+        let mut party = party::Config::new(policy.group_config(group)?);
+        party.proofs = policy.proofs();
+        let waiting_room = policy.waiting_room();
+        Ok(Self { waiting_room, policy: Some(policy), client: Some(client), ..Self::new(party) })
     }
 }
 
@@ -134,7 +163,8 @@ pub struct Meeting {
     lines: chat::Numbers,
     leavers: leaver::Leavers,
     spotlight: Option<IdentityKey>,
-    pinned: Option<u64>,
+    codes: Codes,
+    memory: Memory,
     events: VecDeque<Event>,
     dropped: u64,
 }
@@ -151,14 +181,29 @@ impl Meeting {
         Ok(meeting)
     }
 
+    /// Knocks at an enhanced meeting, whose keys come from the service that signs with `service`: see
+    /// [`Party::enhanced`]. The service can read it, and [`Meeting::shield`] says so.
+    ///
+    /// # Errors
+    /// [`MeetingError::Party`].
+    pub fn enhanced(
+        device: &Device,
+        config: Config,
+        service: [u8; 32],
+        out: &mut dyn Out,
+    ) -> Result<Self, MeetingError> {
+        let party = Party::enhanced(device, config.party.clone(), service, out)?;
+        Ok(Self::new(device, config, party))
+    }
+
     /// Knocks at a meeting. Nothing is captured or sent before [`Event::Entered`].
     ///
     /// # Errors
     /// [`MeetingError::Party`].
     pub fn knock(device: &Device, mut config: Config, out: &mut dyn Out) -> Result<Self, MeetingError> {
         let group = &config.party.group;
-        let card =
-            waiting::Card { meeting: group.meeting, policy: group.meeting_policy, client: config.client.clone() };
+        let client = config.client.as_ref().map(Client::encode).unwrap_or_default();
+        let card = waiting::Card { meeting: group.meeting, policy: group.meeting_policy, client };
         config.party.card = card.encode();
         let party = Party::knock(device, config.party.clone(), out)?;
         Ok(Self::new(device, config, party))
@@ -167,6 +212,8 @@ impl Meeting {
     fn new(device: &Device, config: Config, party: Party) -> Self {
         Self {
             expected: config.party.group.meeting_policy,
+            memory: Memory::new(device.identity(), config.known.clone()),
+            codes: Codes::new(),
             config,
             device: device.share(),
             party,
@@ -180,7 +227,6 @@ impl Meeting {
             lines: chat::Numbers::default(),
             leavers: leaver::Leavers::default(),
             spotlight: None,
-            pinned: None,
             events: VecDeque::new(),
             dropped: 0,
         }
@@ -192,7 +238,10 @@ impl Meeting {
             return;
         }
         match self.party.control(message, now, out) {
-            Err(PartyError::Group(GroupError::Mismatch(what))) => self.tell(Event::Alarm(Alarm::Mismatch(what))),
+            Err(
+                PartyError::Group(GroupError::Mismatch(what)) | PartyError::Enhanced(EnhancedError::Mismatch(what)),
+            ) => self.tell(Event::Alarm(Alarm::Mismatch(what))),
+            Err(PartyError::Enhanced(why)) => self.tell(Event::Alarm(Alarm::Refused(why))),
             Err(PartyError::Key(_) | PartyError::Send(_)) => self.finish(Ended::Broken),
             _ => {}
         }
@@ -280,7 +329,57 @@ impl Meeting {
 
     /// The epoch whose security code is being read aloud.
     pub fn pinned(&self) -> Option<u64> {
-        self.pinned
+        self.codes.pinned()
+    }
+
+    /// The security codes. One is computed by a [`code::Job`], away from the threads of the media:
+    /// `codes().job(codes().shown()?)`, then `codes().done(job.run()?)`.
+    pub fn codes(&mut self) -> &mut Codes {
+        &mut self.codes
+    }
+
+    /// Whom the user has verified in this meeting, and whether it still holds; it outlives the meeting, so that its
+    /// contacts can be stored.
+    pub fn memory(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    /// The same, to be looked at.
+    pub fn verified(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether the group runs by the rules that this participant was invited to.
+    pub fn policy_agrees(&self) -> bool {
+        self.policy.as_ref().is_some_and(|group| match &self.config.policy {
+            Some(policy) => policy.rules(group).is_ok(),
+            None => group.meeting_policy == self.config.party.group.meeting_policy,
+        })
+    }
+
+    /// The sign on screen, from what runs now.
+    pub fn shield(&self) -> Shield {
+        let facts = self.party.facts();
+        let keys = match facts.keys {
+            Some(party::Keys::Group) => shield::Keys::Group,
+            Some(party::Keys::Service) => shield::Keys::Service,
+            Some(party::Keys::App) | None => shield::Keys::App,
+        };
+        Shield::new(&shield::Facts {
+            epoch: facts.meeting,
+            keys,
+            sealing: facts.sealing.is_some() && self.stage == Stage::In,
+            policy_agrees: self.policy_agrees(),
+            mismatch: self.memory.state() == verified::State::Mismatch,
+        })
+    }
+
+    /// Whether the rules allow `feature`.
+    ///
+    /// # Errors
+    /// [`policy::SwitchedOff`], which names the feature and why.
+    pub fn ask(&self, feature: Feature) -> Result<(), policy::SwitchedOff> {
+        self.config.policy.as_ref().map_or(Ok(()), |policy| policy.ask(feature))
     }
 
     /// Why this participant is out, where it is.
@@ -399,7 +498,7 @@ impl Meeting {
         (self.roster, self.policy, self.before) = (Roster::default(), None, None);
         (self.lobby, self.leavers) = (waiting::Lobby::default(), leaver::Leavers::default());
         (self.numbers, self.lines) = (action::Numbers::default(), chat::Numbers::default());
-        (self.spotlight, self.pinned) = (None, None);
+        (self.spotlight, self.codes) = (None, Codes::new());
         self.stage = Stage::Out(why.clone());
         self.tell(Event::Ended(why));
     }

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::event::{Alarm, Ended, Event};
+use super::policy::{Client, MeetingPolicy};
 use super::{Meeting, MeetingError, Stage};
 use crate::e2ee::group::card::{Denial, Why};
 use crate::e2ee::group::wire::{Envelope, Ticket, ticket};
 use crate::e2ee::group::{MeetingType, Person, Request};
 use crate::e2ee::{IdentityKey, Role};
+use crate::party::Keys;
 use crate::time::Time;
 
 /// Who waits at most; more are turned away.
@@ -22,7 +24,7 @@ pub struct Knock {
     /// Who it is: its identity key is proven, its name is what it says.
     pub person: Person,
     /// What it says of its client.
-    pub client: Vec<u8>,
+    pub client: Option<Client>,
     /// Of which meeting its invite is.
     invite: (MeetingType, [u8; 32]),
     key_package: Vec<u8>,
@@ -128,7 +130,15 @@ impl Meeting {
     pub(crate) fn knocked(&mut self, key_package: Vec<u8>, person: Person, card: &[u8], now: Time) {
         let ticket = ticket(&key_package);
         let card = Card::decode(card);
-        let (invite, client) = card.map_or_else(Default::default, |card| ((card.meeting, card.policy), card.client));
+        let (invite, client) = match card {
+            Some(card) => ((card.meeting, card.policy), Client::decode(&card.client)),
+            // At an enhanced meeting the service has seen to it that the invite is the same.
+            None if self.party.facts().keys == Some(Keys::Service) => {
+                let group = &self.config.party.group;
+                ((MeetingType::Enhanced, group.meeting_policy), None)
+            }
+            None => Default::default(),
+        };
         let knock = Knock { person, client, invite, key_package, ticket, asked: false };
         if !self.lobby.put(knock.clone()) {
             return self.turn_away(knock, Why::Full);
@@ -162,6 +172,9 @@ impl Meeting {
         let policy = self.policy.as_ref().ok_or(Why::Invite)?;
         if knock.invite != (policy.meeting, policy.meeting_policy) {
             return Err(Why::Invite);
+        }
+        if self.config.policy.as_ref().is_some_and(|rules| !admits(rules, knock.client.as_ref())) {
+            return Err(Why::Client);
         }
         let identity = &knock.person.identity;
         match &policy.lock {
@@ -236,6 +249,11 @@ impl Meeting {
         debug_assert!(matches!(self.stage, Stage::Waiting | Stage::Out(_)));
         true
     }
+}
+
+/// Whether the rules let somebody in with this client; an enhanced meeting takes all.
+fn admits(rules: &MeetingPolicy, client: Option<&Client>) -> bool {
+    client.map_or(rules.meeting() == MeetingType::Enhanced, |client| rules.admit(client).is_ok())
 }
 
 #[cfg(test)]

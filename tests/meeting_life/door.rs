@@ -3,15 +3,20 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use conclave::e2ee::group::Device;
 use conclave::e2ee::group::card::Why;
 use conclave::e2ee::group::wire::{Envelope, ticket};
+use conclave::e2ee::group::{Device, MeetingType};
+use conclave::meeting::policy::{Client, Kind, MeetingPolicy, Platform};
 use conclave::meeting::{Alarm, Config, Ended, Event};
 
 use crate::meetings::{Room, config};
 
 fn waiting_room() -> Config {
-    Config { waiting_room: true, client: b"desktop".to_vec(), ..config() }
+    Config { waiting_room: true, client: Some(desktop()), ..config() }
+}
+
+fn desktop() -> Client {
+    Client { kind: Kind::Desktop, platform: Some(Platform::Linux), version: "5.4.0".to_owned() }
 }
 
 /// Finds whoever knocked in what the host was told.
@@ -47,7 +52,7 @@ fn who_waits_has_no_key_and_learns_a_count_and_nothing_else() {
         assert!(!delivered.iter().any(said), "who is in is not said to those who wait");
     }
     assert_eq!(knocks(&room.events(0)), ["guest"]);
-    assert_eq!(room.at(0).waiting().map(|knock| knock.client.clone()).collect::<Vec<_>>(), [b"desktop"]);
+    assert_eq!(room.at(0).waiting().map(|knock| knock.client.clone()).collect::<Vec<_>>(), [Some(desktop())]);
 }
 
 #[test]
@@ -176,8 +181,7 @@ fn a_welcome_that_leads_to_another_policy_is_not_used() {
 fn who_rules_next_finds_those_who_wait() {
     let mut room = Room::of(2, config());
     room.config.waiting_room = true;
-    let mut settings = room.config.clone();
-    settings.client = b"desktop".to_vec();
+    let settings = room.config.clone();
     let next = Device::generate("next").unwrap();
     let seat = room.knock_with(&next, settings);
     room.run(1_500);
@@ -200,4 +204,23 @@ fn who_rules_next_finds_those_who_wait() {
     room.at(seat).admit(&guest.identity(), now).unwrap();
     room.run(1_000);
     assert_eq!(room.roster(waits).len(), 4);
+}
+
+#[test]
+fn the_policy_lets_in_the_clients_of_its_table_and_tells_the_others() {
+    let policy = MeetingPolicy::standard().for_meeting(MeetingType::EndToEnd).unwrap();
+    let mut room =
+        Room::found(Config { waiting_room: false, ..Config::of(policy, b"by the rules", desktop()).unwrap() });
+    let old = Client { version: "5.3.9".to_owned(), ..desktop() };
+    let web = Client { kind: Kind::Web, platform: None, ..desktop() };
+    let seats = [Some(desktop()), Some(old), Some(web), None].map(|client| {
+        let config = Config { client, ..room.config.clone() };
+        room.knock_with(&Device::generate("guest").unwrap(), config)
+    });
+    room.run(3_000);
+    assert_eq!(room.roster(seats[0]), ["host", "guest"]);
+    for seat in &seats[1..] {
+        assert_eq!(room.at(*seat).ended(), Some(&Ended::Denied(Why::Client)));
+    }
+    assert!(room.at(0).policy_agrees() && room.at(seats[0]).policy_agrees());
 }

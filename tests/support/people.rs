@@ -90,7 +90,7 @@ impl Audience for People {
         let person = &mut self.people[seat];
         while let Some(event) = party.event() {
             if let (true, Event::Group(group::Event::Knock { key_package, .. })) = (person.admits, &event) {
-                party.group().unwrap().admit(key_package, now).unwrap();
+                party.plane().unwrap().admit(key_package, now).unwrap();
             }
             person.events.push((now, event));
         }

@@ -10,7 +10,7 @@ use openmls::prelude::{
 
 use super::GroupError;
 use super::identity::{Device, MEDIA_EXTENSION, capabilities};
-use super::policy::{EnginePolicy, GroupSuite, MeetingType, POLICY_EXTENSION};
+use super::policy::{EnginePolicy, GroupSuite, MeetingType, POLICY_EXTENSION, VERSION};
 use super::wire::MAX_GROUP_ID;
 use crate::e2ee::{IdentityKey, Profile, Role};
 
@@ -67,6 +67,11 @@ impl Config {
         Self { suite: GroupSuite::Classical, post_quantum: false, ..self }
     }
 
+    /// Groups are end-to-end encrypted: those of an enhanced meeting would say what they are not.
+    pub(crate) fn end_to_end(&self) -> Result<(), GroupError> {
+        if self.meeting == MeetingType::EndToEnd { Ok(()) } else { Err(GroupError::Enhanced) }
+    }
+
     pub(crate) fn policy(&self, host: IdentityKey) -> Result<EnginePolicy, GroupError> {
         let policy = EnginePolicy {
             profile: self.profile,
@@ -87,7 +92,7 @@ impl Config {
 
     /// Whether the group that somebody is let into is the one it was invited to.
     pub(crate) fn agrees(&self, context: &GroupContext) -> Result<EnginePolicy, GroupError> {
-        let policy = policy_of(context.extensions()).ok_or(GroupError::Mismatch("policy"))?;
+        let policy = policy_of(context.extensions()).ok_or_else(|| no_policy(context.extensions()))?;
         let pairs = [
             (context.group_id().as_slice() == self.group, "group"),
             (context.ciphersuite() == self.suite.mls() && policy.suite == self.suite, "suite"),
@@ -145,6 +150,17 @@ impl Config {
 /// The relay keeps one order, so few keys are kept for messages out of order.
 fn ratchet() -> SenderRatchetConfiguration {
     SenderRatchetConfiguration::new(4, 1000)
+}
+
+/// Why there is no policy that can be read in a group context.
+fn no_policy(extensions: &Extensions<GroupContext>) -> GroupError {
+    let bytes = extensions.unknown(POLICY_EXTENSION).map(|policy| &policy.0[..]);
+    GroupError::Mismatch(match bytes {
+        None => "policy, which is not there",
+        Some([]) => "policy, which is empty",
+        Some([version, ..]) if *version != VERSION => "version of the policy",
+        Some(_) => "policy",
+    })
 }
 
 /// The policy in a group context.

@@ -16,6 +16,7 @@ use super::policy::{GroupSuite, POLICY_EXTENSION};
 use crate::e2ee::proof::MediaSigner;
 use crate::e2ee::proof::key::SIGNATURE;
 use crate::e2ee::{IdentityKey, MediaKey};
+use crate::faults::{self, Call};
 
 /// Type of the leaf extension that carries the media key, from the range for private use.
 pub const MEDIA_EXTENSION: u16 = 0xf0c1;
@@ -143,6 +144,9 @@ impl Device {
 
 impl Signer for Device {
     fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        if faults::fails(Call::Sign) {
+            return Err(SignerError::SigningError);
+        }
         Ok(self.0.identity.sign(payload).as_ref().to_vec())
     }
 
@@ -219,7 +223,7 @@ pub(crate) fn is_sound(key: &[u8; 32]) -> bool {
     !point.is_weak() && point.to_edwards().compress().to_bytes() == *key
 }
 
-fn check_name(name: &[u8]) -> Result<&str, LeafError> {
+pub(crate) fn check_name(name: &[u8]) -> Result<&str, LeafError> {
     let text = std::str::from_utf8(name).map_err(|_| LeafError::Name)?;
     let fits = (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits { Ok(text) } else { Err(LeafError::Name) }

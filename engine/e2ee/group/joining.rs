@@ -45,6 +45,7 @@ impl Joining {
     /// # Errors
     /// [`GroupError`].
     pub fn with_card(device: &Device, config: Config, card: &[u8]) -> Result<(Self, Vec<u8>), GroupError> {
+        config.end_to_end()?;
         let provider = Provider::default();
         let bundle = KeyPackage::builder()
             .leaf_node_capabilities(capabilities(config.suite))

@@ -44,6 +44,7 @@ use self::rules::{Illegal, State};
 use self::wire::{Envelope, MAX_MESSAGE, WireError, sha256, ticket};
 use crate::e2ee::keys::MAX_LEAVES;
 use crate::e2ee::{EpochInput, IdentityKey, MediaSecret, Member, Profile, Role, Roster};
+use crate::faults::{self, Call};
 use crate::time::Time;
 
 pub use self::config::Config;
@@ -93,6 +94,9 @@ pub enum GroupError {
     /// The configuration contradicts itself.
     #[error("the configuration is no group's: check the id, the limit and the suite")]
     Config,
+    /// The configuration is an enhanced meeting's.
+    #[error("an enhanced meeting has no group, its keys come from a service: join it as such, or create it end-to-end")]
+    Enhanced,
     /// A leaf or a device is not as it must be.
     #[error(transparent)]
     Leaf(#[from] LeafError),
@@ -206,6 +210,7 @@ impl Group {
     /// # Errors
     /// [`GroupError`].
     pub fn create(device: &Device, config: Config, now: Time) -> Result<Self, GroupError> {
+        config.end_to_end()?;
         let policy = config.policy(device.identity())?;
         let provider = Provider::default();
         let create = config.create(device, &policy)?;
@@ -224,6 +229,7 @@ impl Group {
     /// # Errors
     /// [`GroupError`] where the storage has no such group.
     pub fn resume(provider: Provider, device: &Device, config: Config, now: Time) -> Result<Self, GroupError> {
+        config.end_to_end()?;
         let id = GroupId::from_slice(&config.group);
         let mut mls = MlsGroup::load(provider.storage(), &id)
             .ok()
@@ -554,6 +560,9 @@ impl Group {
     /// Exports the epoch's secret, once, and hands the epoch out.
     fn open_epoch(&mut self, switch: Switch) -> Result<(), GroupError> {
         let failed = |_| GroupError::Library("the epoch's secret could not be exported");
+        if faults::fails(Call::Export) {
+            return Err(GroupError::Library("the epoch's secret could not be exported"));
+        }
         let (crypto, profile) = (self.provider.crypto(), self.state.policy.profile);
         let secret = Zeroizing::new(match profile {
             Profile::Conclave => self

@@ -13,7 +13,7 @@ use crate::e2ee::{IdentityKey, Profile, Role};
 pub const POLICY_EXTENSION: u16 = 0xf0c0;
 
 /// Version of the encoding.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 /// Identity keys that a policy names at most, with roles or in a lock: members past and present.
 pub const MAX_NAMED: usize = 4 * MAX_LEAVES as usize;

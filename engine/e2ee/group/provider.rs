@@ -6,6 +6,7 @@ use openmls_traits::OpenMlsProvider;
 use openmls_traits::random::OpenMlsRand;
 
 use super::storage::Store;
+use crate::faults::{self, Call};
 
 /// The provider of one member. It has no state but its store.
 #[derive(Default)]
@@ -60,12 +61,18 @@ impl OpenMlsRand for Random {
     type Error = NoRandomness;
 
     fn random_array<const N: usize>(&self) -> Result<[u8; N], NoRandomness> {
+        if faults::fails(Call::Random) {
+            return Err(NoRandomness);
+        }
         let mut out = [0; N];
         self.0.fill(&mut out).map_err(|_| NoRandomness)?;
         Ok(out)
     }
 
     fn random_vec(&self, len: usize) -> Result<Vec<u8>, NoRandomness> {
+        if faults::fails(Call::Random) {
+            return Err(NoRandomness);
+        }
         let mut out = vec![0; len];
         self.0.fill(&mut out).map_err(|_| NoRandomness)?;
         Ok(out)

@@ -255,6 +255,11 @@ pub fn judge(
     if who == Ordinary && proposals.iter().all(|proposed| proposed.by == Author::Leaf(committer)) {
         return Err(Illegal::Unasked);
     }
+    conclude(before, proposals)
+}
+
+/// Where `proposals` lead, once it is known that their authors may make them.
+pub(crate) fn conclude(before: &State, proposals: &[Proposed]) -> Result<Verdict, Illegal> {
     let policy = policy_after(before, proposals)?;
 
     let mut members: BTreeMap<u16, Member> = before.roster.iter().map(|one| (one.leaf, one.clone())).collect();

@@ -18,6 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::faults::{self, Call};
+
 /// Why the store did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -235,6 +237,9 @@ fn joined(parts: &[&[u8]]) -> Bytes {
 
 /// The kind, the version of the library's types, and what names the value among its kind.
 fn key_of(kind: Kind, key: &impl Serialize) -> Result<Bytes, StoreError> {
+    if faults::fails(Call::Store) {
+        return Err(StoreError::Encode);
+    }
     encode(&(kind as u8, CURRENT_VERSION, key))
 }
 

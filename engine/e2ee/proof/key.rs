@@ -6,6 +6,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
 use crate::e2ee::MediaKey;
+use crate::faults::{self, Call};
 
 /// Bytes of a signature.
 pub const SIGNATURE: usize = 64;
@@ -59,6 +60,9 @@ impl MediaSigner {
 
 impl Sign for MediaSigner {
     fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE], SignError> {
+        if faults::fails(Call::Prove) {
+            return Err(SignError);
+        }
         let signature = self.pair.try_sign(message).map_err(|_| SignError)?;
         signature.as_ref().try_into().map_err(|_| SignError)
     }

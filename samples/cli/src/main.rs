@@ -7,6 +7,7 @@ mod bench;
 mod cpu;
 mod demo;
 mod input;
+mod policy;
 mod probe;
 mod report;
 mod table;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::Args),
     /// Offline: decode, convert, encode, (seal, open), container.
     Transcode(transcode::Args),
+    /// What a policy file comes to for each user, and who decided it.
+    Policy(policy::Args),
     /// Throughput on this machine, every arm in one run.
     Bench(bench::Args),
 }
@@ -56,6 +59,7 @@ fn main() -> std::process::ExitCode {
         Command::Probe => probe::run(cli.json),
         Command::Demo(args) => demo::run(args, cli.json),
         Command::Transcode(args) => transcode::run(args, cli.json),
+        Command::Policy(args) => policy::run(args, cli.json),
         Command::Bench(args) => bench::run(args, cli.json),
     };
     match result {
