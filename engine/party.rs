@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::control::Edge;
 use crate::data::{self, Channel, Peer};
+use crate::e2ee::group::wire::Ticket;
 use crate::e2ee::group::{self, Device, Group, GroupError, Joining, Output, Request, Switch};
 use crate::e2ee::ring::OVERLAP_US;
 use crate::e2ee::{Context, EpochInput, Keeper, KeySource, Keyring, Roster, keyring, proof};
@@ -47,6 +48,8 @@ pub struct Config {
     pub mtu: usize,
     /// Stamps from a running or a still watch.
     pub watch: Stopwatch,
+    /// What it says of itself when it knocks, beside its name; empty: nothing.
+    pub card: Vec<u8>,
 }
 
 impl Config {
@@ -59,6 +62,7 @@ impl Config {
             proofs: proof::Policy::default(),
             mtu: 1200,
             watch: Stopwatch::still(),
+            card: Vec::new(),
         }
     }
 }
@@ -80,6 +84,10 @@ pub enum Event {
         epoch: u64,
         /// Who is in it.
         roster: Roster,
+        /// The group's policy as it stands in its transcript.
+        policy: Vec<u8>,
+        /// What only members of this epoch can say: security codes are taken over it.
+        authenticator: Vec<u8>,
     },
     /// A word of the group.
     Group(group::Event),
@@ -191,7 +199,7 @@ impl Party {
     /// # Errors
     /// [`PartyError`].
     pub fn knock(device: &Device, config: Config, out: &mut dyn Out) -> Result<Self, PartyError> {
-        let (joining, knock) = Joining::new(device, config.group.clone())?;
+        let (joining, knock) = Joining::with_card(device, config.group.clone(), &config.card)?;
         out.control(knock);
         let stage = Stage::Outside(Door::Group(Box::new(joining)));
         Ok(Self { device: device.share(), config, stage, events: VecDeque::new() })
@@ -272,6 +280,35 @@ impl Party {
         if let Stage::Inside(inside) = &mut self.stage {
             inside.plane.leave(now);
         }
+    }
+
+    /// Goes at once, without a word: every key is erased, and nothing that comes is taken any more.
+    pub fn close(&mut self) {
+        self.stage = Stage::Gone;
+    }
+
+    /// What a Welcome for this participant names, while it knocks.
+    pub fn ticket(&self) -> Option<Ticket> {
+        match &self.stage {
+            Stage::Outside(Door::Group(joining)) => Some(joining.ticket()),
+            _ => None,
+        }
+    }
+
+    /// What a participant's latest messages say of it, this one's included.
+    pub fn state(&self, peer: Peer) -> Option<data::State> {
+        self.inside()?.media.as_ref()?.channel.state(peer)
+    }
+
+    /// The newest epoch that each of the others has proven to seal under, and when its last proof came; of those who were
+    /// heard and are still in.
+    pub fn proven(&self) -> impl Iterator<Item = (Peer, u64, Time)> {
+        let remotes = self.inside().into_iter().flat_map(|inside| &inside.remotes);
+        let there = remotes.filter(|(_, remote)| remote.until.is_none());
+        there.filter_map(|(peer, remote)| {
+            let (epoch, at) = remote.receiver.as_ref()?.proven()?;
+            Some((*peer, epoch, at))
+        })
     }
 
     /// Says something to everybody, sealed, reliably and in order.
@@ -392,10 +429,15 @@ impl Party {
             match output {
                 Output::Send(message) => out.control(message),
                 Output::Epoch(input, switch) => {
-                    let (epoch, roster) = (input.epoch, input.roster.clone());
+                    let event = Event::Epoch {
+                        epoch: input.epoch,
+                        roster: input.roster.clone(),
+                        policy: input.policy.clone(),
+                        authenticator: input.authenticator.clone(),
+                    };
                     let turned = inside.turn(*input, switch, (&self.device, &self.config), now);
                     turned.inspect_err(|_| inside.stop())?;
-                    self.events.push_back(Event::Epoch { epoch, roster });
+                    self.events.push_back(event);
                 }
                 Output::Event(event) => {
                     inside.heed(&event, now);

@@ -592,6 +592,11 @@ impl Receiver {
         self.opener.verifiers().map(|(_, verifier)| verifier.stats())
     }
 
+    /// The newest epoch that the participant heard has proven to seal under, and when its last proof came.
+    pub fn proven(&self) -> Option<(u64, Time)> {
+        self.opener.verifiers().filter_map(|(_, verifier)| verifier.heard()).max()
+    }
+
     /// How far the microphone lags behind the camera, in microseconds; `None` before the first sender reports.
     pub fn skew_us(&self) -> Option<i64> {
         self.syncs[Pair::Person as usize].skew_us()

@@ -44,13 +44,16 @@ impl Hub for Relay {
         Relay::message(self, from, message).unwrap_or_default()
     }
 
-    fn tick(&mut self, _now: Time) -> Vec<Delivery> {
-        vec![]
+    fn tick(&mut self, now: Time) -> Vec<Delivery> {
+        Relay::tick(self, now)
     }
 }
 
 /// Tickets that one connection may hold at most.
 const MAX_TICKETS: usize = 4;
+
+/// Microseconds between two words to those who wait.
+const ROOM_US: u64 = 2_000_000;
 
 #[derive(Default)]
 struct Peer {
@@ -66,6 +69,8 @@ pub struct Relay {
     order: u64,
     group: Option<Vec<u8>>,
     key: Option<Key>,
+    /// When those who wait were told how many there are.
+    told: Option<Time>,
 }
 
 struct Key(Ed25519KeyPair);
@@ -134,13 +139,14 @@ impl Relay {
                 let named = |peer: &Peer| to.iter().any(|ticket| peer.tickets.contains(ticket));
                 Ok(self.peers.iter().filter(|(_, peer)| named(peer)).map(|(id, _)| (*id, message.clone())).collect())
             }
-            Envelope::KeyPackage(body) => {
+            Envelope::KeyPackage(body) | Envelope::Knock { key_package: body, .. } => {
                 if let Some(peer) = self.peers.get_mut(&from) {
                     if peer.tickets.len() >= MAX_TICKETS {
                         peer.tickets.pop_first();
                     }
                     peer.tickets.insert(ticket(body));
                 }
+                self.told = None;
                 let message: Arc<[u8]> = message.into();
                 Ok(self.members().filter(|(id, _)| *id != from).map(|(id, _)| (id, message.clone())).collect())
             }
@@ -149,10 +155,32 @@ impl Relay {
                     && let Some(peer) = self.peers.get_mut(&from)
                 {
                     peer.here = Some((epoch, leaf));
+                    peer.tickets.clear();
+                    self.told = None;
                 }
                 Ok(vec![])
             }
+            Envelope::Denied { to, .. } => {
+                let message: Arc<[u8]> = message.into();
+                let denied = self.peers.iter_mut().filter_map(|(id, peer)| peer.tickets.remove(&to).then_some(*id));
+                Ok(denied.map(|id| (id, message.clone())).collect())
+            }
+            Envelope::Room { .. } => Ok(vec![]),
         }
+    }
+
+    /// What those who wait are told: how many are in and how many wait, when somebody came and every two seconds.
+    pub fn tick(&mut self, now: Time) -> Vec<Delivery> {
+        if self.told.is_some_and(|told| now.since(told) < ROOM_US) {
+            return vec![];
+        }
+        self.told = Some(now);
+        let waits = |peer: &Peer| peer.here.is_none() && !peer.tickets.is_empty();
+        let count = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+        let waiting = self.peers.values().filter(|peer| waits(peer)).count();
+        let room = Envelope::Room { members: count(self.members().count()), waiting: count(waiting) };
+        let message: Arc<[u8]> = room.encode().into();
+        self.peers.iter().filter(|(_, peer)| waits(peer)).map(|(id, _)| (*id, message.clone())).collect()
     }
 
     /// Proposes that whoever is on `leaf` be removed, in the epoch that most members say they are in. Nothing comes of

@@ -15,6 +15,9 @@ mod keys;
 #[path = "../samples/embed_5_transport.rs"]
 mod transport;
 
+#[path = "../samples/embed_6_meeting.rs"]
+mod meeting;
+
 #[test]
 fn each_sample_ends_well() {
     send_receive::main().unwrap();
@@ -22,4 +25,5 @@ fn each_sample_ends_well() {
     encoded::main().unwrap();
     keys::main().unwrap();
     transport::main().unwrap();
+    meeting::main().unwrap();
 }

@@ -300,7 +300,7 @@ impl Member {
                 let whole = entry.check(&self.domain).map_err(|_| Alarm::Forged("entry"));
                 whole.map(|()| {
                     let key_package = entry.encode();
-                    self.event(Event::Knock { key_package, person: entry.person });
+                    self.event(Event::Knock { key_package, person: entry.person, card: vec![] });
                 })
             }
             Down::Denied { sequence, why } => {

@@ -2,6 +2,8 @@
 //! whose keys come from a service. What a host asks for is asked in the same words.
 
 use super::PartyError;
+use crate::e2ee::group::card::Why;
+use crate::e2ee::group::wire::Ticket;
 use crate::e2ee::group::{EnginePolicy, Group, GroupError, Joining, MeetingType, Person, Request};
 use crate::e2ee::{Epoch, IdentityKey, Profile, Role, Roster};
 use crate::enhanced::member::Step;
@@ -149,6 +151,17 @@ impl Plane {
         match self {
             Plane::Group(group) => group.tell(body),
             Plane::Service(member) => member.tell(body),
+        }
+    }
+
+    /// Says no to somebody who knocked at a group. A service says it for itself.
+    ///
+    /// # Errors
+    /// [`PartyError::Group`], [`PartyError::NoGroup`].
+    pub fn deny(&mut self, to: Ticket, why: Why) -> Result<(), PartyError> {
+        match self {
+            Plane::Group(group) => Ok(group.deny(to, why)?),
+            Plane::Service(_) => Err(PartyError::NoGroup),
         }
     }
 

@@ -119,7 +119,8 @@ fn body(message: &[u8]) -> Option<&[u8]> {
     match Envelope::decode(message).ok()? {
         Envelope::Handshake { body, .. } | Envelope::Application { body, .. } => Some(body),
         Envelope::Welcome { body, .. } | Envelope::KeyPackage(body) => Some(body),
-        Envelope::Here { .. } => None,
+        Envelope::Knock { key_package, .. } => Some(key_package),
+        Envelope::Here { .. } | Envelope::Denied { .. } | Envelope::Room { .. } => None,
     }
 }
 

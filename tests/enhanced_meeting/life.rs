@@ -97,7 +97,7 @@ fn a_lock_that_crosses_an_admission_is_put_to_the_host_again() {
     table.knock(&device(5));
     table.run(30);
     let knock = table.seats[0].group().find_map(|event| match event {
-        Event::Knock { key_package, person } if person.name == "person 5" => Some(key_package.clone()),
+        Event::Knock { key_package, person, .. } if person.name == "person 5" => Some(key_package.clone()),
         _ => None,
     });
     let now = table.now;

@@ -49,6 +49,8 @@ pub enum Event {
         key_package: Vec<u8>,
         /// Who it says it is.
         person: Person,
+        /// What else it says, under its identity key; empty where it says nothing.
+        card: Vec<u8>,
     },
     /// A member made a commit or a proposal that the rules do not allow: it has no effect, the epoch stays.
     Refused {
@@ -125,7 +127,8 @@ pub enum Event {
         /// The number that came.
         got: u64,
     },
-    /// A signed word from a member to all: host actions and the like, in the order of the relay.
+    /// A signed word from a member to all, this one included: host actions and the like, in the order of the relay,
+    /// which is the same for everybody.
     Told {
         /// From whom.
         leaf: u16,

@@ -34,6 +34,11 @@ impl Group {
             self.beat = None;
             return self.hear(self.own, now);
         }
+        if let Some(at) = self.words.iter().position(|(sent, _)| sent == body)
+            && let Some((_, body)) = self.words.remove(at)
+        {
+            return self.event(Event::Told { leaf: self.own, body });
+        }
         let Some(message) = parse(body) else {
             self.stats.unreadable += 1;
             return;
@@ -238,5 +243,11 @@ impl Group {
             return self.go(Left::Broken);
         }
         self.event(Event::Changed { epoch: self.state.epoch, committer: Some(committer), came, gone });
+        // What was still on its way is of an epoch that is over: nobody reads it.
+        for (_, word) in std::mem::take(&mut self.words) {
+            if self.tell(&word).is_err() {
+                tracing::warn!("a word to all is lost");
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use openmls::prelude::{
     BasicCredential, Capabilities, Credential, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions,
     LeafNode, UnknownExtension,
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::policy::{GroupSuite, POLICY_EXTENSION};
 use crate::e2ee::proof::MediaSigner;
+use crate::e2ee::proof::key::SIGNATURE;
 use crate::e2ee::{IdentityKey, MediaKey};
 use crate::faults::{self, Call};
 
@@ -120,6 +121,16 @@ impl Device {
         Person { identity: self.identity(), media: self.0.media.public(), name: self.0.name.clone() }
     }
 
+    /// Signs `bytes` with the identity key, for one purpose: `context` says which. [`IdentityKey::vouched`] verifies.
+    pub fn vouch(&self, context: &str, bytes: &[u8]) -> Signature {
+        let mut signature = [0; SIGNATURE];
+        let made = self.0.identity.sign(&vouched(context, bytes));
+        if made.as_ref().len() == SIGNATURE {
+            signature.copy_from_slice(made.as_ref());
+        }
+        signature
+    }
+
     pub(crate) fn credential(&self) -> CredentialWithKey {
         let credential: Credential = BasicCredential::new(self.0.name.clone().into_bytes()).into();
         CredentialWithKey { credential, signature_key: self.identity().0.as_slice().into() }
@@ -142,6 +153,23 @@ impl Signer for Device {
     fn signature_scheme(&self) -> SignatureScheme {
         SignatureScheme::ED25519
     }
+}
+
+impl IdentityKey {
+    /// Whether the owner of this key vouched for `bytes` in `context`.
+    pub fn vouched(&self, context: &str, bytes: &[u8], signature: &Signature) -> bool {
+        let key = UnparsedPublicKey::new(&ED25519, self.0);
+        is_sound(&self.0) && key.verify(&vouched(context, bytes), signature).is_ok()
+    }
+}
+
+/// A signature of an identity key.
+pub type Signature = [u8; SIGNATURE];
+
+/// `"Conclave 1.0 vouch" ‖ u8 len ‖ context ‖ bytes`. The library signs with the same key, and whatever it signs begins
+/// with the label of MLS (RFC 9420 §5.1.2): no signature for one purpose holds for another.
+fn vouched(context: &str, bytes: &[u8]) -> Vec<u8> {
+    [b"Conclave 1.0 vouch", &[context.len() as u8][..], context.as_bytes(), bytes].concat()
 }
 
 /// What every leaf can do.
@@ -203,8 +231,6 @@ pub(crate) fn check_name(name: &[u8]) -> Result<&str, LeafError> {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-
     use super::*;
     use crate::e2ee::proof::Sign;
 
@@ -270,6 +296,15 @@ mod tests {
         };
         assert_eq!(person(weak).err(), Some(LeafError::Weak("media")));
         assert!(person(Device::generate("b").unwrap().media().public().0).is_ok());
+    }
+
+    #[test]
+    fn what_is_vouched_for_holds_for_its_purpose_and_its_bytes_alone() {
+        let device = Device::generate("a").unwrap();
+        let (key, signature) = (device.identity(), device.vouch("chat", b"hello"));
+        assert!(key.vouched("chat", b"hello", &signature));
+        assert!(!key.vouched("cha", b"thello", &signature) && !key.vouched("chat", b"hullo", &signature));
+        assert!(!Device::generate("b").unwrap().identity().vouched("chat", b"hello", &signature));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::identity::{Device, capabilities};
 use super::provider::Provider;
 use super::storage::Store;
 use super::wire::{Envelope, Ticket, ticket};
-use super::{Group, GroupError, stack};
+use super::{Group, GroupError, card, stack};
 use crate::time::Time;
 
 /// Messages that wait for the Welcome at most, and their bytes together.
@@ -37,6 +37,14 @@ impl Joining {
     /// # Errors
     /// [`GroupError`].
     pub fn new(device: &Device, config: Config) -> Result<(Self, Vec<u8>), GroupError> {
+        Self::with_card(device, config, &[])
+    }
+
+    /// The same, and says more of itself to whoever rules: `card`, under its identity key. Empty, it says nothing.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn with_card(device: &Device, config: Config, card: &[u8]) -> Result<(Self, Vec<u8>), GroupError> {
         config.end_to_end()?;
         let provider = Provider::default();
         let bundle = KeyPackage::builder()
@@ -48,7 +56,12 @@ impl Joining {
         let message = openmls::prelude::MlsMessageOut::from(bundle.key_package().clone());
         let body = message.to_bytes().map_err(|_| GroupError::Library("the key package could not be encoded"))?;
         let ticket = ticket(&body);
-        let envelope = Envelope::KeyPackage(&body).encode();
+        let envelope = if card.is_empty() {
+            Envelope::KeyPackage(&body).encode()
+        } else {
+            let card = card::sign(device, &config.group, &ticket, card).ok_or(GroupError::TooMuch)?;
+            Envelope::Knock { card: &card, key_package: &body }.encode()
+        };
         Ok((Self { device: device.share(), config, provider, keys: bundle, ticket, waiting: vec![] }, envelope))
     }
 
@@ -107,6 +120,10 @@ impl Joining {
         let staged: StagedWelcome =
             processed.into_staged_welcome(&self.provider, None).map_err(|_| GroupError::Welcome)?;
         let policy = self.config.agrees(staged.group_context())?;
+        // Zeros: the invite says nothing of it.
+        if self.config.meeting_policy != [0; 32] && policy.meeting_policy != self.config.meeting_policy {
+            return Err(GroupError::Mismatch("meeting policy"));
+        }
         let sender = staged.welcome_sender_index().u32();
         let mls = staged.into_group(&self.provider).map_err(|_| GroupError::Welcome)?;
         let provider = std::mem::take(&mut self.provider);

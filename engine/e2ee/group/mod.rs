@@ -9,6 +9,7 @@
 //! number tells two members of one leaf apart, and never leaves the device.
 
 mod arrivals;
+pub mod card;
 mod commit;
 pub mod committer;
 mod config;
@@ -77,6 +78,8 @@ const MAX_RELAY_PROPOSALS: usize = MAX_LEAVES as usize;
 const MAX_REQUESTS: usize = 2 * MAX_LEAVES as usize;
 /// Bytes of the longest word to all.
 pub const MAX_WORD: usize = 16 << 10;
+/// Words of one member that are on their way at most.
+pub const MAX_WORDS: usize = 64;
 /// The component whose secret the media keys follow from.
 const COMPONENT: u16 = 0x8001;
 
@@ -169,6 +172,8 @@ pub struct Group {
     used: Used,
     /// The last heartbeat of this member, to know it when it comes back.
     beat: Option<Vec<u8>>,
+    /// Words of this member on their way, as sent and as said.
+    words: VecDeque<(Vec<u8>, Zeroizing<Vec<u8>>)>,
     next_beat: Time,
     /// How often this member beats now, where it does.
     beats: Option<u64>,
@@ -297,6 +302,7 @@ impl Group {
             chains: BTreeMap::new(),
             used: Used::default(),
             beat: None,
+            words: VecDeque::new(),
             next_beat: now,
             beats: None,
             heard: BTreeMap::new(),
@@ -472,18 +478,43 @@ impl Group {
         self.tick(now);
     }
 
-    /// Says something to all members, signed and in the order of the relay.
+    /// Says something to all members, signed and in the order of the relay, in which it comes back to this member too.
+    /// A word that a new epoch overtook is said again in that one, so that it comes to all or, where the relay keeps it
+    /// back, to none.
     ///
     /// # Errors
     /// [`GroupError::TooMuch`], [`GroupError::Out`], [`GroupError::Library`].
     pub fn tell(&mut self, body: &[u8]) -> Result<(), GroupError> {
-        if body.len() > MAX_WORD {
+        if body.len() > MAX_WORD || self.words.len() >= MAX_WORDS {
             return Err(GroupError::TooMuch);
         }
         if self.left.is_some() || self.resumed.is_some() {
             return Err(GroupError::Out);
         }
-        self.say(WORD_TOLD, body).map(|_| ())
+        let sent = self.say(WORD_TOLD, body)?;
+        self.words.push_back((sent, Zeroizing::new(body.to_vec())));
+        Ok(())
+    }
+
+    /// Words of this member that have not come back yet.
+    pub fn words_on_their_way(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Says no to somebody who knocked, under this member's name.
+    ///
+    /// # Errors
+    /// [`GroupError::NotHost`], [`GroupError::Out`].
+    pub fn deny(&mut self, to: wire::Ticket, why: card::Why) -> Result<(), GroupError> {
+        if self.left.is_some() {
+            return Err(GroupError::Out);
+        }
+        if !self.rules() {
+            return Err(GroupError::NotHost);
+        }
+        let body = card::Denial::sign(&self.device, &self.config.group, &to, why).encode();
+        self.out.push_back(Output::Send(Envelope::Denied { to, body: &body }.encode()));
+        Ok(())
     }
 
     /// Takes an envelope from the relay. What cannot be read or is not allowed changes nothing; events and counts tell.
@@ -497,15 +528,33 @@ impl Group {
         match Envelope::decode(message).inspect_err(|_| self.stats.unreadable += 1)? {
             Envelope::Handshake { order, body } => self.ordered(order, body, true, now),
             Envelope::Application { order, body } => self.ordered(order, body, false, now),
-            Envelope::KeyPackage(body) => match read_key_package(&self.provider, body) {
-                Ok((package, _)) if self.used.contains(&package) => self.stats.stale += 1,
-                Ok((_, person)) => self.event(Event::Knock { key_package: body.to_vec(), person }),
-                Err(_) => self.stats.unreadable += 1,
-            },
-            Envelope::Welcome { .. } | Envelope::Here { .. } => self.stats.unreadable += 1,
+            Envelope::KeyPackage(body) => self.knocked(body, &[]),
+            Envelope::Knock { card, key_package } => self.knocked(key_package, card),
+            Envelope::Welcome { .. } | Envelope::Here { .. } | Envelope::Denied { .. } | Envelope::Room { .. } => {
+                self.stats.unreadable += 1;
+            }
         }
         self.tick(now);
         Ok(())
+    }
+
+    fn knocked(&mut self, key_package: &[u8], card: &[u8]) {
+        let Ok((package, person)) = read_key_package(&self.provider, key_package) else {
+            self.stats.unreadable += 1;
+            return;
+        };
+        if self.used.contains(&package) {
+            self.stats.stale += 1;
+            return;
+        }
+        let said = match card {
+            [] => Some(vec![]),
+            card => card::read(&person.identity, &self.config.group, &ticket(key_package), card),
+        };
+        match said {
+            Some(card) => self.event(Event::Knock { key_package: key_package.to_vec(), person, card }),
+            None => self.stats.unreadable += 1,
+        }
     }
 
     /// Exports the epoch's secret, once, and hands the epoch out.

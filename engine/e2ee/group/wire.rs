@@ -56,6 +56,27 @@ pub enum Envelope<'a> {
     },
     /// A wish to join, to the members.
     KeyPackage(&'a [u8]),
+    /// The same with a card: what else somebody who knocks says of itself ([`super::card`]).
+    Knock {
+        /// The card.
+        card: &'a [u8],
+        /// The key package.
+        key_package: &'a [u8],
+    },
+    /// A host's no, to whoever knocked with this ticket.
+    Denied {
+        /// The ticket.
+        to: Ticket,
+        /// The no, signed ([`super::card::Denial`]).
+        body: &'a [u8],
+    },
+    /// What somebody who waits is told, by the relay alone: how many there are, and nobody's name.
+    Room {
+        /// In the meeting.
+        members: u16,
+        /// Before its door.
+        waiting: u16,
+    },
     /// Where the sender is, to the relay alone: the header of its every frame says the same.
     Here {
         /// Which group.
@@ -83,6 +104,12 @@ const APPLICATION: u8 = 2;
 const WELCOME: u8 = 3;
 const KEY_PACKAGE: u8 = 4;
 const HERE: u8 = 5;
+const KNOCK: u8 = 6;
+const DENIED: u8 = 7;
+const ROOM: u8 = 8;
+
+/// Bytes of the longest card.
+pub const MAX_CARD: usize = 4096;
 
 impl<'a> Envelope<'a> {
     /// Its bytes.
@@ -95,6 +122,13 @@ impl<'a> Envelope<'a> {
                 [&[WELCOME][..], &count, to.as_flattened(), body].concat()
             }
             Envelope::KeyPackage(body) => [&[KEY_PACKAGE][..], body].concat(),
+            Envelope::Knock { card, key_package } => {
+                [&[KNOCK][..], &(card.len() as u16).to_be_bytes(), card, key_package].concat()
+            }
+            Envelope::Denied { to, body } => [&[DENIED][..], to, body].concat(),
+            Envelope::Room { members, waiting } => {
+                [&[ROOM][..], &members.to_be_bytes(), &waiting.to_be_bytes()].concat()
+            }
             Envelope::Here { group, epoch, leaf } => {
                 [&[HERE, group.len() as u8][..], group, &epoch.to_be_bytes(), &leaf.to_be_bytes()].concat()
             }
@@ -135,6 +169,21 @@ impl<'a> Envelope<'a> {
                 Some(Envelope::Welcome { to: to.to_vec(), body: some(body)? })
             }
             KEY_PACKAGE => Some(Envelope::KeyPackage(some(rest)?)),
+            KNOCK => {
+                let (len, rest) = rest.split_first_chunk()?;
+                let len = usize::from(u16::from_be_bytes(*len));
+                let (card, key_package) = rest.split_at_checked(len).filter(|_| (1..=MAX_CARD).contains(&len))?;
+                Some(Envelope::Knock { card, key_package: some(key_package)? })
+            }
+            DENIED => {
+                let (to, body) = rest.split_first_chunk()?;
+                Some(Envelope::Denied { to: *to, body: some(body)? })
+            }
+            ROOM => {
+                let (members, rest) = rest.split_first_chunk()?;
+                let (members, waiting) = (u16::from_be_bytes(*members), u16::from_be_bytes(rest.try_into().ok()?));
+                Some(Envelope::Room { members, waiting })
+            }
             HERE => {
                 let (len, rest) = rest.split_first()?;
                 let len = usize::from(*len);
@@ -163,6 +212,9 @@ mod tests {
             Envelope::Welcome { to: vec![[1; 32], [2; 32]], body: b"w" },
             Envelope::KeyPackage(b"k"),
             Envelope::Here { group: b"g", epoch: 3, leaf: 1023 },
+            Envelope::Knock { card: b"c", key_package: b"k" },
+            Envelope::Denied { to: [3; 32], body: b"no" },
+            Envelope::Room { members: 7, waiting: 2 },
         ];
         for envelope in envelopes {
             let bytes = envelope.encode();
@@ -181,7 +233,7 @@ mod tests {
         for _ in 0..50_000 {
             let mut bytes: Vec<u8> = (0..rng.usize(..90)).map(|_| rng.u8(..)).collect();
             if let Some(kind) = bytes.first_mut() {
-                *kind %= 7;
+                *kind %= 10;
             }
             if let Ok(envelope) = Envelope::decode(&bytes) {
                 assert_eq!(envelope.encode(), bytes);

@@ -74,6 +74,8 @@ pub struct Verifier<T> {
     waiting: usize,
     unsigned: u32,
     since: Time,
+    /// The newest epoch of a proof that holds, and when the last one came.
+    heard: Option<(u64, Time)>,
 }
 
 struct InEpoch<T> {
@@ -93,6 +95,7 @@ impl<T> Verifier<T> {
             waiting: 0,
             unsigned: 0,
             since: Time(0),
+            heard: None,
         }
     }
 
@@ -187,6 +190,8 @@ impl<T> Verifier<T> {
             return Err(ProofError::Contradiction);
         }
         self.watch.stats.proofs += 1;
+        let newest = self.heard.map_or(proof.head.epoch, |(epoch, _)| epoch.max(proof.head.epoch));
+        self.heard = Some((newest, now));
         self.chain.insert(&proof.head, hash, now);
         let mut touched = 0u8;
         let streams = &mut self.epochs[at].streams;
@@ -259,6 +264,11 @@ impl<T> Verifier<T> {
     /// proofs. Its sender does well to prove each frame by itself then.
     pub fn is_wary(&self, context: Context) -> bool {
         self.watch.wary(context)
+    }
+
+    /// The newest epoch that a proof of this sender is of, and when its last proof came: it seals under no older one.
+    pub fn heard(&self) -> Option<(u64, Time)> {
+        self.heard
     }
 
     /// When the newest proof was made, on the sender's clock.

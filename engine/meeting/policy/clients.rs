@@ -55,6 +55,28 @@ macro_rules! names {
     };
 }
 
+impl Client {
+    /// What it says at the door: `u8 kind ‖ u8 platform or 0 ‖ version`.
+    pub fn encode(&self) -> Vec<u8> {
+        let platform = self.platform.map_or(0, |platform| platform as u8);
+        [&[self.kind as u8, platform][..], self.version.as_bytes()].concat()
+    }
+
+    /// Reads what somebody says at the door; `None` where it is no client.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let ([kind, platform], version) = bytes.split_first_chunk()?;
+        let platform = match platform {
+            0 => None,
+            number => Some(Platform::from_number(*number)?),
+        };
+        let version = std::str::from_utf8(version).ok().filter(|version| version.len() <= MAX_VERSION)?;
+        Some(Self { kind: Kind::from_number(*kind)?, platform, version: version.to_owned() })
+    }
+}
+
+/// Bytes of the longest version that is read.
+const MAX_VERSION: usize = 64;
+
 names! {
     /// A kind of client.
     Kind {

@@ -292,7 +292,7 @@ impl Assembly {
                     }
                     self.notes.push_back(Note::Epoch { seat, epoch, members, cpu_us: cpu_us + derived_us });
                 }
-                Output::Event(Event::Knock { key_package, person }) if seat == SENDER => {
+                Output::Event(Event::Knock { key_package, person, .. }) if seat == SENDER => {
                     let now = self.now;
                     // Nobody else has the way to this relay; whoever does is not let in.
                     if self.expected.contains(&person.identity) {
