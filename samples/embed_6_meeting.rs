@@ -50,7 +50,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     for seat in [host, guest] {
         let one = meeting.party(seat).ok_or(MeetingError::Outside)?;
         let names: Vec<_> =
-            one.roster().into_iter().map(|row| format!("{} ({:?})", row.member.name, row.member.role)).collect();
+            one.roster().into_iter().map(|row| format!("{} ({})", row.member.name, row.member.role.name())).collect();
         println!("[{seat}] {}, epoch {}: {}", one.shield().label(), one.epoch(), names.join(", "));
         // An app computes the code on a thread of its own: it takes a tenth of a second.
         let of = one.codes().shown()?;
