@@ -32,7 +32,7 @@ pub enum Alarm {
     Gone,
     /// The group that this participant was let into is not the one it was invited to.
     NotTheInvite,
-    /// Frames are not proven to be whose they claim to be.
+    /// Frames were forged, or their sender shows different things to different members.
     Proof,
 }
 
@@ -41,7 +41,7 @@ impl Alarm {
     pub fn of(event: &party::Event) -> Option<Self> {
         match event {
             party::Event::Group(event) => Self::of_group(event),
-            party::Event::Proof(..) => Some(Alarm::Proof),
+            party::Event::Proof(_, event) if event.why.is_alarm() => Some(Alarm::Proof),
             _ => None,
         }
     }
@@ -87,7 +87,7 @@ impl Alarm {
             Alarm::RemovedByRelay => "the relay had somebody taken out",
             Alarm::Gone => "no heartbeat for a minute: left",
             Alarm::NotTheInvite => "let into another meeting than the invite names: refused",
-            Alarm::Proof => "frames are not proven to be whose they claim to be",
+            Alarm::Proof => "frames were forged in a member's name",
         }
     }
 }

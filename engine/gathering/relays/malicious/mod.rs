@@ -217,8 +217,10 @@ impl Malicious {
             }
             Attack::ForgedHostAction if !self.said && !self.kept.is_empty() => {
                 self.said = true;
-                let members = self.members();
-                self.hit(members, now);
+                // The host's own words are none to it, genuine or not.
+                let host = self.host();
+                let others = self.members().into_iter().filter(|one| Some(*one) != host).collect::<Vec<_>>();
+                self.hit(others, now);
                 let edited: Vec<_> = self.kept.iter().map(|body| forge::edit(body)).collect();
                 let all: Vec<Vec<u8>> = self.kept.iter().cloned().chain(edited).collect();
                 all.iter().flat_map(|body| self.again(body)).collect()
