@@ -518,7 +518,10 @@ impl Inside {
     }
 
     fn rtcp(&mut self, datagram: &[u8], now: Time, out: &mut dyn Out) {
-        for receiver in self.remotes.values_mut().filter_map(|remote| remote.receiver.as_mut()) {
+        // The stream that it is of, or whose receiver wrote it (RFC 3550 §6.4): one member's in any case.
+        let from = datagram.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+        let author = self.remotes.iter_mut().find(|(peer, _)| from.is_some_and(|stream| owns(**peer, stream)));
+        if let Some(receiver) = author.and_then(|(_, remote)| remote.receiver.as_mut()) {
             receiver.datagram(datagram, now);
         }
         if let Some(media) = &mut self.media {

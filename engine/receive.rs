@@ -325,7 +325,7 @@ pub struct Receiver {
     config: Config,
     opener: Opener<DynKeys>,
     told: VecDeque<e2ee::Event>,
-    /// By [`Pair`], like `audios` and `syncs`.
+    /// By [`Pair`], like `audios` and `syncs`; each from its first packet or report on.
     videos: [Option<VideoIn>; 2],
     audios: [Option<AudioIn>; 2],
     data: Option<DataIn>,
@@ -337,20 +337,17 @@ pub struct Receiver {
 impl Receiver {
     /// A receiver over the keys of `keys`.
     pub fn new(config: Config, keys: DynKeys) -> Self {
-        let packet_us = config.audio_samples as u64 * 1_000_000 / 48_000;
         let watch = config.watch;
-        let videos = [config.video, config.screen.map(|id| (id, Kind::Screen))];
         let mut opener = Opener::new(keys);
         if let Some(policy) = config.proofs {
             opener = opener.with_proofs(policy);
         }
-        let audios = [config.audio, config.screen_audio.map(|id| (id, Kind::ScreenAudio))];
         Self {
             opener,
             told: VecDeque::with_capacity(TOLD),
-            videos: videos.map(|stream| stream.map(|(id, kind)| VideoIn::new(id, kind, watch))),
-            audios: audios.map(|stream| stream.map(|(id, kind)| AudioIn::new(id, kind, packet_us, watch))),
-            data: config.data.map(|id| DataIn::new(id, watch)),
+            videos: [None, None],
+            audios: [None, None],
+            data: None,
             syncs: Default::default(),
             watch,
             stats: Stats::default(),
@@ -368,6 +365,7 @@ impl Receiver {
             self.stats.malformed += 1;
             return;
         };
+        self.begin(rtp.ssrc);
         let Some(stream) = self.stream(rtp.ssrc) else {
             self.stats.foreign += 1;
             return;
@@ -606,10 +604,33 @@ impl Receiver {
         self.stats.reports += 1;
         for message in rtcp::parse(datagram) {
             let Ok(rtcp::Message::SenderReport(report)) = message else { continue };
+            self.begin(report.ssrc);
             if let Some(stream) = self.stream(report.ssrc) {
                 stream.clock.report(report.ntp, report.rtp_time);
                 stream.last_report = Some(((report.ntp >> 16) as u32, now));
             }
+        }
+    }
+
+    /// Makes room for the stream `id` where it is one to be heard and nothing of it came before: of most members of a
+    /// large meeting little is ever heard, and the room for their video is a few megabytes each.
+    fn begin(&mut self, id: u32) {
+        let Self { config, watch, videos, audios, data, .. } = self;
+        let kinds = [config.video, config.screen.map(|id| (id, Kind::Screen))];
+        for (video, (id, kind)) in
+            videos.iter_mut().zip(kinds).filter_map(|(v, kind)| Some((v, kind.filter(|k| k.0 == id)?)))
+        {
+            video.get_or_insert_with(|| VideoIn::new(id, kind, *watch));
+        }
+        let kinds = [config.audio, config.screen_audio.map(|id| (id, Kind::ScreenAudio))];
+        let packet_us = config.audio_samples as u64 * 1_000_000 / 48_000;
+        for (audio, (id, kind)) in
+            audios.iter_mut().zip(kinds).filter_map(|(a, kind)| Some((a, kind.filter(|k| k.0 == id)?)))
+        {
+            audio.get_or_insert_with(|| AudioIn::new(id, kind, packet_us, *watch));
+        }
+        if config.data == Some(id) {
+            data.get_or_insert_with(|| DataIn::new(id, *watch));
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use openmls::prelude::{ExternalProposal, GroupId, LeafNodeIndex, SenderExtensionIndex};
+use openmls::prelude::{ExternalProposal, GroupEpoch, GroupId, LeafNodeIndex, SenderExtensionIndex};
 use openmls_traits::signatures::{Signer, SignerError};
 use openmls_traits::types::SignatureScheme;
 
@@ -47,6 +47,11 @@ impl Hub for Relay {
     fn tick(&mut self, now: Time) -> Vec<Delivery> {
         Relay::tick(self, now)
     }
+}
+
+/// Where the relay stands among those who may propose from outside.
+pub(crate) fn index() -> SenderExtensionIndex {
+    SenderExtensionIndex::new(0)
 }
 
 /// Tickets that one connection may hold at most.
@@ -186,19 +191,32 @@ impl Relay {
     /// Proposes that whoever is on `leaf` be removed, in the epoch that most members say they are in. Nothing comes of
     /// it without a key, without members, or where that epoch ends first: then it is to be proposed again.
     pub fn propose_removal(&mut self, leaf: u16) -> Vec<Delivery> {
-        let Some(body) = self.removal(leaf) else { return vec![] };
-        let order = self.next();
-        self.to_all(&Envelope::Handshake { order, body: &body })
+        self.removal(leaf).map_or_else(Vec::new, |body| self.author(&body))
     }
 
     fn removal(&self, leaf: u16) -> Option<Vec<u8>> {
+        let (key, (group, epoch)) = (self.key.as_ref()?, self.place()?);
+        let leaf = LeafNodeIndex::new(leaf.into());
+        ExternalProposal::new_remove::<Provider>(leaf, group, epoch, key, index()).ok()?.to_bytes().ok()
+    }
+
+    /// The group, and the epoch that most members say they are in.
+    pub(crate) fn place(&self) -> Option<(GroupId, GroupEpoch)> {
         let mut epochs = BTreeMap::<u64, usize>::new();
         self.peers.values().filter_map(|peer| peer.here).for_each(|(epoch, _)| *epochs.entry(epoch).or_default() += 1);
         let (epoch, _) = epochs.into_iter().max_by_key(|(epoch, count)| (*count, *epoch))?;
-        let (key, group) = (self.key.as_ref()?, GroupId::from_slice(self.group.as_ref()?));
-        let leaf = LeafNodeIndex::new(leaf.into());
-        let index = SenderExtensionIndex::new(0);
-        ExternalProposal::new_remove::<Provider>(leaf, group, epoch.into(), key, index).ok()?.to_bytes().ok()
+        Some((GroupId::from_slice(self.group.as_ref()?), epoch.into()))
+    }
+
+    /// What it signs proposals with.
+    pub(crate) fn signer(&self) -> Option<&impl Signer> {
+        self.key.as_ref()
+    }
+
+    /// Puts a handshake of its own into the order.
+    pub(crate) fn author(&mut self, body: &[u8]) -> Vec<Delivery> {
+        let order = self.next();
+        self.to_all(&Envelope::Handshake { order, body })
     }
 
     fn next(&mut self) -> u64 {

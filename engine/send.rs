@@ -366,7 +366,8 @@ impl Sender {
                 }
             }
         }
-        for outgoing in self.streams.iter_mut().filter(|o| o.next_report <= now) {
+        // Of a stream that has sent nothing there is nothing to report.
+        for outgoing in self.streams.iter_mut().filter(|o| o.next_report <= now && o.packetizer.packets() > 0) {
             outgoing.next_report = now.plus(REPORT_US);
             let report = rtcp::SenderReport {
                 ssrc: outgoing.stream.id,

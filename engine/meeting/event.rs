@@ -208,6 +208,18 @@ pub enum Alarm {
         /// The number that came.
         got: u64,
     },
+    /// What this participant asked for does not come back from the relay, and has no effect until it does.
+    #[error("the relay keeps back what this participant asked for: it does not hold")]
+    Withheld {
+        /// What was asked for; nothing where it is its wish to leave.
+        requests: Vec<Request>,
+    },
+    /// Messages came that nobody in the meeting can have sent, or not as they came. Anybody on the way can make them.
+    #[error("messages came that nobody in the meeting can have sent: {count} so far")]
+    Unreadable {
+        /// How many so far.
+        count: u64,
+    },
     /// Messages of somebody will never come.
     #[error("{} messages of {} never came", .messages.end - .messages.start, name(.from))]
     Missing {

@@ -118,6 +118,8 @@ impl Meeting {
             E::StopSealing => self.alarm(Alarm::SealingStopped),
             E::Alive => self.tell(Event::Alive),
             E::Stranded => self.alarm(Alarm::Stranded),
+            E::Withheld { requests } => self.alarm(Alarm::Withheld { requests }),
+            E::Unreadable { count } => self.alarm(Alarm::Unreadable { count }),
             E::Order { expected, got } => self.alarm(Alarm::Order { expected, got }),
             E::Told { leaf, body } => {
                 if let Some(by) = at(self, leaf) {

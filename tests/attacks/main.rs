@@ -10,10 +10,24 @@ mod epochs;
 #[allow(dead_code)]
 mod people;
 
+#[path = "../support/code.rs"]
+mod codes;
+mod hostile;
+
 mod a_commit_it_may_not_make;
+mod a_fake_member;
 mod a_flood_of_commits;
+mod a_forged_host_action;
+mod a_hidden_leave;
 mod a_later_epoch_that_is_none;
+mod a_partition;
+mod a_policy_bit;
 mod a_relay_that_holds_back_commits;
+mod a_renamed_user;
+mod a_stale_heartbeat;
+mod a_suite_downgrade;
+mod a_swapped_key_package;
+mod a_withheld_lock;
 mod an_epoch_kept_alive;
 mod another_members_key_id;
 mod counter_far_ahead;

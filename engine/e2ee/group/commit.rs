@@ -24,6 +24,9 @@ pub(crate) struct Pending {
     pub(crate) requests: Vec<Asked>,
     pub(crate) verdict: Verdict,
     pub(crate) sent: crate::time::Time,
+    pub(crate) made: crate::time::Time,
+    /// Whether its author knows that it is kept back.
+    pub(crate) told: bool,
 }
 
 /// A request and the roster that the host saw.
@@ -221,7 +224,9 @@ pub(crate) fn build(
     })();
     let verdict = mls.pending_commit().map(|staged| judge_staged(state, own, staged, &context));
     match (made, verdict) {
-        (Some((body, welcome)), Some(Ok(verdict))) => Ok(Pending { body, welcome, requests, verdict, sent: now }),
+        (Some((body, welcome)), Some(Ok(verdict))) => {
+            Ok(Pending { body, welcome, requests, verdict, sent: now, made: now, told: false })
+        }
         (_, verdict) => {
             let cleared = mls.clear_pending_commit(provider.storage());
             let why = match verdict {

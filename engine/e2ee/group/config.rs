@@ -32,7 +32,8 @@ pub struct Config {
     pub post_quantum: bool,
     /// The Ed25519 key with which the relay proposes removals; without one it cannot.
     pub relay_key: Option<[u8; 32]>,
-    /// A host by identity key, where the invite names one: whoever joins refuses a group that it does not rule.
+    /// A host by identity key, where the invite names one: whoever joins refuses a group that it does not rule, or is
+    /// not in. An invite that outlives the host's stay names its successor.
     pub host: Option<IdentityKey>,
     /// Whether a recorder may be admitted.
     pub recorder_allowed: bool,

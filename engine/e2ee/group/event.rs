@@ -120,6 +120,18 @@ pub enum Event {
     /// this member missed a commit and has to join again. Anybody on the way can write such a name, so this is a hint
     /// for the user; what an app does by itself hangs on [`Event::StopSealing`] and [`Event::Left`].
     Stranded,
+    /// What this member sent has not come back from the relay for [`super::WITHHELD_US`], and until it does it has no
+    /// effect: a commit with these requests, or with none of them its wish to leave.
+    Withheld {
+        /// What was asked for, such as a lock or a removal, and does not hold.
+        requests: Vec<Request>,
+    },
+    /// Messages came that nobody in the group can have sent, or not as they came: damaged, made up, or there before.
+    /// Told at most every ten seconds, as anybody on the way can write such messages.
+    Unreadable {
+        /// How many so far.
+        count: u64,
+    },
     /// The relay left messages out, or repeats some.
     Order {
         /// The number that was due.

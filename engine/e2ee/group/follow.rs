@@ -39,13 +39,10 @@ impl Group {
         {
             return self.event(Event::Told { leaf: self.own, body });
         }
-        let Some(message) = parse(body) else {
-            self.stats.unreadable += 1;
-            return;
-        };
+        let Some(message) = parse(body) else { return self.unreadable(now) };
         let epoch = message.epoch().as_u64();
         if message.group_id().as_slice() != self.config.group || message.is_handshake_message() != handshake {
-            self.stats.unreadable += 1;
+            self.unreadable(now);
         } else if epoch < self.state.epoch {
             self.stats.stale += 1;
         } else if epoch > self.state.epoch {
@@ -60,7 +57,7 @@ impl Group {
     pub(super) fn process(&mut self, message: ProtocolMessage, now: Time) {
         let commit = message.content_type() == ContentType::Commit;
         let Ok(processed) = self.mls.process_message(&self.provider, message) else {
-            self.stats.unreadable += 1;
+            self.unreadable(now);
             // Others may have been able to follow it: the next message of a later epoch tells.
             if commit {
                 tracing::warn!("a commit could not be processed");

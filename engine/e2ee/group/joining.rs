@@ -129,6 +129,10 @@ impl Joining {
         let provider = std::mem::take(&mut self.provider);
         let arrivals = arrivals.ok_or(GroupError::Mismatch("table of arrivals"))?;
         let mut group = Group::new(mls, provider, &self.device, self.config.clone(), policy, &arrivals, now)?;
+        // A policy can name anybody: the host has to be there, on a leaf that it signed.
+        if self.config.host.is_some_and(|host| group.roster().find(&host).is_none()) {
+            return Err(GroupError::Mismatch("host"));
+        }
         group.joined(sender, now)?;
         for message in std::mem::take(&mut self.waiting) {
             group.catch_up(&message, now);

@@ -9,8 +9,8 @@ use super::event::{Event, Left, Request};
 use super::heartbeat::{EVERY_US, LEAVE_US, STOP_US, WARN_US, WITNESS_US};
 use super::rules::Illegal;
 use super::{
-    BATCH_US, FLOOR_US, Group, RESEND_US, SPACING_US, STRANDED_US, UNASKED_US, UPDATES_US, WORD_RENEW, WORD_UPDATES,
-    committer, stack,
+    BATCH_US, FLOOR_US, Group, LEAVE_ALONE_US, RESEND_US, SPACING_US, STRANDED_US, UNASKED_US, UPDATES_US, WITHHELD_US,
+    WORD_RENEW, WORD_UPDATES, committer, stack,
 };
 use crate::e2ee::{Member, Role};
 use crate::time::Time;
@@ -42,7 +42,7 @@ impl Group {
         if self.left.is_some() {
             return;
         }
-        if self.leaving && !self.proposed_leave && self.pending.is_none() {
+        if self.leaving.is_some() && !self.proposed_leave && self.pending.is_none() {
             self.propose_leave(now);
         }
         let alone = self.state.roster.len() == 1;
@@ -78,6 +78,22 @@ impl Group {
     }
 
     pub(super) fn watch(&mut self, now: Time) {
+        if let Some(pending) = &mut self.pending
+            && now.since(pending.made) >= WITHHELD_US
+            && !std::mem::replace(&mut pending.told, true)
+        {
+            let requests = pending.requests.iter().map(|asked| asked.request.clone()).collect();
+            self.event(Event::Withheld { requests });
+        }
+        if let Some((since, told)) = &mut self.leaving {
+            let waits = now.since(*since);
+            if waits >= WITHHELD_US && !std::mem::replace(told, true) {
+                self.event(Event::Withheld { requests: vec![] });
+            }
+            if waits >= LEAVE_ALONE_US {
+                return self.go(Left::Asked);
+            }
+        }
         if self.state.roster.len() == 1 {
             self.sign = now;
         }
@@ -223,7 +239,9 @@ impl Group {
         let oldest = self.renewed.values().min().map(|at| at.plus(FLOOR_US + if mine { 0 } else { UNASKED_US }));
         let asked = self.asked_updates.map(|at| at.plus(UNASKED_US));
         let floor = oldest.map(|at| asked.map_or(at, |asked| at.max(asked)));
-        let all = [watch, stranded, beat, pending, commit, floor, self.committers.next_at(self.own)];
+        let kept = self.pending.as_ref().filter(|pending| !pending.told).map(|pending| pending.made.plus(WITHHELD_US));
+        let going = self.leaving.map(|(since, told)| since.plus(if told { LEAVE_ALONE_US } else { WITHHELD_US }));
+        let all = [watch, stranded, beat, pending, kept, going, commit, floor, self.committers.next_at(self.own)];
         all.into_iter().flatten().min().unwrap_or(self.next_beat)
     }
 }

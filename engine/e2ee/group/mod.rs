@@ -36,7 +36,8 @@ use openmls::prelude::{
 use zeroize::Zeroizing;
 
 use self::arrivals::Arrivals;
-use self::commit::{Asked, Pending, read_key_package};
+pub(crate) use self::commit::read_key_package;
+use self::commit::{Asked, Pending};
 use self::committer::Committers;
 use self::heartbeat::{Chain, EVERY_US, HEARD_US};
 use self::knocks::Used;
@@ -68,6 +69,12 @@ pub const FLOOR_US: u64 = 300_000_000;
 const UNASKED_US: u64 = 15_000_000;
 /// Microseconds after which a commit that did not come back is sent again.
 const RESEND_US: u64 = 2_000_000;
+/// Microseconds without a commit or a leave coming back until [`Event::Withheld`].
+pub const WITHHELD_US: u64 = 5_000_000;
+/// Microseconds until a member goes that nobody lets go.
+pub const LEAVE_ALONE_US: u64 = 10_000_000;
+/// Microseconds between two words of [`Event::Unreadable`].
+const UNREADABLE_US: u64 = 10_000_000;
 /// Microseconds that a later epoch is spoken of, and nothing is heard of this one, until [`Event::Stranded`].
 pub const STRANDED_US: u64 = 5_000_000;
 /// Proposals of one author that are kept in an epoch.
@@ -191,12 +198,15 @@ pub struct Group {
     first_proposal: Option<Time>,
     removals_proposed: bool,
     last_commit: Option<Time>,
-    leaving: bool,
+    /// Since when this member wants to go, and whether it knows that its wish is kept back.
+    leaving: Option<(Time, bool)>,
     /// Whether this epoch has this member's proposal to leave or to be renewed.
     proposed_leave: bool,
     proposed_update: bool,
     renew: bool,
     order: Option<u64>,
+    /// When unreadable messages were told of last.
+    told_unreadable: Option<Time>,
     /// Since when a later epoch is spoken of.
     ahead: Option<Time>,
     stranded: bool,
@@ -212,6 +222,11 @@ impl Group {
     pub fn create(device: &Device, config: Config, now: Time) -> Result<Self, GroupError> {
         config.end_to_end()?;
         let policy = config.policy(device.identity())?;
+        Self::found(device, config, policy, now)
+    }
+
+    /// A new group under whatever policy: a hostile relay's own among them.
+    pub(crate) fn found(device: &Device, config: Config, policy: EnginePolicy, now: Time) -> Result<Self, GroupError> {
         let provider = Provider::default();
         let create = config.create(device, &policy)?;
         let id = GroupId::from_slice(&config.group);
@@ -315,11 +330,12 @@ impl Group {
             first_proposal: None,
             removals_proposed: false,
             last_commit: None,
-            leaving: false,
+            leaving: None,
             proposed_leave: false,
             proposed_update: false,
             renew: false,
             order: None,
+            told_unreadable: None,
             ahead: None,
             stranded: false,
             left: None,
@@ -471,7 +487,7 @@ impl Group {
 
     /// Asks to be taken out. The only host hands its role over first: to the lowest co-host, else the lowest member.
     pub fn leave(&mut self, now: Time) {
-        self.leaving = true;
+        self.leaving.get_or_insert((now, false));
         if self.state.roster.len() == 1 {
             self.go(Left::Asked);
         }
@@ -525,11 +541,11 @@ impl Group {
         if self.left.is_some() {
             return Err(GroupError::Out);
         }
-        match Envelope::decode(message).inspect_err(|_| self.stats.unreadable += 1)? {
+        match Envelope::decode(message).inspect_err(|_| self.unreadable(now))? {
             Envelope::Handshake { order, body } => self.ordered(order, body, true, now),
             Envelope::Application { order, body } => self.ordered(order, body, false, now),
-            Envelope::KeyPackage(body) => self.knocked(body, &[]),
-            Envelope::Knock { card, key_package } => self.knocked(key_package, card),
+            Envelope::KeyPackage(body) => self.knocked(body, &[], now),
+            Envelope::Knock { card, key_package } => self.knocked(key_package, card, now),
             Envelope::Welcome { .. } | Envelope::Here { .. } | Envelope::Denied { .. } | Envelope::Room { .. } => {
                 self.stats.unreadable += 1;
             }
@@ -538,10 +554,9 @@ impl Group {
         Ok(())
     }
 
-    fn knocked(&mut self, key_package: &[u8], card: &[u8]) {
+    fn knocked(&mut self, key_package: &[u8], card: &[u8], now: Time) {
         let Ok((package, person)) = read_key_package(&self.provider, key_package) else {
-            self.stats.unreadable += 1;
-            return;
+            return self.unreadable(now);
         };
         if self.used.contains(&package) {
             self.stats.stale += 1;
@@ -553,7 +568,7 @@ impl Group {
         };
         match said {
             Some(card) => self.event(Event::Knock { key_package: key_package.to_vec(), person, card }),
-            None => self.stats.unreadable += 1,
+            None => self.unreadable(now),
         }
     }
 
@@ -604,6 +619,14 @@ impl Group {
 
     fn event(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
+    }
+
+    fn unreadable(&mut self, now: Time) {
+        self.stats.unreadable += 1;
+        if self.told_unreadable.is_none_or(|told| now.since(told) >= UNREADABLE_US) {
+            self.told_unreadable = Some(now);
+            self.event(Event::Unreadable { count: self.stats.unreadable });
+        }
     }
 
     fn refuse(&mut self, leaf: Option<u16>, why: Illegal) {

@@ -1,12 +1,13 @@
 //! The `conclave` command: a client of the public API and of nothing else.
 //!
 //! Data goes to stdout, progress and logs to stderr. A failure is one line with its cause and a hint, and exit code 2
-//! where the caller can mend it.
+//! where the caller can mend it; `conclave meet` gives 1 where a bound did not hold.
 
 mod bench;
 mod cpu;
 mod demo;
 mod input;
+mod meet;
 mod policy;
 mod probe;
 mod report;
@@ -31,6 +32,8 @@ enum Command {
     Probe,
     /// A whole meeting in one process, through a simulated network.
     Demo(demo::Args),
+    /// A meeting of many, in virtual time.
+    Meet(meet::Args),
     /// Offline: decode, convert, encode, (seal, open), container.
     Transcode(transcode::Args),
     /// What a policy file comes to for each user, and who decided it.
@@ -58,6 +61,12 @@ fn main() -> std::process::ExitCode {
     let result = match cli.command {
         Command::Probe => probe::run(cli.json),
         Command::Demo(args) => demo::run(args, cli.json),
+        Command::Meet(args) => match meet::run(args, cli.json) {
+            Ok(true) => Ok(()),
+            // What did not hold has been printed.
+            Ok(false) => return std::process::ExitCode::from(1),
+            Err(error) => Err(error),
+        },
         Command::Transcode(args) => transcode::run(args, cli.json),
         Command::Policy(args) => policy::run(args, cli.json),
         Command::Bench(args) => bench::run(args, cli.json),

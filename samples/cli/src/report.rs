@@ -342,6 +342,14 @@ mod tests {
                 Verdict { mood: Mood::Fair, text: "9 frames came too late.".into() },
                 Verdict { mood: Mood::Bad, text: "<script>alert(1)</script>".into() },
             ],
+            protection: Some(Protection {
+                sign: conclave::meeting::shield::Shield::EndToEnd.svg(),
+                label: "End-to-end <encrypted>".into(),
+                sentence: "Made up.".into(),
+                code: vec!["01234".into(), "56789".into()],
+                picture: "<?xml version=\"1.0\"?><svg></svg>".into(),
+                said: "Of no epoch.".into(),
+            }),
             figures: [
                 ("Frames shown", "891", "of 900"),
                 ("Latency, median", "48.2 ms", "capture to render"),

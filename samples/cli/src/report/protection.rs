@@ -23,7 +23,7 @@ impl Protection {
     pub(super) fn write(&self, page: &mut String) {
         let (label, sentence, said) = (escape(&self.label), escape(&self.sentence), escape(&self.said));
         page.push_str("<section class=\"protection\">\n");
-        put(page, format_args!("<div class=\"sign\">{}</div>\n", self.sign));
+        put(page, format_args!("<div class=\"sign\">{}</div>\n", markup(&self.sign)));
         put(page, format_args!("<div>\n<h2>{label}</h2>\n<p>{sentence}</p>\n<p class=\"code\">"));
         self.code.iter().for_each(|group| put(page, format_args!("<span>{}</span> ", escape(group))));
         put(page, format_args!("</p>\n<p class=\"quiet\">{said}</p>\n</div>\n"));
@@ -31,7 +31,7 @@ impl Protection {
     }
 }
 
-/// An SVG as it stands inside of a page: without the declaration of a file.
-fn markup(svg: &str) -> &str {
-    svg.find("<svg").map_or("", |at| &svg[at..])
+/// An SVG as it stands inside of a page: without the declaration of a file and without the name of its language.
+fn markup(svg: &str) -> String {
+    svg.find("<svg").map_or_else(String::new, |at| svg[at..].replace(" xmlns=\"http://www.w3.org/2000/svg\"", ""))
 }

@@ -2,7 +2,11 @@
 //! them, and a path each way for each.
 //!
 //! Groups are real, so their library draws its own randomness: the same seed gives the same losses and the same
-//! counters, not the same bytes. Time goes on in steps of [`STEP_US`].
+//! counters, not the same bytes. Time goes on in steps of [`STEP_US`]. [`relays`] has relays of other conduct than the
+//! honest one, [`alarm`] what their victims are told.
+
+pub mod alarm;
+pub mod relays;
 
 use std::collections::BTreeMap;
 
