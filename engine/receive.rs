@@ -497,6 +497,10 @@ impl Receiver {
 
     /// The video decoder of `pair` refused a frame, likewise.
     pub fn lost_sync_of(&mut self, pair: Pair) {
+        let ids = [self.config.video.map(|(id, _)| id), self.config.screen];
+        if let Some(id) = ids[pair as usize] {
+            self.begin(id);
+        }
         if let Some(video) = &mut self.videos[pair as usize] {
             video.frames.lost_sync();
             video.requests.want();
