@@ -111,7 +111,7 @@ fn each_lesser_meeting_is_refused_for_its_own_reason() {
         reasons.push(victim.refuses(&welcome));
     };
     // A service that turns end-to-end encryption off.
-    refuse(Config { meeting: MeetingType::Enhanced, ..invite() }, Some);
+    refuse(invite(), |old| changed(old, |policy| policy.meeting = MeetingType::Enhanced));
     refuse(invite(), |_| None);
     refuse(invite(), |_| Some(vec![]));
     refuse(invite(), |old| Some([&[0], &old[1..]].concat()));
