@@ -32,6 +32,8 @@ pub enum Alarm {
     Gone,
     /// The group that this participant was let into is not the one it was invited to.
     NotTheInvite,
+    /// The service of an enhanced meeting did what it must not.
+    Service,
     /// Frames were forged, or their sender shows different things to different members.
     Proof,
 }
@@ -41,6 +43,7 @@ impl Alarm {
     pub fn of(event: &party::Event) -> Option<Self> {
         match event {
             party::Event::Group(event) => Self::of_group(event),
+            party::Event::Alarm(_) => Some(Alarm::Service),
             party::Event::Proof(_, event) if event.why.is_alarm() => Some(Alarm::Proof),
             _ => None,
         }
@@ -87,6 +90,7 @@ impl Alarm {
             Alarm::RemovedByRelay => "the relay had somebody taken out",
             Alarm::Gone => "no heartbeat for a minute: left",
             Alarm::NotTheInvite => "let into another meeting than the invite names: refused",
+            Alarm::Service => "the service did what it must not",
             Alarm::Proof => "frames were forged in a member's name",
         }
     }

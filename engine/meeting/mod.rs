@@ -359,19 +359,9 @@ impl Meeting {
 
     /// The sign on screen, from what runs now.
     pub fn shield(&self) -> Shield {
-        let facts = self.party.facts();
-        let keys = match facts.keys {
-            Some(party::Keys::Group) => shield::Keys::Group,
-            Some(party::Keys::Service) => shield::Keys::Service,
-            Some(party::Keys::App) | None => shield::Keys::App,
-        };
-        Shield::new(&shield::Facts {
-            epoch: facts.meeting,
-            keys,
-            sealing: facts.sealing.is_some() && self.stage == Stage::In,
-            policy_agrees: self.policy_agrees(),
-            mismatch: self.memory.state() == verified::State::Mismatch,
-        })
+        let mismatch = self.memory.state() == verified::State::Mismatch;
+        let facts = shield::Facts::of(&self.party.facts(), self.policy_agrees(), mismatch);
+        Shield::new(&shield::Facts { sealing: facts.sealing && self.stage == Stage::In, ..facts })
     }
 
     /// Whether the rules allow `feature`.

@@ -22,6 +22,14 @@ pub struct Facts {
     pub mismatch: bool,
 }
 
+impl Facts {
+    /// Those of what a party does.
+    pub fn of(party: &crate::party::Facts, policy_agrees: bool, mismatch: bool) -> Self {
+        let keys = party.keys.unwrap_or(Keys::App);
+        Self { epoch: party.meeting, keys, sealing: party.sealing.is_some(), policy_agrees, mismatch }
+    }
+}
+
 /// The sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,9 +1,9 @@
-//! What a security code is taken over, in one place: the code itself is a stretch over the same.
+//! The security code that a participant shows.
 #![allow(dead_code)]
 
-use aws_lc_rs::digest::{SHA256, digest};
 use conclave::e2ee::Roster;
 use conclave::e2ee::group::EnginePolicy;
+use conclave::meeting::code::{Codes, Of};
 use conclave::party::Party;
 
 /// The code of what a member sees; nothing before it is let in.
@@ -14,6 +14,9 @@ pub fn code(party: &mut Party) -> Option<Vec<u8>> {
 
 /// The code over an epoch.
 pub fn code_of(authenticator: &[u8], roster: &Roster, policy: &EnginePolicy) -> Vec<u8> {
-    let bytes = [authenticator, &roster.hash(), &policy.hash()].concat();
-    digest(&SHA256, &bytes).as_ref().to_vec()
+    let (mut codes, of) = (Codes::new(), Of::Epoch(0));
+    codes.epoch(0, authenticator, roster, &policy.encode());
+    let made = codes.job(of).unwrap().run().unwrap();
+    codes.done(made);
+    codes.get(of).unwrap().bytes().to_vec()
 }

@@ -10,6 +10,7 @@ pub use self::slow::Slow;
 
 use super::alarm::Alarm;
 use crate::e2ee::group::Config;
+use crate::enhanced::Service;
 use crate::relay::{Connection, Delivery, Hub, Relay};
 use crate::time::Time;
 
@@ -92,6 +93,8 @@ pub enum Any {
     Dropping(Box<Dropping>),
     /// See [`Model::Malicious`].
     Malicious(Box<Malicious>),
+    /// No relay: the service of an enhanced meeting, which makes the keys too.
+    Service(Box<Service>),
 }
 
 impl Any {
@@ -101,6 +104,7 @@ impl Any {
             Any::Slow(relay) => &mut **relay,
             Any::Dropping(relay) => &mut **relay,
             Any::Malicious(relay) => &mut **relay,
+            Any::Service(service) => &mut **service,
         }
     }
 }

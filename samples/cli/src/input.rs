@@ -1,7 +1,7 @@
 //! The words of the command line that need a parser of their own.
 
 use conclave::codecs::Size;
-use conclave::e2ee::group::GroupSuite;
+use conclave::e2ee::group::{GroupSuite, MeetingType};
 use conclave::gpu::Prefer;
 
 /// `1500k`, `1.5M`, `64000` → bits a second; 0 and words are refused.
@@ -52,6 +52,15 @@ pub fn suite(text: &str) -> Result<GroupSuite, String> {
         "hybrid" => Ok(GroupSuite::Hybrid),
         "classical" => Ok(GroupSuite::Classical),
         _ => Err(format!("`{text}` is no suite of a group; try hybrid or classical")),
+    }
+}
+
+/// `end-to-end` or `enhanced`.
+pub fn meeting(text: &str) -> Result<MeetingType, String> {
+    match text {
+        "end-to-end" => Ok(MeetingType::EndToEnd),
+        "enhanced" => Ok(MeetingType::Enhanced),
+        _ => Err(format!("`{text}` is no type of meeting; try end-to-end or enhanced")),
     }
 }
 

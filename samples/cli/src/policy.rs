@@ -3,12 +3,15 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use conclave::e2ee::group::MeetingType;
+use conclave::e2ee::Roster;
+use conclave::e2ee::group::{GroupSuite, MeetingType};
+use conclave::meeting::code::{Code, Codes, Of};
 use conclave::meeting::policy::words::Word;
 use conclave::meeting::policy::{By, Document, EXAMPLE, Feature, Level, MeetingPolicy, Row};
 
@@ -50,6 +53,22 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// The policy of a meeting that nobody wrote a file for: of this type and suite, and without a waiting room.
+pub fn built_in(meeting: MeetingType, suite: GroupSuite) -> anyhow::Result<MeetingPolicy> {
+    let (meeting, suite) = (meeting.text(), suite.text());
+    let text = format!("[account]\ndefault_encryption = \"{meeting}\"\nsuite = \"{suite}\"\nwaiting_room = false\n");
+    Ok(MeetingPolicy::resolve(&Document::parse("the built-in policy", &text)?, None, None)?)
+}
+
+/// The security code of an epoch. It takes a tenth of a second: nobody may wait for this thread.
+pub fn code(epoch: u64, authenticator: &[u8], roster: &Roster, policy: &[u8]) -> anyhow::Result<Arc<Code>> {
+    let (mut codes, of) = (Codes::new(), Of::Epoch(epoch));
+    codes.epoch(epoch, authenticator, roster, policy);
+    let made = codes.job(of)?.run()?;
+    codes.done(made);
+    codes.get(of).ok_or_else(|| anyhow!("the security code was not made"))
 }
 
 fn check(file: &PathBuf, user: Option<String>, group: Option<String>, as_json: bool) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use conclave::e2ee::group::wire::Envelope;
-use conclave::e2ee::group::{Config, Device, Event, Group, Joining, Output, Switch};
+use conclave::e2ee::group::{Config, Device, Event, Group, Joining, MeetingType, Output, Switch};
 use conclave::e2ee::{IdentityKey, Keeper, KeySource, Keyring, keyring};
 use conclave::meeting::policy::MeetingPolicy;
 use conclave::netem::Pipe;
@@ -100,7 +100,7 @@ pub struct Keys {
 impl Assembly {
     /// The founder and the receiver are in when it returns.
     pub fn gather(args: &Args) -> anyhow::Result<(Self, Keys)> {
-        let policy = trust::policy(args)?;
+        let policy = crate::policy::built_in(MeetingType::EndToEnd, args.suite)?;
         let config = policy.group_config(b"conclave demo")?;
         let mut assembly = Self {
             relay: Relay::new(),

@@ -12,7 +12,7 @@ mod watch;
 
 use std::time::Instant;
 
-use conclave::e2ee::group::GroupSuite;
+use conclave::e2ee::group::{GroupSuite, MeetingType};
 use conclave::gathering::relays::Model;
 
 use crate::cpu::cpu_seconds;
@@ -26,8 +26,9 @@ pub struct Args {
     /// Everybody in this process, in virtual time; there is no other way to meet yet.
     #[arg(long)]
     pub sim: bool,
-    /// How many people there are when the meeting begins.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(2..=200))]
+    /// How many people there are when the meeting begins. Above 200 no group is played: the keys come from the service of
+    /// an enhanced meeting.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub people: u32,
     /// How long the meeting is, in minutes; parts of one will do.
     #[arg(long, default_value = "10", value_parser = minutes)]
@@ -43,6 +44,29 @@ pub struct Args {
     /// Keys of the group: hybrid, or classical, which withstands no quantum computer.
     #[arg(long, default_value = "hybrid", value_parser = input::suite)]
     pub suite: GroupSuite,
+    /// Who makes the keys: the participants' devices (end-to-end), or a service that can read the meeting (enhanced).
+    /// End-to-end up to 200 people, enhanced above.
+    #[arg(long = "type", value_name = "TYPE", value_parser = input::meeting)]
+    pub kind: Option<MeetingType>,
+}
+
+/// People in a meeting whose group is played.
+const MOST_IN_A_GROUP: u32 = 200;
+
+impl Args {
+    /// Who makes the keys.
+    pub fn meeting(&self) -> MeetingType {
+        let group = self.people <= MOST_IN_A_GROUP;
+        self.kind.unwrap_or(if group { MeetingType::EndToEnd } else { MeetingType::Enhanced })
+    }
+
+    /// What the keys are agreed on with; those of a service are not agreed on.
+    pub fn suite(&self) -> GroupSuite {
+        match self.meeting() {
+            MeetingType::EndToEnd => self.suite,
+            MeetingType::Enhanced => GroupSuite::Classical,
+        }
+    }
 }
 
 const RELAY: &str = "How the relay behaves: honest, slow, dropping, or malicious:NAME; --help has the names";
@@ -73,6 +97,16 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<bool> {
     anyhow::ensure!(
         !matches!(args.relay, Model::Malicious(_)) || args.minutes >= ATTACKED,
         "an attack needs time to be found out; take --minutes {ATTACKED} or more"
+    );
+    anyhow::ensure!(
+        args.meeting() == MeetingType::Enhanced || args.people <= MOST_IN_A_GROUP,
+        "a group of {} people is too large to be played here; take {MOST_IN_A_GROUP} --people or --type enhanced",
+        args.people
+    );
+    anyhow::ensure!(
+        args.meeting() == MeetingType::EndToEnd || args.relay == Model::Honest,
+        "an enhanced meeting has a service and no relay; leave --relay out, or take --type end-to-end with up to \
+         {MOST_IN_A_GROUP} people"
     );
     let (started, cpu) = (Instant::now(), cpu_seconds());
     let bar = indicatif::ProgressBar::new(100);
@@ -135,6 +169,33 @@ mod tests {
             let outcome = played(&words);
             assert_eq!(outcome.broken, Vec::<String>::new(), "{name}");
             assert!(outcome.attack.is_some_and(|attack| attack.told > 0), "{name}");
+        }
+    }
+
+    #[test]
+    fn fifty_people_who_come_and_go_see_one_code_in_each_epoch() {
+        let words = ["--people", "50", "--minutes", "0.5", "--churn", "40", "--suite", "classical"];
+        let mut sim = Sim::gather(&args(&words)).unwrap();
+        sim.play(|_| ()).unwrap();
+        assert_eq!(sim.watch.parted, Vec::<u64>::new());
+        // Every epoch has a code of its own, and each was seen by more than its committer.
+        let (codes, compared) = sim.watch.codes();
+        assert!(codes.len() >= 10 && compared >= 50 * 10, "{} codes, {compared} looks", codes.len());
+        assert_eq!(codes.iter().collect::<std::collections::BTreeSet<_>>().len(), codes.len());
+        // The digits themselves, of the first epochs' end.
+        let mut shown = |seat: usize| sim.gathering.party(seat).unwrap().code().unwrap();
+        assert_eq!(shown(0), shown(1));
+    }
+
+    #[test]
+    fn a_service_keeps_the_bounds_and_its_meeting_is_not_shown_as_end_to_end() {
+        let outcome = played(&[&SMALL[..6], &["--type", "enhanced"]].concat());
+        assert_eq!(outcome.broken, Vec::<String>::new());
+        assert_eq!(outcome.shield, Some("Enhanced encryption"));
+        assert_eq!(played(&SMALL).shield, Some("End-to-end encrypted"));
+        assert_eq!(args(&["--people", "201"]).meeting(), MeetingType::Enhanced);
+        for refused in [&["--people", "201", "--type", "end-to-end"][..], &["--type", "enhanced", "--relay", "slow"]] {
+            assert!(run(args(refused), false).is_err());
         }
     }
 

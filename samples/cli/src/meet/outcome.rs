@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use conclave::e2ee::group::GroupSuite;
+use conclave::e2ee::group::{GroupSuite, MeetingType};
 use conclave::gathering::alarm::Alarm;
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ pub struct Outcome {
     pub roster: Roster,
     /// Of the host's last epoch.
     pub code: Option<String>,
-    pub shield: Option<String>,
+    pub shield: Option<&'static str>,
     pub alarms: BTreeMap<Alarm, u64>,
     pub attack: Option<Attacked>,
     /// The bounds that did not hold.
@@ -117,6 +117,10 @@ impl Outcome {
             Some(track.first_picture?.since(track.welcomed?))
         };
         let roster = sim.gathering.parties().next().and_then(|(_, host)| host.roster().cloned()).unwrap_or_default();
+        let (code, shield) = match sim.gathering.party(0).filter(|host| host.own().is_some()) {
+            Some(host) => (Some(host.code()?), Some(host.shield(&sim.rules).label())),
+            None => (None, None),
+        };
         let name = |member: &conclave::e2ee::Member| member.name.clone();
         let mut outcome = Self {
             people: args.people,
@@ -124,9 +128,12 @@ impl Outcome {
             churn: args.churn,
             seed: args.seed,
             relay: args.relay.name(),
-            keys: match args.suite {
-                GroupSuite::Hybrid => "an MLS group of everybody, hybrid",
-                GroupSuite::Classical => "an MLS group of everybody, classical",
+            keys: match (args.meeting(), args.suite()) {
+                (MeetingType::Enhanced, _) => {
+                    "fed as `EpochInput` by the service of an enhanced meeting; no group is played"
+                }
+                (_, GroupSuite::Hybrid) => "an MLS group of everybody, hybrid",
+                (_, GroupSuite::Classical) => "an MLS group of everybody, classical",
             },
             joins: sim.late.len(),
             leaves: sim.watch.leavers.iter().filter(|leaver| !leaver.kick).count(),
@@ -144,8 +151,8 @@ impl Outcome {
                 hosts: roster.iter().filter(|member| member.role.rules()).map(name).collect(),
                 names: roster.iter().take(NAMES).map(name).collect(),
             },
-            code: None,
-            shield: None,
+            code,
+            shield,
             alarms: sim.watch.alarms(),
             attack,
             broken: Vec::new(),
@@ -190,11 +197,8 @@ impl Outcome {
         let names = self.roster.names.join(", ");
         row("roster", if more > 0 { format!("{names} and {more} more") } else { names }, "");
         row("hosts", self.roster.hosts.join(", "), "");
-        for (name, value) in [("code", &self.code), ("shield", &self.shield)] {
-            if let Some(value) = value {
-                row(name, value.clone(), "");
-            }
-        }
+        row("code", self.code.clone().unwrap_or_else(|| "none: the host is out".into()), "");
+        row("shield", self.shield.unwrap_or("none: the host is out").into(), "");
         println!("{table}");
         if self.alarms.is_empty() {
             println!("no alarm");

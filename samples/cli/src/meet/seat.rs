@@ -1,14 +1,18 @@
-//! One participant of the meeting, and what the rest of the simulation looks at in it. `Meeting` goes where `Party` is.
+//! One participant of the meeting, and what the rest of the simulation looks at in it.
 
 use conclave::data::Peer;
-use conclave::e2ee::group::{self, GroupError};
+use conclave::e2ee::group::Request;
 use conclave::e2ee::{Context, Roster};
 use conclave::frame::{Encoded, Kind};
 use conclave::gathering::Participant;
 use conclave::gathering::alarm::Alarm;
+use conclave::meeting::policy::MeetingPolicy;
+use conclave::meeting::shield::{Facts, Shield};
 use conclave::party::{Event, Out, Party, PartyError, stream_id};
 use conclave::receive::Receiver;
 use conclave::time::Time;
+
+use crate::policy;
 
 /// See the module.
 pub struct Seat {
@@ -33,9 +37,14 @@ impl Seat {
         std::mem::take(&mut self.refused)
     }
 
-    /// The group, to be asked what a host decides.
-    pub fn group(&mut self) -> Result<&mut group::Group, PartyError> {
-        self.party.group()
+    /// Asks for what a host may ask for. One that is out asks for nothing; that it is out is an alarm.
+    pub fn ask(&mut self, request: Request, now: Time) {
+        let _ = self.party.plane().map(|plane| plane.ask(request, now));
+    }
+
+    /// Tells everybody something.
+    pub fn tell(&mut self, words: &[u8]) {
+        let _ = self.party.plane().map(|plane| plane.tell(words));
     }
 
     /// Leaves.
@@ -43,12 +52,9 @@ impl Seat {
         self.party.leave(now);
     }
 
-    /// Lets in whoever knocked.
-    pub fn admit(&mut self, key_package: &[u8], now: Time) -> Result<(), GroupError> {
-        match self.party.group() {
-            Ok(group) => group.admit(key_package, now).map(drop),
-            Err(_) => Err(GroupError::Out),
-        }
+    /// Lets in whoever knocked. What cannot be let in is the knocker's to wait for.
+    pub fn admit(&mut self, knock: &[u8], now: Time) {
+        let _ = self.party.plane().map(|plane| plane.admit(knock, now));
     }
 
     /// Who it is.
@@ -73,8 +79,21 @@ impl Seat {
 
     /// What the security code is taken over: the same for all who see the same meeting.
     pub fn view(&mut self) -> Option<Vec<u8>> {
-        let group = self.party.group().ok()?;
-        Some([group.authenticator(), &group.roster().hash(), &group.policy().hash()].concat())
+        let plane = self.party.plane().ok()?;
+        Some([plane.authenticator(), &plane.roster().hash(), &plane.policy().hash()].concat())
+    }
+
+    /// The security code that it shows.
+    pub fn code(&mut self) -> anyhow::Result<String> {
+        let plane = self.party.plane()?;
+        let (epoch, rules) = (plane.epoch(), plane.policy().encode());
+        Ok(policy::code(epoch, plane.authenticator(), plane.roster(), &rules)?.to_string())
+    }
+
+    /// The shield that it shows, in a meeting that is to run by `rules`.
+    pub fn shield(&mut self, rules: &MeetingPolicy) -> Shield {
+        let agrees = self.party.plane().is_ok_and(|plane| rules.rules(plane.policy()).is_ok());
+        Shield::new(&Facts::of(&self.party.facts(), agrees, false))
     }
 
     /// Whether its camera is asked for a key frame; asking takes the wish.

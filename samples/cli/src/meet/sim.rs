@@ -1,9 +1,11 @@
 //! The meeting itself: everybody is let in, and then the plan is played.
 
-use conclave::e2ee::group::{self, Device, GroupSuite, Request};
+use conclave::e2ee::group::{Device, MeetingType, Request};
+use conclave::enhanced::{self, Service, ServiceKey};
 use conclave::gathering::relays::malicious::Cue;
 use conclave::gathering::relays::{Any, Malicious, Model};
 use conclave::gathering::{Config, Gathering};
+use conclave::meeting::policy::MeetingPolicy;
 use conclave::party::{self, Party, PartyError};
 use conclave::time::Time;
 
@@ -12,6 +14,7 @@ use super::media::{self, PACKET_US, PICTURE_US, Place};
 use super::plan::{Move, Random, length_us, plan};
 use super::seat::Seat;
 use super::watch::{Leaver, Watch};
+use crate::policy;
 
 /// Those on the first seats speak, and stay.
 const SPEAKERS: usize = 4;
@@ -33,7 +36,11 @@ pub struct Sim {
     pub joins: u64,
     /// Who came after it had begun, by seat.
     pub late: Vec<usize>,
+    /// What the meeting is to run by.
+    pub rules: MeetingPolicy,
     settings: party::Config,
+    /// The key of the service, where the keys come from one.
+    service: Option<[u8; 32]>,
     moves: std::vec::IntoIter<(u64, Move)>,
     length_us: u64,
     random: Random,
@@ -48,15 +55,21 @@ impl Sim {
     pub fn gather(args: &Args) -> anyhow::Result<Self> {
         let mut random = Random(args.seed);
         let host = device("host", &mut random)?;
-        let mut invite = group::Config::new(b"conclave meet");
-        if args.suite == GroupSuite::Classical {
-            invite = invite.classical();
-        }
+        let rules = policy::built_in(args.meeting(), args.suite())?;
+        let mut invite = rules.group_config(b"conclave meet")?;
         invite.host = Some(host.identity());
         if matches!(args.relay, Model::Malicious(_)) {
             invite.relay_key = Malicious::public_key();
         }
-        let relay = args.relay.relay(args.seed, &invite);
+        let (relay, service) = match args.meeting() {
+            MeetingType::EndToEnd => (args.relay.relay(args.seed, &invite), None),
+            MeetingType::Enhanced => {
+                let key = ServiceKey::from_seed(&random.seed())?;
+                let public = key.public();
+                let config = enhanced::Config { meeting: invite.clone(), service: public };
+                (Any::Service(Box::new(Service::new(config, key)?)), Some(public))
+            }
+        };
         let moves = plan(args, &mut random);
         let mut sim = Self {
             gathering: Gathering::new(Config { seed: args.seed, ..Config::default() }, relay),
@@ -65,6 +78,8 @@ impl Sim {
             joins: 0,
             late: Vec::new(),
             settings: party::Config::new(invite),
+            service,
+            rules,
             moves: moves.into_iter(),
             length_us: length_us(args),
             random,
@@ -72,7 +87,16 @@ impl Sim {
             pictures: (0, Time(0)),
         };
         let settings = sim.settings.clone();
-        sim.gathering.sit(&mut sim.watch, |now, out| Party::found(&host, settings, now, out).map(Seat::new))?;
+        match service {
+            None => {
+                sim.gathering.sit(&mut sim.watch, |now, out| Party::found(&host, settings, now, out).map(Seat::new))?
+            }
+            Some(_) => {
+                let seat = sim.sit(&host)?;
+                sim.run_for(1_000_000);
+                seat
+            }
+        };
         for _ in 1..args.people {
             sim.knock()?;
             sim.run_for(ARRIVAL_US);
@@ -131,8 +155,19 @@ impl Sim {
     fn knock(&mut self) -> anyhow::Result<usize> {
         self.joins += 1;
         let device = device(&format!("guest {}", self.joins), &mut self.random)?;
-        let settings = self.settings.clone();
-        let knock = |_, out: &mut dyn party::Out| Party::knock(&device, settings, out).map(Seat::new);
+        self.sit(&device)
+    }
+
+    /// Somebody knocks where the keys come from.
+    fn sit(&mut self, device: &Device) -> anyhow::Result<usize> {
+        let (settings, service) = (self.settings.clone(), self.service);
+        let knock = |_, out: &mut dyn party::Out| {
+            let party = match service {
+                None => Party::knock(device, settings, out)?,
+                Some(service) => Party::enhanced(device, settings, service, out)?,
+            };
+            Ok(Seat::new(party))
+        };
         Ok(self.gathering.sit::<PartyError>(&mut self.watch, knock)?)
     }
 
@@ -152,8 +187,8 @@ impl Sim {
             }
             Move::Cue(Cue::Lock) => self.ask(Request::Lock, now),
             Move::Cue(Cue::Word) => {
-                if let Some(Ok(group)) = self.gathering.party(0).map(Seat::group) {
-                    let _ = group.tell(b"please mute yourselves");
+                if let Some(host) = self.gathering.party(0) {
+                    host.tell(b"please mute yourselves");
                 }
             }
             Move::Cue(Cue::None) => {}
@@ -162,9 +197,8 @@ impl Sim {
     }
 
     fn ask(&mut self, request: Request, now: Time) {
-        if let Some(Ok(group)) = self.gathering.party(0).map(Seat::group) {
-            // A host that is out asks for nothing; that it is out is an alarm.
-            let _ = group.ask(request, now);
+        if let Some(host) = self.gathering.party(0) {
+            host.ask(request, now);
         }
     }
 

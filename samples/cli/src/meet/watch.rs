@@ -56,6 +56,8 @@ pub struct Watch {
     pub gap_us: u64,
     /// What the security code of each epoch is taken over, and the epochs in which not all saw the same.
     views: BTreeMap<u64, Vec<u8>>,
+    /// How often one was compared with them.
+    looks: u64,
     pub parted: Vec<u64>,
 }
 
@@ -84,12 +86,18 @@ impl Watch {
         all
     }
 
+    /// What the code of each epoch was taken over, and how many looks were compared.
+    #[cfg(test)]
+    pub fn codes(&self) -> (Vec<&Vec<u8>>, u64) {
+        (self.views.values().collect(), self.looks)
+    }
+
     fn event(&mut self, seat: usize, one: &mut Seat, event: &Event, now: Time) {
         let alarm = Alarm::of(event);
         self.track(seat).alarms.extend(alarm.map(|alarm| (now, alarm)));
         match event {
-            // Seat 0 is the host, and lets in whoever knocks. What it cannot let in is the knocker's to wait for.
-            Event::Group(Group::Knock { key_package, .. }) if seat == 0 => drop(one.admit(key_package, now)),
+            // Seat 0 is the host, and lets in whoever knocks.
+            Event::Group(Group::Knock { key_package, .. }) if seat == 0 => one.admit(key_package, now),
             Event::Group(Group::Changed { epoch, gone, .. }) if seat == 0 => {
                 self.epochs += 1;
                 for (member, _) in gone {
@@ -111,6 +119,7 @@ impl Watch {
             return;
         }
         let (Some(epoch), Some(view)) = (epoch, one.view()) else { return };
+        self.looks += 1;
         if *self.views.entry(epoch).or_insert_with(|| view.clone()) != view {
             self.parted.push(epoch);
         }

@@ -3,14 +3,14 @@
 
 use serde::Serialize;
 
-use conclave::e2ee::group::{EnginePolicy, MeetingType};
+use conclave::e2ee::group::EnginePolicy;
 use conclave::e2ee::{EpochInput, Roster};
-use conclave::meeting::code::{Codes, Of};
-use conclave::meeting::policy::{Document, MeetingPolicy, Row};
-use conclave::meeting::shield::{Facts, Keys, Shield};
+use conclave::meeting::policy::{By, MeetingPolicy, Row};
+use conclave::meeting::shield::{Facts, Shield};
+use conclave::party;
 use conclave::send::Sender;
 
-use crate::demo::Args;
+use crate::policy;
 
 /// What a device knows of its epoch.
 pub struct View {
@@ -32,12 +32,7 @@ impl View {
 
     /// The code that the device shows, and its picture.
     fn code(&self) -> anyhow::Result<(String, String)> {
-        let (mut codes, of) = (Codes::new(), Of::Epoch(self.epoch));
-        codes.epoch(self.epoch, &self.authenticator, &self.roster, &self.policy);
-        // Nobody waits for this thread here; an app runs the job on another.
-        let made = codes.job(of)?.run()?;
-        codes.done(made);
-        let code = codes.get(of).ok_or_else(|| anyhow::anyhow!("the security code was not made"))?;
+        let code = policy::code(self.epoch, &self.authenticator, &self.roster, &self.policy)?;
         Ok((code.to_string(), code.qr_svg()?))
     }
 }
@@ -68,16 +63,12 @@ pub struct Person {
 
 impl Trust {
     /// What the sender shows while `sending`, and whether the receiver agrees.
-    pub fn of(sender: &View, receiver: &View, sending: &Sender, policy: &MeetingPolicy) -> anyhow::Result<Self> {
+    pub fn of(sender: &View, receiver: &View, sending: &Sender, rules: &MeetingPolicy) -> anyhow::Result<Self> {
         let sealing = sending.epoch();
         let group = sealing.and_then(|epoch| EnginePolicy::decode(&epoch.policy));
-        let facts = Facts {
-            epoch: group.as_ref().map(|group| group.meeting),
-            keys: Keys::Group,
-            sealing: sealing.is_some(),
-            policy_agrees: group.is_some_and(|group| policy.rules(&group).is_ok()),
-            mismatch: false,
-        };
+        let agrees = group.is_some_and(|group| rules.rules(&group).is_ok());
+        let running = party::Facts::of(Some(party::Keys::Group), sealing.map(|epoch| &**epoch));
+        let facts = Facts::of(&running, agrees, false);
         let ((code, qr), theirs) = (sender.code()?, receiver.code()?);
         let person = |member: &conclave::e2ee::Member| Person {
             name: member.name.clone(),
@@ -91,15 +82,15 @@ impl Trust {
             code,
             qr,
             roster: sender.roster.iter().map(person).collect(),
-            policy: policy.settings().rows(),
-            policy_hash: hex(&policy.hash()[..8]),
+            policy: rules.settings().rows(),
+            policy_hash: hex(&rules.hash()[..8]),
         })
     }
 
     /// For people: name and value.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let people = self.roster.iter().map(|person| format!("{} ({})", person.name, person.role));
-        let decided = |row: &&Row| row.by != conclave::meeting::policy::By::Builtin;
+        let decided = |row: &&Row| row.by != By::Builtin;
         let decided = self.policy.iter().filter(decided).map(|row| format!("{} {}", row.name, row.value));
         vec![
             ("shield", format!("{}: {}", self.shield.label(), self.shield.sentence())),
@@ -114,18 +105,6 @@ impl Trust {
             ),
         ]
     }
-}
-
-/// The policy of the demo: end-to-end encrypted, with the suite that was asked for.
-pub fn policy(args: &Args) -> anyhow::Result<MeetingPolicy> {
-    use conclave::meeting::policy::words::Word;
-    let text = format!(
-        "[account]\ndefault_encryption = \"{}\"\nsuite = \"{}\"\nwaiting_room = false\n",
-        MeetingType::EndToEnd.text(),
-        args.suite.text()
-    );
-    let document = Document::parse("the demo's policy", &text)?;
-    Ok(MeetingPolicy::resolve(&document, None, None)?)
 }
 
 fn hex(bytes: &[u8]) -> String {
