@@ -138,6 +138,13 @@ pub fn stream_id(owner: Peer, context: Context) -> u32 {
 /// nearly everybody, and with 250 ms for the commit and a second on the way it is within the two seconds of the design.
 pub const SWITCH_US: u64 = 250_000;
 
+/// Somebody counts as silent after so many microseconds without a datagram: all that is asked for again or waits for a
+/// key or a proof is over by then.
+const ACTIVE_US: u64 = 1_000_000;
+
+/// Microseconds between two looks at somebody who is silent: keys are moved on that much late at most.
+const QUIET_US: u64 = 500_000;
+
 /// Data waits in so many buffers at most.
 const BUFFERS: usize = 32;
 
@@ -180,6 +187,10 @@ struct Remote {
     receiver: Option<Box<Receiver>>,
     /// It is no longer in the roster; its last frames are opened until then.
     until: Option<Time>,
+    /// When something of it last came.
+    heard: Option<Time>,
+    /// When it is looked after next, where nothing comes.
+    next: Time,
 }
 
 impl Party {
@@ -249,6 +260,7 @@ impl Party {
         let Some(own) = inside.media.as_ref().map(|media| media.own) else { return };
         let owner = inside.remotes.iter_mut().find(|(peer, _)| owns(**peer, rtp.ssrc));
         if let Some((peer, remote)) = owner {
+            remote.heard = Some(now);
             remote.open(*peer, own, &self.config).datagram(datagram, now);
         }
     }
@@ -534,6 +546,9 @@ impl Inside {
         media.sender.tick(now, &mut |packet| out.datagram(packet));
         self.remotes.retain(|_, remote| remote.until.is_none_or(|until| now < until));
         for (peer, remote) in &mut self.remotes {
+            if !remote.is_due(now) {
+                continue;
+            }
             if let Some(keys) = &mut remote.idle {
                 keys.turn(now);
             }
@@ -586,7 +601,17 @@ impl Media {
 impl Remote {
     fn new() -> Self {
         let (keeper, ring) = keyring();
-        Self { keeper, idle: Some(ring), receiver: None, until: None }
+        Self { keeper, idle: Some(ring), receiver: None, until: None, heard: None, next: Time(0) }
+    }
+
+    /// Whether it is to be looked after now: whoever is silent needs it seldom, and in a large meeting most are.
+    fn is_due(&mut self, now: Time) -> bool {
+        let active = self.heard.is_some_and(|heard| now.since(heard) < ACTIVE_US);
+        if !active && now < self.next {
+            return false;
+        }
+        self.next = now.plus(QUIET_US);
+        true
     }
 
     /// The receiver, made at the first datagram.

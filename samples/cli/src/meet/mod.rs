@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long)]
     pub sim: bool,
     /// How many people there are when the meeting begins. Above 200 no group is played: the keys come from the service of
-    /// an enhanced meeting.
+    /// an enhanced meeting, and those who do not speak say nothing on the data channel either.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub people: u32,
     /// How long the meeting is, in minutes; parts of one will do.
@@ -51,7 +51,7 @@ pub struct Args {
 }
 
 /// People in a meeting whose group is played.
-const MOST_IN_A_GROUP: u32 = 200;
+pub const MOST_IN_A_GROUP: u32 = 200;
 
 impl Args {
     /// Who makes the keys.

@@ -3,13 +3,14 @@
 use conclave::data::Peer;
 use conclave::e2ee::group::Request;
 use conclave::e2ee::{Context, Roster};
-use conclave::frame::{Encoded, Kind};
+use conclave::frame::{Encoded, Kind, Packet};
 use conclave::gathering::Participant;
 use conclave::gathering::alarm::Alarm;
 use conclave::meeting::policy::MeetingPolicy;
 use conclave::meeting::shield::{Facts, Shield};
 use conclave::party::{Event, Out, Party, PartyError, stream_id};
 use conclave::receive::Receiver;
+use conclave::rtp::header::{Rtp, is_rtcp};
 use conclave::time::Time;
 
 use crate::policy;
@@ -17,6 +18,9 @@ use crate::policy;
 /// See the module.
 pub struct Seat {
     party: Party,
+    /// Those on leaves from this one on say nothing but what a receiver reports: a receiver for every pair of a thousand
+    /// people is more than a machine holds.
+    silent_from: u16,
     /// Alarms that are errors, not events.
     refused: Vec<Alarm>,
 }
@@ -24,7 +28,12 @@ pub struct Seat {
 impl Seat {
     /// Around a party.
     pub fn new(party: Party) -> Self {
-        Self { party, refused: Vec::new() }
+        Self { party, silent_from: u16::MAX, refused: Vec::new() }
+    }
+
+    /// Says nothing unless it is on a leaf below `leaf`.
+    pub fn silent_from(self, leaf: u16) -> Self {
+        Self { silent_from: leaf, ..self }
     }
 
     /// The next event.
@@ -121,10 +130,31 @@ impl Participant for Seat {
 
     fn tick(&mut self, now: Time, out: &mut dyn Out) {
         // An epoch without keys is one without sound, and that is measured.
-        let _ = self.party.tick(now, out);
+        let _ = self.party.tick(now, &mut Throat { out, silent_from: self.silent_from });
     }
 
     fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
         self.party.frame(frame, now, out).map(drop)
+    }
+}
+
+/// The way out of a seat.
+struct Throat<'a> {
+    out: &'a mut dyn Out,
+    silent_from: u16,
+}
+
+impl Out for Throat<'_> {
+    fn control(&mut self, message: Vec<u8>) {
+        self.out.control(message);
+    }
+
+    fn datagram(&mut self, packet: &Packet) {
+        // A stream's id begins with its owner's leaf.
+        let leaf = |stream: u32| (stream >> 22) as u16;
+        let bytes = packet.as_slice();
+        if is_rtcp(bytes) || Rtp::parse(bytes).is_ok_and(|rtp| leaf(rtp.ssrc) < self.silent_from) {
+            self.out.datagram(packet);
+        }
     }
 }

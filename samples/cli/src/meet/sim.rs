@@ -9,15 +9,15 @@ use conclave::meeting::policy::MeetingPolicy;
 use conclave::party::{self, Party, PartyError};
 use conclave::time::Time;
 
-use super::Args;
 use super::media::{self, PACKET_US, PICTURE_US, Place};
 use super::plan::{Move, Random, length_us, plan};
 use super::seat::Seat;
 use super::watch::{Leaver, Watch};
+use super::{Args, MOST_IN_A_GROUP};
 use crate::policy;
 
 /// Those on the first seats speak, and stay.
-const SPEAKERS: usize = 4;
+pub const SPEAKERS: usize = 4;
 /// Microseconds for which one of them speaks beside the host.
 const TURN_US: u64 = 10_000_000;
 /// Microseconds within which everybody is let in before the meeting begins.
@@ -39,6 +39,8 @@ pub struct Sim {
     /// What the meeting is to run by.
     pub rules: MeetingPolicy,
     settings: party::Config,
+    /// Those who do not speak say nothing on the data channel either.
+    large: bool,
     /// The key of the service, where the keys come from one.
     service: Option<[u8; 32]>,
     moves: std::vec::IntoIter<(u64, Move)>,
@@ -79,6 +81,7 @@ impl Sim {
             late: Vec::new(),
             settings: party::Config::new(invite),
             service,
+            large: args.people > MOST_IN_A_GROUP,
             rules,
             moves: moves.into_iter(),
             length_us: length_us(args),
@@ -160,13 +163,14 @@ impl Sim {
 
     /// Somebody knocks where the keys come from.
     fn sit(&mut self, device: &Device) -> anyhow::Result<usize> {
-        let (settings, service) = (self.settings.clone(), self.service);
+        let (settings, service, large) = (self.settings.clone(), self.service, self.large);
         let knock = |_, out: &mut dyn party::Out| {
             let party = match service {
                 None => Party::knock(device, settings, out)?,
                 Some(service) => Party::enhanced(device, settings, service, out)?,
             };
-            Ok(Seat::new(party))
+            let seat = Seat::new(party);
+            Ok(if large { seat.silent_from(SPEAKERS as u16) } else { seat })
         };
         Ok(self.gathering.sit::<PartyError>(&mut self.watch, knock)?)
     }

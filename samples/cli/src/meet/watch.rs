@@ -13,6 +13,7 @@ use conclave::time::Time;
 
 use super::media::{PACKET_US, Place};
 use super::seat::Seat;
+use super::sim::SPEAKERS;
 
 /// What is known of one seat.
 #[derive(Default)]
@@ -131,7 +132,8 @@ impl Watch {
         let plays = self.tracks[seat].ticks.is_multiple_of(2);
         let (mut gap, mut packets, mut pictures) = (0, 0, 0);
         let track = &mut self.tracks[seat];
-        for (peer, receiver) in one.heard() {
+        // Nobody else speaks or shows itself.
+        for (peer, receiver) in one.heard().filter(|(peer, _)| usize::from(peer.leaf) < SPEAKERS) {
             while let Some((_, opened)) = receiver.video(now) {
                 track.first_picture.get_or_insert(now);
                 pictures += 1;
