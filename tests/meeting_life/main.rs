@@ -4,6 +4,7 @@
 mod door;
 mod ending;
 mod rule;
+mod service;
 mod trust;
 mod words;
 

@@ -1,0 +1,79 @@
+//! The same meeting where a service makes the keys: what hosts do and what is on screen is the same, but for the shield.
+
+use conclave::e2ee::group::{Device, MeetingType};
+use conclave::e2ee::{IdentityKey, Role};
+use conclave::enhanced::{self, Service, ServiceKey};
+use conclave::gathering::{self, Gathering};
+use conclave::meeting::policy::{Client, Feature, Kind, MeetingPolicy, Platform};
+use conclave::meeting::shield::Shield;
+use conclave::meeting::{Config, Event, Meeting};
+
+use crate::meetings::Told;
+
+type Room = Gathering<Meeting, Service>;
+
+fn config(host: IdentityKey) -> Config {
+    let document = "[account]\nsuite = \"classical\"\nwaiting_room = false\n";
+    let document = conclave::meeting::policy::Document::parse("test", document).unwrap();
+    let policy = MeetingPolicy::resolve(&document, None, None).unwrap();
+    assert_eq!(policy.meeting(), MeetingType::Enhanced);
+    let client = Client { kind: Kind::Desktop, platform: Some(Platform::Linux), version: "5.4.0".into() };
+    let mut config = Config::of(policy, b"an enhanced meeting", client).unwrap();
+    config.party.group.host = Some(host);
+    config
+}
+
+fn run(room: &mut Room, told: &mut Told, ms: u64) {
+    let until = room.now().plus(ms * 1000);
+    room.run(until, told);
+}
+
+#[test]
+fn a_meeting_of_a_service_is_held_in_the_same_words_and_never_shown_as_end_to_end() {
+    let devices = ["host", "guest 1", "guest 2"].map(|name| Device::generate(name).unwrap());
+    let [host, guest, other] = [0, 1, 2].map(|at: usize| devices[at].identity());
+    let (config, key) = (config(host), ServiceKey::from_seed(&[9; 32]).unwrap());
+    let public = key.public();
+    let meeting = enhanced::Config { meeting: config.party.group.clone(), service: public };
+    let service = Service::new(meeting, key).unwrap();
+    let (mut room, mut told) = (Room::new(gathering::Config::default(), service), Told::default());
+    for device in &devices {
+        room.sit(&mut told, |_, out| Meeting::enhanced(device, config.clone(), public, out)).unwrap();
+        run(&mut room, &mut told, 1_500);
+    }
+    for seat in 0..3 {
+        let one = room.party(seat).unwrap();
+        assert_eq!((one.roster().len(), one.shield()), (3, Shield::Enhanced), "seat {seat}");
+        assert_eq!(one.ask(Feature::CloudRecording), Ok(()), "the service has the keys anyway");
+    }
+    let now = room.now();
+    room.party(0).unwrap().set_role(&guest, Role::CoHost, now).unwrap();
+    room.party(0).unwrap().ask_to_mute(Some(&other)).unwrap();
+    room.party(1).unwrap().chat("good morning").unwrap();
+    run(&mut room, &mut told, 1_500);
+    let now = room.now();
+    room.party(1).unwrap().lock(now).unwrap();
+    run(&mut room, &mut told, 1_500);
+    let has = |told: &Told, seat: usize, is: fn(&Event) -> bool| told.0[seat].iter().any(|(_, event)| is(event));
+    assert!(has(&told, 2, |event| matches!(event, Event::AskedToMute { .. })));
+    for seat in [0, 2] {
+        assert!(has(&told, seat, |event| matches!(event, Event::Chat { line, .. } if *line.text == "good morning")));
+    }
+    for seat in 0..3 {
+        assert!(has(&told, seat, |event| matches!(event, Event::Locked { .. })), "seat {seat}");
+        assert!(!has(&told, seat, |event| matches!(event, Event::Alarm(_))), "seat {seat}: {:?}", told.0[seat]);
+        assert!(room.party(seat).unwrap().locked());
+    }
+    let now = room.now();
+    room.party(1).unwrap().remove(&other, now).unwrap();
+    run(&mut room, &mut told, 1_500);
+    assert!(room.party(2).unwrap().ended().is_some(), "who is put out is out");
+    assert_eq!(room.party(0).unwrap().roster().len(), 2);
+    let now = room.now();
+    room.party(0).unwrap().end(now).unwrap();
+    run(&mut room, &mut told, 3_000);
+    for seat in 0..2 {
+        let one = room.party(seat).unwrap();
+        assert!(one.ended().is_some() && one.shield() == Shield::Stopped, "seat {seat}");
+    }
+}
