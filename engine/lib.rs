@@ -27,10 +27,12 @@ mod epochs;
 #[path = "../tests/plaintext_never_leaves/tap.rs"]
 mod tap;
 
+pub mod audio;
 pub mod capture;
 pub mod control;
 pub mod data;
 pub mod decode;
+pub mod devices;
 pub mod drive;
 pub mod e2ee;
 pub mod encode;

@@ -1,14 +1,18 @@
 //! Where pictures and samples come from, one file per source, behind two traits: [`VideoInput`] and [`Microphone`].
 
+pub mod camera;
 pub mod file;
+pub mod live;
 mod math;
 pub mod resample;
 pub mod scene;
+pub mod screen;
 pub mod voice;
 
 pub use file::{FileAudio, FileError, FileVideo};
 
 use crate::codecs::{Color, Picture, Range, Size};
+use crate::devices::DeviceError;
 use crate::gpu::{Format, Source};
 
 /// A source of pictures at a steady rate.
@@ -37,6 +41,9 @@ pub enum CaptureError {
     /// A scene cannot be rendered so.
     #[error(transparent)]
     Scene(#[from] scene::Error),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// The rendered scene as a camera that delivers full-range RGBA, so that the convert stage has work to do.

@@ -1,0 +1,202 @@
+//! What devices give, each by its own clock: pictures and sound with the time at which they were taken.
+//!
+//! [`super::VideoInput`] is asked for the next picture and has one; a device is waited for, may have nothing new, and may go
+//! away and come back. Whoever waits does so for a bounded time, and can be told to stop in between.
+
+use std::time::Duration;
+
+use super::CaptureError;
+use crate::codecs::Size;
+use crate::devices::Device;
+use crate::gpu::Source;
+use crate::time::Time;
+
+/// A camera, a screen or a window.
+pub trait LiveVideo: Send {
+    /// Waits for the next picture, `patience` at most.
+    ///
+    /// # Errors
+    /// The device is lost, and this source gives nothing more; a wrapper looks for another.
+    fn wait(&mut self, patience: Duration) -> Result<Taken<'_>, CaptureError>;
+
+    /// Microseconds from one picture to the next, at the rate that was agreed; where pictures come when something changes,
+    /// the least there can be.
+    fn interval_us(&self) -> u64;
+}
+
+/// What became of a wait for a picture.
+#[derive(Debug)]
+pub enum Taken<'a> {
+    /// The next picture, borrowed until the next wait.
+    Picture(Shot<'a>),
+    /// Nothing came in time, or nothing changed on a screen. A reason to wait again.
+    Nothing,
+    /// The source changed under the stream; pictures go on.
+    Turn(Turn),
+}
+
+/// A picture and when it was taken.
+#[derive(Debug)]
+pub struct Shot<'a> {
+    /// The pixels.
+    pub source: Source<'a>,
+    /// When the device took it, on the session's clock.
+    pub captured: Time,
+    /// What differs from the picture before.
+    pub damage: Damage,
+    /// It does not follow the picture before it: the first one, or the first after a change of the source. A key frame is
+    /// due.
+    pub fresh: bool,
+}
+
+/// What became of the source of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Turn {
+    /// The device is gone, and a still picture stands in for it.
+    Lost {
+        /// The device.
+        device: Device,
+        /// What the system said.
+        why: String,
+    },
+    /// This device goes on in place of one that was lost.
+    Instead(Device),
+    /// The device is back.
+    Back(Device),
+    /// The device gives pictures of another size, or other sound, from now on.
+    Reshaped(Device),
+}
+
+/// The parts of a picture that differ from the one before, in pixels of the picture; all of it where that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    rects: [Rect; Damage::MOST],
+    count: u8,
+}
+
+/// A part of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct Rect {
+    /// Left edge.
+    pub x: u32,
+    /// Upper edge.
+    pub y: u32,
+    /// Width.
+    pub width: u32,
+    /// Height.
+    pub height: u32,
+}
+
+impl Rect {
+    /// The smallest that holds both.
+    pub fn union(self, other: Rect) -> Rect {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let right = self.x.saturating_add(self.width).max(other.x.saturating_add(other.width));
+        let bottom = self.y.saturating_add(self.height).max(other.y.saturating_add(other.height));
+        Rect { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// What lies inside a picture of `size`; `None` where that is nothing.
+    pub fn clip(self, size: Size) -> Option<Rect> {
+        let width = self.x.saturating_add(self.width).min(size.width).checked_sub(self.x)?;
+        let height = self.y.saturating_add(self.height).min(size.height).checked_sub(self.y)?;
+        (width > 0 && height > 0).then_some(Rect { width, height, ..self })
+    }
+}
+
+impl Damage {
+    /// Most parts that are told apart; beyond, the last one grows.
+    pub const MOST: usize = 16;
+
+    /// Nothing differs.
+    pub const NONE: Damage = Damage { rects: [Rect { x: 0, y: 0, width: 0, height: 0 }; Damage::MOST], count: 0 };
+
+    /// All of it may differ.
+    pub const ALL: Damage = {
+        let mut all = Damage::NONE;
+        all.rects[0] = Rect { x: 0, y: 0, width: u32::MAX, height: u32::MAX };
+        all.count = 1;
+        all
+    };
+
+    /// Adds a part.
+    pub fn add(&mut self, rect: Rect) {
+        match self.rects.get_mut(usize::from(self.count)) {
+            Some(place) => {
+                *place = rect;
+                self.count += 1;
+            }
+            None => self.rects[Damage::MOST - 1] = self.rects[Damage::MOST - 1].union(rect),
+        }
+    }
+
+    /// The parts.
+    pub fn rects(&self) -> &[Rect] {
+        &self.rects[..usize::from(self.count)]
+    }
+
+    /// Nothing differs.
+    pub fn is_none(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// A microphone.
+pub trait LiveMicrophone: Send {
+    /// Channels, 1 or 2.
+    fn channels(&self) -> u8;
+
+    /// Waits until `pcm` (interleaved, 48 kHz) can be filled, `patience` at most; a silent or a lost device fills it with
+    /// silence.
+    ///
+    /// # Errors
+    /// The microphone is lost for good.
+    fn wait(&mut self, pcm: &mut [i16], patience: Duration) -> Result<Heard, CaptureError>;
+}
+
+/// What became of a wait for sound.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// The samples, of which the first was taken at this time.
+    Samples {
+        /// When, on the session's clock.
+        captured: Time,
+        /// Loudness in dBFS, -127 to 0 (RFC 6464, 3).
+        level: i8,
+    },
+    /// Muted: nothing was read, and nothing is to be sent.
+    Muted,
+    /// Not enough came in time.
+    Nothing,
+    /// The source changed under the stream; sound goes on.
+    Turn(Turn),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_beyond_its_room_is_covered_still() {
+        let mut damage = Damage::NONE;
+        assert!(damage.is_none());
+        for i in 0..40 {
+            damage.add(Rect { x: 10 * i, y: i, width: 5, height: 5 });
+        }
+        assert_eq!(damage.rects().len(), Damage::MOST);
+        let last = damage.rects()[Damage::MOST - 1];
+        assert_eq!((last.x, last.x + last.width), (150, 395));
+    }
+
+    #[test]
+    fn a_part_is_clipped_to_its_picture_whatever_it_says() {
+        let size = Size::new(100, 50);
+        let all = Damage::ALL.rects()[0].clip(size);
+        assert_eq!(all, Some(Rect { x: 0, y: 0, width: 100, height: 50 }));
+        assert_eq!(Rect { x: 100, y: 0, width: 1, height: 1 }.clip(size), None);
+        assert_eq!(
+            Rect { x: 99, y: 49, width: u32::MAX, height: 9 }.clip(size).map(|r| (r.width, r.height)),
+            Some((1, 1))
+        );
+    }
+}
