@@ -49,6 +49,11 @@ impl Edge {
         self.0.keyframe.swap(true, Ordering::Release);
     }
 
+    /// A key frame is wished for and not taken yet. Leaves the wish.
+    pub fn wants_keyframe(&self) -> bool {
+        self.0.keyframe.load(Ordering::Relaxed)
+    }
+
     /// Wishes for a target in bits a second; `u32::MAX` counts as one bit less.
     pub fn set_bitrate(&self, bits_per_second: u32) {
         self.0.bitrate.swap(bits_per_second.min(NO_BITRATE - 1), Ordering::Release);
@@ -91,7 +96,7 @@ impl Edge {
     }
 }
 
-/// Every access is a swap, so that each wish has one taker or one successor.
+/// Every access but a look is a swap, so that each wish has one taker or one successor.
 struct Wishes {
     keyframe: AtomicBool,
     keyframes: AtomicU64,
@@ -126,6 +131,7 @@ mod tests {
         receiver.set_bitrate(500_000);
         receiver.set_bitrate(300_000);
         receiver.request_keyframe();
+        assert!(edge.wants_keyframe());
         receiver.request_keyframe();
         receiver.set_framerate((30_000, 1_001));
         receiver.set_size((640, 360));
@@ -140,6 +146,7 @@ mod tests {
         };
         assert_eq!(edge.take(), wanted);
         assert_eq!(edge.take(), Control::default());
+        assert!(!edge.wants_keyframe());
         assert_eq!(edge.keyframes_requested(), 2);
     }
 

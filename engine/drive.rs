@@ -17,6 +17,7 @@ mod inject;
 pub mod receiving;
 pub mod sending;
 mod socket;
+mod sources;
 pub mod transport;
 
 pub use events::{Event, Failure, Role};

@@ -6,6 +6,7 @@
 //! What a session may change while it runs comes over the [`Edge`] or by method: a key frame, the bitrate, the frame rate,
 //! and the size of the picture up to the one that the stage was opened with.
 
+pub mod content;
 pub mod pace;
 
 use conclave_codecs::{
@@ -19,6 +20,7 @@ use crate::ledger::{Ledger, Stage};
 use crate::pool::Pool;
 use crate::rtp::descriptor;
 use crate::time::{Stopwatch, Time};
+use content::Content;
 use pace::Pace;
 
 /// Why a picture or a sound was not encoded.
@@ -206,6 +208,25 @@ impl Video {
         self.wanted = size;
         self.set_adaptive(self.pace.is_some());
         Ok(())
+    }
+
+    /// For a screen: from the next picture on the stage does best what `content` needs. Text keeps its size, motion its rate.
+    ///
+    /// # Errors
+    /// The encoder does not take the rate.
+    pub fn set_content(&mut self, content: Content) -> Result<(), EncodeError> {
+        self.set_adaptive(content == Content::Motion);
+        self.set_framerate(content.fps())
+    }
+
+    /// Camera or screen.
+    pub fn kind(&self) -> Kind {
+        self.framing.kind
+    }
+
+    /// The stream, which is the RTP SSRC.
+    pub fn stream(&self) -> u32 {
+        self.framing.stream
     }
 
     /// Size of the pictures from the next one on.

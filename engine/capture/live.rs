@@ -16,7 +16,7 @@ pub trait LiveVideo: Send {
     /// Waits for the next picture, `patience` at most.
     ///
     /// # Errors
-    /// The device is lost, and this source gives nothing more; a wrapper looks for another.
+    /// The device is lost, and this source gives nothing more; [`super::Steady`] looks for another.
     fn wait(&mut self, patience: Duration) -> Result<Taken<'_>, CaptureError>;
 
     /// Microseconds from one picture to the next, at the rate that was agreed; where pictures come when something changes,
@@ -135,6 +135,13 @@ impl Damage {
         &self.rects[..usize::from(self.count)]
     }
 
+    /// How many thousandths of a picture of `size` differ, at most; parts that overlap count twice, up to all of it.
+    pub fn share(&self, size: Size) -> u32 {
+        let area = |rect: &Rect| rect.clip(size).map_or(0, |r| u64::from(r.width) * u64::from(r.height));
+        let changed = self.rects().iter().map(area).sum::<u64>();
+        (changed * 1000).checked_div(size.area() as u64).map_or(0, |share| share.min(1000) as u32)
+    }
+
     /// Nothing differs.
     pub fn is_none(&self) -> bool {
         self.count == 0
@@ -184,6 +191,8 @@ mod tests {
             damage.add(Rect { x: 10 * i, y: i, width: 5, height: 5 });
         }
         assert_eq!(damage.rects().len(), Damage::MOST);
+        assert_eq!(damage.share(Size::new(400, 100)), (15 * 25 + 245 * 29) / 40);
+        assert_eq!(Damage::ALL.share(Size::new(7, 5)), 1000);
         let last = damage.rects()[Damage::MOST - 1];
         assert_eq!((last.x, last.x + last.width), (150, 395));
     }

@@ -4,7 +4,6 @@
 //! be asked for. Room, body and head are painted once; a frame moves the two sprites, draws eyes, brows and mouth (the
 //! mouth follows [`crate::capture::voice`] of the same seed), and adds light and noise.
 
-mod font;
 mod paint;
 mod person;
 mod pose;
@@ -12,6 +11,7 @@ mod room;
 
 use conclave_codecs::{Color, Picture, Plane, Range, Size};
 
+use crate::capture::font;
 use crate::capture::math::{hash, hash3, mix};
 use crate::time::Time;
 use paint::Canvas;
@@ -232,11 +232,7 @@ impl Scene {
             let pixels = &mut out[((top + row) * width + left) * 4..][..wide * 4];
             for (column, pixel) in pixels.chunks_exact_mut(4).enumerate() {
                 let (x, y) = (column.wrapping_sub(pad) / dot, row.wrapping_sub(pad) / dot);
-                let (index, bit) = (x / (font::WIDTH + 1), x % (font::WIDTH + 1));
-                let character = text[len - shown..len].get(index).copied().unwrap_or(b' ');
-                let ink = y < font::HEIGHT
-                    && bit < font::WIDTH
-                    && font::glyph(character)[y] >> (font::WIDTH - 1 - bit) & 1 == 1;
+                let ink = font::ink(&text[len - shown..len], x, y);
                 for sample in &mut pixel[..3] {
                     *sample = if ink { 240 } else { *sample / 4 + 8 };
                 }

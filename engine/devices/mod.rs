@@ -6,7 +6,7 @@
 
 mod watch;
 
-pub use watch::Watch;
+pub use watch::{LOOK_MS, Watch};
 
 use std::fmt;
 

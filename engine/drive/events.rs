@@ -7,7 +7,9 @@ use conclave_codecs::{CodecError, EncoderInfo};
 
 use super::transport;
 use crate::capture::CaptureError;
+use crate::capture::live::Turn;
 use crate::encode::EncodeError;
+use crate::encode::content::Content;
 use crate::encode::pace::Change;
 use crate::queue;
 use crate::send::SendError;
@@ -21,6 +23,12 @@ pub enum Role {
     Encode,
     /// Takes samples from their source and encodes them.
     Microphone,
+    /// Takes pictures of a shared screen.
+    Screen,
+    /// Converts and encodes those.
+    ScreenEncode,
+    /// Takes and encodes the sound of a shared screen.
+    ScreenSound,
     /// Seals, packetizes and sends.
     Send,
     /// Waits for datagrams.
@@ -35,6 +43,9 @@ impl std::fmt::Display for Role {
             Role::Camera => "camera",
             Role::Encode => "encode",
             Role::Microphone => "mic",
+            Role::Screen => "screen",
+            Role::ScreenEncode => "scr-enc",
+            Role::ScreenSound => "scr-snd",
             Role::Send => "send",
             Role::Socket => "socket",
             Role::Decode => "decode",
@@ -55,6 +66,10 @@ pub enum Event {
     Resized(Change),
     /// The GPU failed, and the video encoder went on elsewhere, without a key frame.
     Moved(EncoderInfo),
+    /// The device of a source was lost, came back, or another took its place. The stream goes on.
+    Turn(Role, Turn),
+    /// A shared screen shows something else, and its encoder does best what that needs.
+    Content(Content),
 }
 
 /// What failed.
@@ -101,6 +116,11 @@ impl Post {
     /// Tells of a failure.
     pub(super) fn fail(&mut self, failure: impl Into<Failure>) {
         self.tell(Event::Failed(self.role, failure.into()));
+    }
+
+    /// Tells what became of the thread's device.
+    pub(super) fn turn(&mut self, turn: Turn) {
+        self.tell(Event::Turn(self.role, turn));
     }
 
     /// Tells of an event. The last place is kept for the end.

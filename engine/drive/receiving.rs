@@ -13,7 +13,7 @@ use crate::frame::Packet;
 use crate::ledger::{Ledger, Stage};
 use crate::pool::Pool;
 use crate::queue::{self, Counters, Gauge, Idle, Policy, pair};
-use crate::receive::{self, Heard, Receiver};
+use crate::receive::{self, Heard, Pair, Receiver};
 use crate::stats::{Cause, Drops, Latency, StageStats};
 use crate::time::{Clock, TICK_US, Time};
 
@@ -31,6 +31,15 @@ pub struct Parts {
     pub audio: Option<Box<dyn AudioDecoder>>,
 }
 
+/// The decoders of a screen that the sender shares.
+#[derive(Default)]
+pub struct Share {
+    /// Decodes its pictures; without it they are not taken out of the core.
+    pub video: Option<decode::Video>,
+    /// Decodes its sound; without it that is not taken out of the core.
+    pub audio: Option<Box<dyn AudioDecoder>>,
+}
+
 /// The counters of a receiving side: each exact, together not of one instant.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Stats {
@@ -44,6 +53,8 @@ pub struct Stats {
     pub screen: Counters,
     /// Border from the audio decoder to the speaker.
     pub speaker: Counters,
+    /// The same two borders of a shared screen.
+    pub share: [Counters; 2],
     /// Frames and sounds that a decoder refused.
     pub not_decoded: u64,
     /// Datagrams that the transport did not take.
@@ -62,8 +73,9 @@ impl Stats {
         drops.add(Cause::Malformed, self.oversized);
         drops.add(Cause::DecodeFailed, self.not_decoded);
         drops.add(Cause::TransportRefused, self.unsent);
-        drops.add(Cause::RenderReplaced, self.screen.dropped());
-        drops.add(Cause::PlayoutFull, self.speaker.dropped());
+        let [screen, speaker] = &self.share;
+        drops.add(Cause::RenderReplaced, self.screen.dropped() + screen.dropped());
+        drops.add(Cause::PlayoutFull, self.speaker.dropped() + speaker.dropped());
         drops
     }
 }
@@ -73,7 +85,7 @@ pub struct Receiving {
     crew: Crew,
     board: queue::Receiver<(receive::Snapshot, Latency)>,
     last: (receive::Snapshot, Latency),
-    gauges: [Gauge; 3],
+    gauges: [Gauge; 5],
     shared: Arc<Shared>,
     tally: Arc<Tally>,
 }
@@ -88,33 +100,40 @@ struct Shared {
 impl Receiving {
     /// Starts the threads. Screen and speaker may go to threads of the app's.
     pub fn start(parts: Parts) -> Result<(Self, Screen, Speaker), StartError> {
+        let (receiving, (screen, speaker), _) = Self::start_sharing(parts, Share::default())?;
+        Ok((receiving, screen, speaker))
+    }
+
+    /// Starts the threads for a person, whose screen and speaker come first, and for what that person shares.
+    #[allow(clippy::type_complexity, reason = "two pairs, taken apart at once")]
+    pub fn start_sharing(
+        parts: Parts,
+        share: Share,
+    ) -> Result<(Self, (Screen, Speaker), (Screen, Speaker)), StartError> {
         let Parts { receiver, transport, clock, video, audio } = parts;
         let mut crew = Crew::new();
         let (tally, shared) = (Arc::<Tally>::default(), Arc::<Shared>::default());
         let (sender, packets) = pair(Policy::Fifo(PACKETS_DEPTH));
-        let (show, shown) = pair(Policy::Latest);
-        let (play, played) = pair(Policy::Fifo(SOUND_DEPTH));
         let (post, board) = pair(Policy::Latest);
-        let pictures = Pool::new(4, || Picture::new(Size::new(16, 16), Color::default()));
-        let sounds = Pool::new(SOUND_DEPTH + 2, Vec::new);
-        let screen = Screen { shown, pictures: pictures.clone(), clock };
-        let speaker = Speaker { played, sounds: sounds.clone() };
-        let gauges = [packets.gauge(), screen.shown.gauge(), speaker.played.gauge()];
+        let (person, screen, speaker) = Outlet::open(Pair::Person, video, audio, clock);
+        let (screened, shared_screen, shared_speaker) = Outlet::open(Pair::Screen, share.video, share.audio, clock);
+        let gauge = |screen: &Screen, speaker: &Speaker| (screen.shown.gauge(), speaker.played.gauge());
+        let (a, b) = (gauge(&screen, &speaker), gauge(&shared_screen, &shared_speaker));
+        let gauges = [packets.gauge(), a.0, a.1, b.0, b.1];
         let work = Decode {
             receiver,
             wire: Wire::new(transport.outgoing, tally.clone()),
             packets,
             board: post,
             clock,
-            video: video.map(|stage| Show { stage, screen: show, pictures, stages: StageStats::new() }),
-            audio: audio.map(|decoder| Play { decoder, speaker: play, sounds, pcm: vec![0; decode::MAX_PCM] }),
+            outlets: [person, screened],
             shared: shared.clone(),
         };
         crew.spawn(Role::Decode, move |worker| work.run(worker))?;
         let (incoming, counts) = (transport.incoming, tally.clone());
         crew.spawn(Role::Socket, move |worker| listen(worker, incoming, sender, &counts, &clock))?;
         let receiving = Self { crew, board, last: Default::default(), gauges, shared, tally };
-        Ok((receiving, screen, speaker))
+        Ok((receiving, (screen, speaker), (shared_screen, shared_speaker)))
     }
 
     /// The key source has other keys than before: what arrives from now on is opened with them, and a key frame is asked
@@ -136,7 +155,7 @@ impl Receiving {
         if let Some(newest) = self.board.pop() {
             self.last = newest;
         }
-        let [packets, screen, speaker] = &self.gauges;
+        let [packets, screen, speaker, shared_screen, shared_speaker] = &self.gauges;
         let (receiver, latency) = self.last.clone();
         Stats {
             receiver,
@@ -144,6 +163,7 @@ impl Receiving {
             packets: packets.read(),
             screen: screen.read(),
             speaker: speaker.read(),
+            share: [shared_screen.read(), shared_speaker.read()],
             not_decoded: self.shared.not_decoded.load(Ordering::Relaxed),
             unsent: self.tally.unsent.load(Ordering::Relaxed),
             oversized: self.tally.oversized.load(Ordering::Relaxed),
@@ -230,9 +250,34 @@ struct Decode {
     packets: queue::Receiver<Packet>,
     board: queue::Sender<(receive::Snapshot, Latency)>,
     clock: Clock,
+    outlets: [Outlet; 2],
+    shared: Arc<Shared>,
+}
+
+/// Where the pictures and the sound of a person come out, or those of a screen.
+struct Outlet {
+    pair: Pair,
     video: Option<Show>,
     audio: Option<Play>,
-    shared: Arc<Shared>,
+}
+
+impl Outlet {
+    /// The decoders' end and the app's two.
+    fn open(
+        pair_of: Pair,
+        video: Option<decode::Video>,
+        audio: Option<Box<dyn AudioDecoder>>,
+        clock: Clock,
+    ) -> (Self, Screen, Speaker) {
+        let ((show, shown), (play, played)) = (pair(Policy::Latest), pair(Policy::Fifo(SOUND_DEPTH)));
+        let pictures = Pool::new(4, || Picture::new(Size::new(16, 16), Color::default()));
+        let sounds = Pool::new(SOUND_DEPTH + 2, Vec::new);
+        let screen = Screen { shown, pictures: pictures.clone(), clock };
+        let speaker = Speaker { played, sounds: sounds.clone() };
+        let video = video.map(|stage| Show { stage, screen: show, pictures, stages: StageStats::new() });
+        let audio = audio.map(|decoder| Play { decoder, speaker: play, sounds, pcm: vec![0; decode::MAX_PCM] });
+        (Self { pair: pair_of, video, audio }, screen, speaker)
+    }
 }
 
 struct Show {
@@ -261,7 +306,7 @@ impl Decode {
             if self.shared.keys_changed.swap(false, Ordering::Acquire) {
                 self.receiver.keys_changed(self.clock.now());
             }
-            self.show(worker);
+            (0..self.outlets.len()).for_each(|outlet| self.show(outlet, worker));
             let now = self.clock.now();
             // The speaker keeps its own beat, so turns that were missed are made up for.
             for _ in 0..MAX_MISSED {
@@ -269,7 +314,7 @@ impl Decode {
                     break;
                 }
                 next_play = next_play.plus(packet_us);
-                self.play(worker, now);
+                (0..self.outlets.len()).for_each(|outlet| self.play(outlet, worker, now));
             }
             next_play = next_play.max(now);
             if next_tick <= now {
@@ -303,8 +348,9 @@ impl Decode {
         true
     }
 
-    fn show(&mut self, worker: &mut Worker) {
-        let Some(Show { stage, screen, pictures, stages }) = &mut self.video else { return };
+    fn show(&mut self, outlet: usize, worker: &mut Worker) {
+        let Outlet { pair, video, .. } = &mut self.outlets[outlet];
+        let Some(Show { stage, screen, pictures, stages }) = video else { return };
         loop {
             let mut show = |shown: decode::Shown<'_>, show_at: Time| {
                 stages.record(&shown.ledger);
@@ -313,7 +359,7 @@ impl Decode {
                 let shown = Shown { frame: shown.frame, picture, show_at, ledger: shown.ledger };
                 screen.push(shown).returned().into_iter().for_each(|old| pictures.give(old.picture));
             };
-            match stage.step(&mut self.receiver, self.clock.now(), &mut show) {
+            match stage.step_of(*pair, &mut self.receiver, self.clock.now(), &mut show) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -324,9 +370,10 @@ impl Decode {
         }
     }
 
-    fn play(&mut self, worker: &mut Worker, now: Time) {
-        let Some(Play { decoder, speaker, sounds, pcm }) = &mut self.audio else { return };
-        match decode::play(&mut self.receiver, &mut **decoder, now, pcm) {
+    fn play(&mut self, outlet: usize, worker: &mut Worker, now: Time) {
+        let Outlet { pair, audio, .. } = &mut self.outlets[outlet];
+        let Some(Play { decoder, speaker, sounds, pcm }) = audio else { return };
+        match decode::play_of(*pair, &mut self.receiver, &mut **decoder, now, pcm) {
             Ok((_, Heard::Nothing)) => {}
             Ok((samples, heard)) => {
                 let mut pcm = sounds.take();
@@ -341,7 +388,7 @@ impl Decode {
     }
 
     fn latency(&self) -> Latency {
-        self.video.as_ref().map_or_else(Latency::default, |show| show.stages.latency())
+        self.outlets[0].video.as_ref().map_or_else(Latency::default, |show| show.stages.latency())
     }
 }
 

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use conclave_codecs::{Color, EncoderInfo, Size};
+use conclave_codecs::EncoderInfo;
 
 use super::inject::{VIDEO_DEPTH, border};
 use super::socket::{Tally, Wire, listen};
-use super::{Crew, Event, Injected, Injector, Pace, Pushed, Role, StartError, Transport, Worker};
+use super::sources::{Encoding, Grabs, follow, hear, listen_in, watch};
+use super::{Crew, Event, Injected, Role, StartError, Transport, Worker};
+use crate::capture::live::{LiveMicrophone, LiveVideo};
 use crate::capture::{Microphone, VideoInput};
 use crate::control::Edge;
-use crate::encode::{self, EncodeError};
+use crate::encode;
 use crate::frame::{Encoded, Packet};
-use crate::gpu::{Format, Source};
 use crate::pool::Pool;
-use crate::queue::{self, Awaited, Counters, Gauge, Idle, Policy, Push, pair, wait_any};
+use crate::queue::{self, Awaited, Counters, Gauge, Idle, Policy, pair, wait_any};
 use crate::send::{self, SendError, Sender};
 use crate::stats::{Cause, Drops, Latency, StageStats};
 use crate::time::{Clock, TICK_US, Time};
@@ -34,6 +35,14 @@ pub struct Parts {
     pub audio: Audio,
 }
 
+/// A shared screen, beside the camera and independent of it: streams of their own kinds, and so with keys of their own.
+pub struct Share {
+    /// Its pictures, for a stage of [`crate::frame::Kind::Screen`].
+    pub video: Video,
+    /// Its sound.
+    pub audio: Audio,
+}
+
 /// Where video comes from.
 #[allow(clippy::large_enum_variant, reason = "made and moved once a session")]
 pub enum Video {
@@ -41,6 +50,8 @@ pub enum Video {
     Off,
     /// From a source, at the pace of its interval, through convert and encode.
     Camera(Box<dyn VideoInput>, encode::Video),
+    /// From a device, at its own pace, through convert and encode.
+    Device(Box<dyn LiveVideo>, encode::Video),
     /// From an encoder of the app's own ([`super::injection`]).
     Encoded(Injected),
 }
@@ -51,6 +62,8 @@ pub enum Audio {
     Off,
     /// From a source, at the pace of its packets.
     Microphone(Box<dyn Microphone>, encode::Audio),
+    /// From a device, at its own pace.
+    Device(Box<dyn LiveMicrophone>, encode::Audio),
     /// From an encoder of the app's own ([`super::injection`]).
     Encoded(Injected),
 }
@@ -70,6 +83,8 @@ pub struct Stats {
     pub video: Counters,
     /// Border from the audio encoder to the sending thread.
     pub audio: Counters,
+    /// The same three borders of a shared screen: to convert, from its encoder, from its audio encoder.
+    pub share: [Counters; 3],
     /// Border from the socket to the sending thread.
     pub feedback: Counters,
     /// Pictures and packets of sound that were not encoded.
@@ -88,10 +103,12 @@ impl Stats {
     /// What was lost on this side, by cause.
     pub fn drops(&self) -> Drops {
         let mut drops = Drops::default();
-        drops.add(Cause::CaptureReplaced, self.camera.dropped());
+        let [grabs, pictures, sounds] = &self.share;
+        drops.add(Cause::CaptureReplaced, self.camera.dropped() + grabs.dropped());
         drops.add(Cause::EncodeFailed, self.not_encoded);
         drops.add(Cause::SealFailed, self.not_sealed);
         drops.add(Cause::SendQueueFull, self.video.dropped() + self.audio.dropped());
+        drops.add(Cause::SendQueueFull, pictures.dropped() + sounds.dropped());
         drops.add(Cause::ReceiveQueueFull, self.feedback.dropped());
         drops.add(Cause::TransportRefused, self.unsent);
         drops.add(Cause::Malformed, self.sender.malformed + self.oversized);
@@ -116,46 +133,24 @@ pub struct Sending {
 impl Sending {
     /// Starts the threads.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
+        Self::start_sharing(parts, Share { video: Video::Off, audio: Audio::Off })
+    }
+
+    /// Starts the threads, with those of a shared screen beside.
+    pub fn start_sharing(parts: Parts, share: Share) -> Result<Self, StartError> {
         let Parts { sender, transport, clock, video, audio } = parts;
         let (mut crew, edge) = (Crew::new(), sender.edge().clone());
         let (tally, lost) = (Arc::<Tally>::default(), Arc::<Lost>::default());
-        let mut gauges = Gauges::default();
-        let (mut encoder, mut moves) = (None, None);
-        let video = match video {
-            Video::Off => None,
-            Video::Camera(input, stage) => {
-                let (injector, injected) = border(stage.buffers(), edge.clone(), VIDEO_DEPTH);
-                let (grabs, grabbed) = pair(Policy::Latest);
-                gauges.camera = Some(grabs.gauge());
-                let shelf = Pool::new(3, Vec::new);
-                let (spare, counts) = (shelf.clone(), lost.clone());
-                let (place, places) = pair(Policy::Latest);
-                (encoder, moves) = (Some(stage.encoder().info()), Some(places));
-                crew.spawn(Role::Encode, move |worker| {
-                    encode(worker, stage, (grabbed, spare), (injector, place), clock, &counts)
-                })?;
-                crew.spawn(Role::Camera, move |worker| watch(worker, input, grabs, shelf, clock))?;
-                Some(injected)
-            }
-            Video::Encoded(injected) => Some(injected),
-        };
-        let audio = match audio {
-            Audio::Off => None,
-            Audio::Microphone(input, stage) => {
-                let (injector, injected) = border(stage.buffers(), edge.clone(), AUDIO_DEPTH);
-                let counts = lost.clone();
-                crew.spawn(Role::Microphone, move |worker| hear(worker, input, stage, injector, clock, &counts))?;
-                Some(injected)
-            }
-            Audio::Encoded(injected) => Some(injected),
-        };
+        let mut start = Start { crew: &mut crew, sender: &sender, clock, lost: &lost };
+        let person = start.pair(video, audio, [Role::Camera, Role::Encode, Role::Microphone])?;
+        let shared = start.pair(share.video, share.audio, [Role::Screen, Role::ScreenEncode, Role::ScreenSound])?;
         let (packets, feedback) = pair(Policy::Fifo(FEEDBACK_DEPTH));
         let (show, board) = pair(Policy::Latest);
-        gauges.video = video.as_ref().map(|injected| injected.frames.gauge());
-        gauges.audio = audio.as_ref().map(|injected| injected.frames.gauge());
-        gauges.feedback = Some(feedback.gauge());
+        let gauges = Gauges { person: person.gauges(), share: shared.gauges(), feedback: feedback.gauge() };
+        let (encoder, moves) = (person.encoder, person.moves);
+        let feeds = [person.audio, shared.audio, person.video, shared.video];
         let wire = Wire::new(transport.outgoing, tally.clone());
-        let work = Outbound { sender, wire, video, audio, feedback, board: show, clock, lost: lost.clone() };
+        let work = Outbound { sender, wire, feeds, feedback, board: show, clock, lost: lost.clone() };
         crew.spawn(Role::Send, move |worker| work.run(worker))?;
         let (incoming, counts) = (transport.incoming, tally.clone());
         crew.spawn(Role::Socket, move |worker| listen(worker, incoming, packets, &counts, &clock))?;
@@ -183,16 +178,20 @@ impl Sending {
         if let Some(now) = self.moves.as_mut().and_then(queue::Receiver::pop) {
             self.encoder = Some(now);
         }
-        let read = |gauge: &Option<Gauge>| gauge.as_ref().map_or_else(Counters::default, Gauge::read);
+        let read = |gauges: &[Option<Gauge>; 3]| {
+            gauges.each_ref().map(|gauge| gauge.as_ref().map_or_else(Counters::default, Gauge::read))
+        };
+        let [camera, video, audio] = read(&self.gauges.person);
         let (sender, latency) = self.last.clone();
         Stats {
             sender,
             latency,
             encoder: self.encoder.clone(),
-            camera: read(&self.gauges.camera),
-            video: read(&self.gauges.video),
-            audio: read(&self.gauges.audio),
-            feedback: read(&self.gauges.feedback),
+            camera,
+            video,
+            audio,
+            share: read(&self.gauges.share),
+            feedback: self.gauges.feedback.read(),
             not_encoded: self.lost.not_encoded.load(Ordering::Relaxed),
             not_sealed: self.lost.not_sealed.load(Ordering::Relaxed),
             unsent: self.tally.unsent.load(Ordering::Relaxed),
@@ -208,164 +207,104 @@ impl Sending {
     }
 }
 
-#[derive(Default)]
+/// Of the borders from source to encoder, from video encoder and from audio encoder.
 struct Gauges {
-    camera: Option<Gauge>,
-    video: Option<Gauge>,
-    audio: Option<Gauge>,
-    feedback: Option<Gauge>,
+    person: [Option<Gauge>; 3],
+    share: [Option<Gauge>; 3],
+    feedback: Gauge,
+}
+
+/// Starts the threads of a person's streams, or of those of a screen.
+struct Start<'a> {
+    crew: &'a mut Crew,
+    sender: &'a Sender,
+    clock: Clock,
+    lost: &'a Arc<Lost>,
+}
+
+/// What became of two streams.
+#[derive(Default)]
+struct Started {
+    video: Option<Injected>,
+    audio: Option<Injected>,
+    grabs: Option<Gauge>,
+    encoder: Option<EncoderInfo>,
+    /// Where it runs from some moment on.
+    moves: Option<queue::Receiver<EncoderInfo>>,
+}
+
+impl Started {
+    fn gauges(&self) -> [Option<Gauge>; 3] {
+        let gauge = |injected: &Option<Injected>| injected.as_ref().map(|injected| injected.frames.gauge());
+        [self.grabs.clone(), gauge(&self.video), gauge(&self.audio)]
+    }
+}
+
+impl Start<'_> {
+    fn pair(&mut self, video: Video, audio: Audio, roles: [Role; 3]) -> Result<Started, StartError> {
+        let [take, encode, hear_role] = roles;
+        let mut started = Started::default();
+        let clock = self.clock;
+        match video {
+            Video::Off => {}
+            Video::Encoded(injected) => started.video = Some(injected),
+            Video::Camera(input, stage) => {
+                let grabs = self.encoding(stage, encode, &mut started)?;
+                self.crew.spawn(take, move |worker| watch(worker, input, grabs, clock))?;
+            }
+            Video::Device(input, stage) => {
+                let grabs = self.encoding(stage, encode, &mut started)?;
+                self.crew.spawn(take, move |worker| follow(worker, input, grabs))?;
+            }
+        }
+        match audio {
+            Audio::Off => {}
+            Audio::Encoded(injected) => started.audio = Some(injected),
+            Audio::Microphone(input, stage) => {
+                let (injector, injected) = border(stage.buffers(), self.sender.edge().clone(), AUDIO_DEPTH);
+                let lost = self.lost.clone();
+                self.crew.spawn(hear_role, move |worker| hear(worker, input, stage, injector, clock, &lost))?;
+                started.audio = Some(injected);
+            }
+            Audio::Device(input, stage) => {
+                let (injector, injected) = border(stage.buffers(), self.sender.edge().clone(), AUDIO_DEPTH);
+                let lost = self.lost.clone();
+                self.crew.spawn(hear_role, move |worker| listen_in(worker, input, stage, injector, &lost))?;
+                started.audio = Some(injected);
+            }
+        }
+        Ok(started)
+    }
+
+    /// Starts the thread that encodes; where its pictures are to be put.
+    fn encoding(&mut self, stage: encode::Video, role: Role, started: &mut Started) -> Result<Grabs, StartError> {
+        // Each stream has wishes of its own; those of one that the core does not know are nobody's.
+        let edge = self.sender.edge_of(stage.stream()).unwrap_or(self.sender.edge()).clone();
+        let (injector, injected) = border(stage.buffers(), edge, VIDEO_DEPTH);
+        let (queue, grabs) = pair(Policy::Latest);
+        let shelf = Pool::new(3, Vec::new);
+        let (place, moves) = pair(Policy::Latest);
+        started.grabs = Some(queue.gauge());
+        started.video = Some(injected);
+        (started.encoder, started.moves) = (Some(stage.encoder().info()), Some(moves));
+        let (clock, lost, spare) = (self.clock, self.lost.clone(), shelf.clone());
+        let work = Encoding { stage, grabs, shelf: spare, injector, place, clock, lost };
+        self.crew.spawn(role, move |worker| work.run(worker))?;
+        Ok(Grabs::new(queue, shelf))
+    }
 }
 
 /// What the threads lose between the queues.
 #[derive(Default)]
-struct Lost {
+pub(super) struct Lost {
     not_encoded: AtomicU64,
     not_sealed: AtomicU64,
 }
 
-/// A captured picture on its way to convert.
-struct Grab {
-    format: Format,
-    size: Size,
-    color: Color,
-    data: Vec<u8>,
-    captured: Time,
-    /// From the picture before to this one.
-    interval_us: u64,
-}
-
-/// Work of the camera thread.
-fn watch(
-    worker: &mut Worker,
-    mut input: Box<dyn VideoInput>,
-    mut grabs: queue::Sender<Grab>,
-    shelf: Pool<Vec<u8>>,
-    clock: Clock,
-) {
-    let mut pace = Pace(clock.now());
-    while !worker.stopping() {
-        let interval_us = input.interval_us();
-        let grab = match input.next() {
-            Ok(Some(Source { format, size, color, data })) => {
-                let mut copy = shelf.take();
-                copy.extend_from_slice(data);
-                Grab { format, size, color, data: copy, captured: clock.now(), interval_us }
-            }
-            Ok(None) => return,
-            Err(error) => return worker.post.fail(error),
-        };
-        match grabs.push(grab) {
-            Push::Closed(_) => return,
-            other => other.returned().into_iter().for_each(|old| shelf.give(old.data)),
-        }
-        let next = pace.next(interval_us, clock.now());
-        worker.wait(&clock, next);
-    }
-}
-
-/// Work of the encoding thread.
-fn encode(
-    worker: &mut Worker,
-    mut stage: encode::Video,
-    (mut grabs, shelf): (queue::Receiver<Grab>, Pool<Vec<u8>>),
-    (mut injector, mut place): (Injector, queue::Sender<EncoderInfo>),
-    clock: Clock,
-    lost: &Lost,
-) {
-    let mut failures = Failures::default();
-    let mut on_gpu = stage.encoder().gpu().is_some();
-    let (waiting, mut displaced) = (grabs.gauge(), 0);
-    loop {
-        match grabs.pop_wait(PATIENCE) {
-            Ok(Grab { format, size, color, data, captured, interval_us }) => {
-                if !stage.wants(captured) {
-                    shelf.give(data);
-                    continue;
-                }
-                let source = Source { format, size, color, data: &data };
-                let begun = clock.now();
-                let taken = stage.submit_captured(source, captured, injector.edge(), begun);
-                shelf.give(data);
-                let result = taken.and_then(|_| drain(&mut stage, &mut injector));
-                if result.is_err() {
-                    // The wish that the failed picture took is not fulfilled, and the next has lost its reference.
-                    injector.edge().request_keyframe();
-                }
-                if failures.hopeless(result, worker, lost) {
-                    return;
-                }
-                if on_gpu && stage.encoder().gpu().is_none() {
-                    on_gpu = false;
-                    let info = stage.encoder().info();
-                    let _ = place.push(info.clone());
-                    worker.post.tell(Event::Moved(info));
-                }
-                let (now, so_far) = (clock.now(), waiting.read().displaced);
-                if let Some(change) = stage.paced(now, now.since(begun), interval_us, so_far - displaced) {
-                    worker.post.tell(Event::Resized(change));
-                }
-                displaced = so_far;
-            }
-            Err(Idle::Empty) => {}
-            Err(Idle::Closed) => break,
-        }
-    }
-    let flushed = stage.flush().and_then(|()| drain(&mut stage, &mut injector));
-    failures.hopeless(flushed, worker, lost);
-}
-
-fn drain(stage: &mut encode::Video, injector: &mut Injector) -> Result<(), EncodeError> {
-    while let Some(frame) = stage.poll()? {
-        // The injector counts a frame that finds no room and asks for a key frame.
-        let (Pushed::Queued | Pushed::Refused | Pushed::Closed) = injector.push(frame);
-    }
-    Ok(())
-}
-
-/// Work of the microphone thread.
-fn hear(
-    worker: &mut Worker,
-    mut input: Box<dyn Microphone>,
-    mut stage: encode::Audio,
-    mut injector: Injector,
-    clock: Clock,
-    lost: &Lost,
-) {
-    let samples = stage.frame_samples();
-    let mut pcm = vec![0; samples * usize::from(input.channels())];
-    let mut pace = Pace(clock.now());
-    let mut failures = Failures::default();
-    while !worker.stopping() {
-        match input.fill(&mut pcm) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => return worker.post.fail(error),
-        }
-        let result = stage.encode(&pcm, clock.now()).map(|frame| injector.push(frame));
-        if matches!(result, Ok(Pushed::Closed)) || failures.hopeless(result.map(|_| ()), worker, lost) {
-            return;
-        }
-        let next = pace.next(samples as u64 * 1_000_000 / 48_000, clock.now());
-        worker.wait(&clock, next);
-    }
-}
-
-/// Counts the failures of a stage, and those in a row.
-#[derive(Default)]
-struct Failures(u32);
-
-impl Failures {
-    /// Tells of a failure; `true` where there have been too many in a row to go on.
-    fn hopeless(&mut self, result: Result<(), EncodeError>, worker: &mut Worker, lost: &Lost) -> bool {
-        match result {
-            Ok(()) => self.0 = 0,
-            Err(error) => {
-                self.0 += 1;
-                lost.not_encoded.fetch_add(1, Ordering::Relaxed);
-                worker.post.fail(error);
-            }
-        }
-        self.0 >= MAX_FAILURES
+impl Lost {
+    /// A picture or a packet of sound was not encoded.
+    pub(super) fn not_encoded(&self) {
+        self.not_encoded.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -373,8 +312,8 @@ impl Failures {
 struct Outbound {
     sender: Sender,
     wire: Wire,
-    video: Option<Injected>,
-    audio: Option<Injected>,
+    /// Sound first: its packets are few and small, and a gap in it is heard.
+    feeds: [Option<Injected>; 4],
     feedback: queue::Receiver<Packet>,
     board: queue::Sender<(send::Stats, Latency)>,
     clock: Clock,
@@ -390,16 +329,10 @@ impl Outbound {
             while let Some(packet) = self.feedback.pop() {
                 self.sender.feedback(packet.as_slice(), self.clock.now(), &mut |packet| self.wire.send(packet));
             }
-            // Sound first: its packets are few and small, and a gap in it is heard.
-            let (mut audio, mut video) = (self.audio.take(), self.video.take());
-            for feed in [&mut audio, &mut video] {
-                if let Some(injected) = feed
-                    && !self.forward(worker, injected, &mut stages)
-                {
-                    *feed = None;
-                }
+            for place in 0..self.feeds.len() {
+                let feed = self.feeds[place].take();
+                self.feeds[place] = feed.and_then(|feed| self.forward(worker, feed, &mut stages));
             }
-            (self.audio, self.video) = (audio, video);
             let now = self.clock.now();
             if next_tick <= now {
                 next_tick = now.plus(TICK_US);
@@ -416,12 +349,12 @@ impl Outbound {
         let _ = self.board.push((*self.sender.stats(), stages.latency()));
     }
 
-    /// Sends what waits of one stream; `false` where nothing will follow.
-    fn forward(&mut self, worker: &mut Worker, injected: &mut Injected, stages: &mut StageStats) -> bool {
+    /// Sends what waits of one stream; its end comes back where more will follow.
+    fn forward(&mut self, worker: &mut Worker, mut injected: Injected, stages: &mut StageStats) -> Option<Injected> {
         // Read first, so that a frame pushed just before the end is not left behind.
         let closed = injected.frames.is_closed();
         while let Some(frame) = injected.frames.pop() {
-            let video = frame.header.kind.is_video();
+            let stream = frame.header.kind.is_video().then_some(frame.header.stream);
             match self.send(frame) {
                 Ok(sealed) => {
                     stages.record(sealed.ledger());
@@ -429,8 +362,8 @@ impl Outbound {
                 }
                 Err(error) => {
                     self.lost.not_sealed.fetch_add(1, Ordering::Relaxed);
-                    if video {
-                        self.sender.edge().request_keyframe();
+                    if let Some(edge) = stream.and_then(|stream| self.sender.edge_of(stream)) {
+                        edge.request_keyframe();
                     }
                     worker.post.fail(error);
                 }
@@ -439,7 +372,7 @@ impl Outbound {
                 break;
             }
         }
-        !closed
+        (!closed).then_some(injected)
     }
 
     fn send(&mut self, frame: Encoded) -> Result<crate::frame::Sealed, SendError> {
@@ -449,7 +382,7 @@ impl Outbound {
     /// Waits for a frame or feedback, at the longest until `until`.
     fn wait(&self, until: Time) {
         let left = Duration::from_micros(until.since(self.clock.now()));
-        let feeds = [&self.video, &self.audio].into_iter().flatten().map(|injected| &injected.frames as &dyn Awaited);
+        let feeds = self.feeds.iter().flatten().map(|injected| &injected.frames as &dyn Awaited);
         let feedback = (!self.feedback.is_closed()).then_some(&self.feedback as &dyn Awaited);
         wait_any(feeds.chain(feedback), left);
     }
@@ -461,11 +394,5 @@ const AUDIO_DEPTH: usize = 8;
 /// RTCP datagrams that wait for the sending thread.
 const FEEDBACK_DEPTH: usize = 64;
 
-/// Failures of an encoder in a row, after which its thread gives up.
-const MAX_FAILURES: u32 = 30;
-
 /// Time between two readings of the percentiles, which cost about a frame's sealing.
 const LATENCY_US: u64 = 1_000_000;
-
-/// How long the encoding thread waits at once.
-const PATIENCE: Duration = Duration::from_millis(100);

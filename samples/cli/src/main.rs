@@ -6,6 +6,7 @@
 mod bench;
 mod cpu;
 mod demo;
+mod devices;
 mod input;
 mod meet;
 mod policy;
@@ -30,6 +31,8 @@ struct Cli {
 enum Command {
     /// What this machine can do and, for each thing it cannot, why not.
     Probe,
+    /// Cameras, screens, windows, microphones and speakers.
+    Devices(devices::Args),
     /// A whole meeting in one process, through a simulated network.
     Demo(demo::Args),
     /// A meeting of many, in virtual time.
@@ -60,6 +63,7 @@ fn main() -> std::process::ExitCode {
     };
     let result = match cli.command {
         Command::Probe => probe::run(cli.json),
+        Command::Devices(args) => devices::run(args, cli.json),
         Command::Demo(args) => demo::run(args, cli.json),
         Command::Meet(args) => match meet::run(args, cli.json) {
             Ok(true) => Ok(()),

@@ -11,7 +11,7 @@ use conclave::time::Stopwatch;
 use conclave::{decode, encode, receive, send};
 
 use super::group::Assembly;
-use super::{Args, downlink, uplink};
+use super::{Args, devices, downlink, uplink};
 
 /// The cast and what the table says of it.
 pub struct Assembled {
@@ -108,7 +108,7 @@ fn open(name: &str, config: codecs::Config) -> Result<(Box<dyn VideoEncoder>, Se
 type Sources = (Box<dyn VideoInput>, Box<dyn Microphone>, Size, (u32, u32), u64);
 
 fn sources(args: &Args) -> anyhow::Result<Sources> {
-    let Some(path) = &args.input else { return scene_sources(args) };
+    let Some(path) = &args.input else { return live_sources(args) };
     let file = FileVideo::open(path, Box::new(dav1d::Decoder::open(dav1d::Config::default())?))?;
     let info = file.info();
     let (size, fps, most) = (info.size, info.fps, args.frames.unwrap_or(u64::MAX));
@@ -130,18 +130,24 @@ fn opus_decoder(channels: u8) -> Result<Box<dyn codecs::AudioDecoder>, codecs::C
     Ok(Box::new(opus::Decoder::open(channels)?))
 }
 
-fn scene_sources(args: &Args) -> anyhow::Result<Sources> {
+/// Devices where they are named, the rendered scene and voice elsewhere.
+fn live_sources(args: &Args) -> anyhow::Result<Sources> {
     let size = args.size.unwrap_or(Size::new(640, 360));
     let frames = args.frames.unwrap_or(args.seconds * u64::from(args.fps.0) / u64::from(args.fps.1));
     let config = scene::Config { seed: args.seed, size, fps: args.fps, ..scene::Config::default() };
-    let camera = SceneCamera::new(config, frames)?;
     let samples = frames * u64::from(args.fps.1) * 48_000 / u64::from(args.fps.0);
-    let microphone: Box<dyn Microphone> = match &args.audio {
-        None => Box::new(SceneVoice::new(args.seed, samples)),
-        Some(path) => match FileAudio::open(path, opus_decoder)? {
+    let microphone: Box<dyn Microphone> = match (&args.audio, devices::Ear::open(args, samples)?) {
+        (_, Some(ear)) => Box::new(ear),
+        (None, None) => Box::new(SceneVoice::new(args.seed, samples)),
+        (Some(path), None) => match FileAudio::open(path, opus_decoder)? {
             Some(file) => Box::new(file),
             None => anyhow::bail!("{} has no sound; name a wav or ogg file", path.display()),
         },
     };
+    if let Some(camera) = devices::Camera::open(args, frames)? {
+        let size = camera.size();
+        return Ok((Box::new(camera), microphone, size, args.fps, frames));
+    }
+    let camera = SceneCamera::new(config, frames)?;
     Ok((Box::new(camera), microphone, size, args.fps, frames))
 }

@@ -3,6 +3,7 @@
 //! middle; what that costs is measured too.
 
 mod cast;
+mod devices;
 mod group;
 mod outcome;
 mod page;
@@ -31,6 +32,18 @@ pub struct Args {
     /// A sound file (wav, ogg); the input's own sound, or the rendered voice, without one.
     #[arg(long)]
     pub audio: Option<PathBuf>,
+    /// Pictures of a camera, by its id of `conclave devices`; without one the system's.
+    #[arg(long, value_name = "ID", num_args = 0..=1)]
+    pub camera: Option<Option<String>>,
+    /// Pictures of a screen, likewise.
+    #[arg(long, value_name = "ID", num_args = 0..=1)]
+    pub screen: Option<Option<String>>,
+    /// Pictures of a window, likewise.
+    #[arg(long, value_name = "ID", num_args = 0..=1)]
+    pub window: Option<Option<String>>,
+    /// Sound of a microphone, likewise.
+    #[arg(long, value_name = "ID", num_args = 0..=1)]
+    pub mic: Option<Option<String>>,
     /// Random packet loss in percent.
     #[arg(long, default_value_t = 0.0, value_parser = input::percent)]
     pub loss: f32,
@@ -58,7 +71,7 @@ pub struct Args {
     /// Everything random follows from it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Seconds of the rendered scene.
+    /// Seconds of the rendered scene, or of a device.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
     /// Stop after so many video frames.
@@ -67,7 +80,7 @@ pub struct Args {
     /// Size of the encoded video; the input's own without it (the scene's is 640x360).
     #[arg(long, value_parser = input::size)]
     pub size: Option<Size>,
-    /// Frame rate of the rendered scene.
+    /// Frame rate of the rendered scene, or asked of a device.
     #[arg(long, default_value = "30", value_parser = input::rate)]
     pub fps: (u32, u32),
     /// Target of the video encoder.
@@ -107,6 +120,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         "the report cannot be written to {}; name a file in a folder that exists with --report",
         args.report.display()
     );
+    devices::check(&args)?;
     let cast = cast::assemble(&args)?;
     let mut course = Course::new(cast.group, &args, cast.length_us);
     let about = cast.frames;

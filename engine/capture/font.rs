@@ -1,12 +1,12 @@
-//! A bitmap font of five by seven dots for the caption: capitals, digits and a little punctuation.
+//! A bitmap font of five by seven dots for captions and cards: capitals, digits and a little punctuation.
 
 /// Dots a row; characters stand one dot apart.
-pub(super) const WIDTH: usize = 5;
+pub(crate) const WIDTH: usize = 5;
 /// Rows.
-pub(super) const HEIGHT: usize = 7;
+pub(crate) const HEIGHT: usize = 7;
 
 /// The rows of one character, the leftmost dot in bit 4. What the font lacks is blank.
-pub(super) fn glyph(character: u8) -> [u8; HEIGHT] {
+pub(crate) fn glyph(character: u8) -> [u8; HEIGHT] {
     match character {
         b'0'..=b'9' => DIGITS[usize::from(character - b'0')],
         b'A'..=b'Z' => CAPITALS[usize::from(character - b'A')],
@@ -16,6 +16,13 @@ pub(super) fn glyph(character: u8) -> [u8; HEIGHT] {
         b'-' => [0, 0, 0, 31, 0, 0, 0],
         _ => [0; HEIGHT],
     }
+}
+
+/// Whether dot `x`, `y` of a line of text is ink; characters stand one dot apart.
+pub(crate) fn ink(text: &[u8], x: usize, y: usize) -> bool {
+    let (index, column) = (x / (WIDTH + 1), x % (WIDTH + 1));
+    let Some(&character) = text.get(index) else { return false };
+    y < HEIGHT && column < WIDTH && glyph(character)[y] >> (WIDTH - 1 - column) & 1 == 1
 }
 
 const DIGITS: [[u8; HEIGHT]; 10] = [

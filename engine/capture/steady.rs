@@ -1,0 +1,407 @@
+//! A stream of pictures that goes on where its device does not.
+//!
+//! The rules, in their order: where the device is lost, another of its kind goes on if the app allows that; where there is
+//! none, a still picture says so. Meanwhile the device that was wanted is looked for, and takes over again when it is
+//! back. Each of these is a [`Turn`], and the first picture after it is [`Shot::fresh`].
+
+use std::time::Duration;
+
+use super::CaptureError;
+use super::font;
+use super::live::{Damage, LiveVideo, Shot, Taken, Turn};
+use crate::codecs::{Color, Matrix, Range, Size};
+use crate::devices::{Backend, Device, DeviceError, Kind};
+use crate::gpu::{Format, Source};
+use crate::time::{Clock, Time};
+
+/// How devices are found and opened: [`super::System`] for those of the machine.
+pub trait Devices: Send {
+    /// What there is of `kind` now, the best first.
+    fn list(&mut self, kind: Kind) -> Vec<Device>;
+
+    /// Opens one of them.
+    ///
+    /// # Errors
+    /// Those of the back end.
+    fn open(&mut self, device: &Device) -> Result<Box<dyn LiveVideo>, DeviceError>;
+}
+
+/// What to do where a device is lost.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Another device of the kind goes on. Right for cameras; a screen that people did not mean to share is not to be
+    /// shown in place of the one that they did.
+    pub instead: bool,
+    /// Time between two looks for the device that was wanted, which can cost some milliseconds.
+    pub look: Duration,
+}
+
+impl Rules {
+    /// Those that suit a kind of device.
+    pub fn of(kind: Kind) -> Self {
+        Self { instead: kind == Kind::Camera, look: Duration::from_secs(1) }
+    }
+}
+
+/// A device with the rules for its loss.
+pub struct Steady {
+    devices: Box<dyn Devices>,
+    rules: Rules,
+    clock: Clock,
+    wanted: Device,
+    state: State,
+    /// Turns that were not told yet, the next one last.
+    turns: Vec<Turn>,
+    /// Why the device in `state` gives nothing more.
+    failed: Option<String>,
+    fresh: bool,
+    next_look: Time,
+    card: Card,
+    interval_us: u64,
+}
+
+enum State {
+    /// This device gives pictures.
+    Live(Box<dyn LiveVideo>, Device),
+    /// The card stands in; its next picture is due then.
+    Card { due: Time },
+}
+
+impl Steady {
+    /// Opens `wanted`.
+    ///
+    /// # Errors
+    /// It cannot be opened now. What is lost later is no error.
+    pub fn open(
+        mut devices: Box<dyn Devices>,
+        wanted: Device,
+        rules: Rules,
+        clock: Clock,
+    ) -> Result<Self, DeviceError> {
+        let live = devices.open(&wanted)?;
+        let interval_us = live.interval_us();
+        let card = Card::new(wanted.kind);
+        let state = State::Live(live, wanted.clone());
+        let (turns, next_look) = (Vec::new(), Time(0));
+        Ok(Self {
+            devices,
+            rules,
+            clock,
+            wanted,
+            state,
+            turns,
+            failed: None,
+            fresh: true,
+            next_look,
+            card,
+            interval_us,
+        })
+    }
+
+    /// The device that gives pictures now; `None` while the card stands in.
+    pub fn device(&self) -> Option<&Device> {
+        match &self.state {
+            State::Live(_, device) => Some(device),
+            State::Card { .. } => None,
+        }
+    }
+
+    /// The device was lost: whoever goes on.
+    fn lost(&mut self, why: String) {
+        let now = self.clock.now();
+        self.next_look = now.plus(self.rules.look.as_micros() as u64);
+        // Let go first: a back end may allow one stream at a time.
+        let State::Live(live, device) = std::mem::replace(&mut self.state, State::Card { due: now }) else { return };
+        drop(live);
+        self.card.begin();
+        self.turns.insert(0, Turn::Lost { device: device.clone(), why });
+        if self.rules.instead {
+            let others = self.devices.list(self.wanted.kind);
+            for other in others.into_iter().filter(|other| other.id != device.id) {
+                if let Ok(live) = self.devices.open(&other) {
+                    self.go_on(live, other);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Looks for the device that was wanted, and for any where none gives pictures.
+    fn look(&mut self, now: Time) {
+        // A portal asks the user each time it is opened: that is for the user to begin.
+        if now < self.next_look || self.wanted.id.backend() == Backend::Portal {
+            return;
+        }
+        self.next_look = now.plus(self.rules.look.as_micros() as u64);
+        let found = self.devices.list(self.wanted.kind);
+        let wanted = found.iter().find(|device| device.id == self.wanted.id);
+        let standing_in = matches!(self.state, State::Card { .. });
+        let others = found.iter().filter(|device| device.id != self.wanted.id && standing_in && self.rules.instead);
+        for device in wanted.into_iter().chain(others) {
+            if let Ok(live) = self.devices.open(device) {
+                self.go_on(live, device.clone());
+                return;
+            }
+        }
+    }
+
+    fn go_on(&mut self, live: Box<dyn LiveVideo>, device: Device) {
+        let back = device.id == self.wanted.id;
+        self.turns.insert(0, if back { Turn::Back(device.clone()) } else { Turn::Instead(device.clone()) });
+        self.interval_us = live.interval_us();
+        self.state = State::Live(live, device);
+        self.fresh = true;
+    }
+}
+
+impl LiveVideo for Steady {
+    fn wait(&mut self, patience: Duration) -> Result<Taken<'_>, CaptureError> {
+        if let Some(why) = self.failed.take() {
+            self.lost(why);
+        }
+        if self.turns.is_empty() && self.device().is_none_or(|device| device.id != self.wanted.id) {
+            self.look(self.clock.now());
+        }
+        if let Some(turn) = self.turns.pop() {
+            return Ok(Taken::Turn(turn));
+        }
+        match &mut self.state {
+            State::Card { due } => {
+                let left = Duration::from_micros(due.since(self.clock.now()));
+                std::thread::sleep(left.min(patience));
+                if left > patience {
+                    return Ok(Taken::Nothing);
+                }
+                let captured = self.clock.now();
+                *due = captured.plus(CARD_US);
+                let (source, first) = self.card.show();
+                let damage = if first { Damage::ALL } else { Damage::NONE };
+                Ok(Taken::Picture(Shot { source, captured, damage, fresh: first }))
+            }
+            State::Live(live, _) => match live.wait(patience) {
+                Ok(Taken::Picture(shot)) => {
+                    self.card.size = shot.source.size;
+                    let fresh = std::mem::take(&mut self.fresh) || shot.fresh;
+                    let damage = if fresh { Damage::ALL } else { shot.damage };
+                    Ok(Taken::Picture(Shot { fresh, damage, ..shot }))
+                }
+                Ok(other) => Ok(other),
+                // The next wait sees to it: this one has lent the device out.
+                Err(error) => {
+                    self.failed = Some(error.to_string());
+                    Ok(Taken::Nothing)
+                }
+            },
+        }
+    }
+
+    fn interval_us(&self) -> u64 {
+        match self.state {
+            State::Live(..) => self.interval_us,
+            State::Card { .. } => CARD_US,
+        }
+    }
+}
+
+/// The picture that stands in for a device.
+struct Card {
+    text: &'static str,
+    size: Size,
+    data: Vec<u8>,
+    first: bool,
+}
+
+impl Card {
+    fn new(kind: Kind) -> Self {
+        let text = match kind {
+            Kind::Screen => "SCREEN LOST",
+            Kind::Window => "WINDOW LOST",
+            _ => "CAMERA LOST",
+        };
+        Self { text, size: Size::new(640, 360), data: Vec::new(), first: true }
+    }
+
+    /// Draws it, at the size of the last picture.
+    fn begin(&mut self) {
+        self.first = true;
+        let (width, height) = (self.size.width as usize, self.size.height as usize);
+        self.data.clear();
+        self.data.resize(Format::I420.len(self.size), 128);
+        self.data[..width * height].fill(DARK);
+        // The text takes half of the width, and its letters stay square.
+        let (columns, rows) = (self.text.len() * (font::WIDTH + 1), font::HEIGHT);
+        let scale = (width / 2 / columns).min(height / 2 / rows).max(1);
+        let (left, top) = (width.saturating_sub(columns * scale) / 2, height.saturating_sub(rows * scale) / 2);
+        for y in 0..rows * scale {
+            for x in 0..columns * scale {
+                let (at_x, at_y) = (left + x, top + y);
+                if at_x < width && at_y < height && font::ink(self.text.as_bytes(), x / scale, y / scale) {
+                    self.data[at_y * width + at_x] = LIGHT;
+                }
+            }
+        }
+    }
+
+    /// The picture, and whether it is the first since it was drawn.
+    fn show(&mut self) -> (Source<'_>, bool) {
+        let first = std::mem::take(&mut self.first);
+        let color = Color { range: Range::Limited, matrix: Matrix::Bt709 };
+        (Source { format: Format::I420, size: self.size, color, data: &self.data }, first)
+    }
+}
+
+/// Time between two pictures of the card.
+const CARD_US: u64 = 1_000_000;
+
+/// Luma of the card and of its text.
+const DARK: u8 = 40;
+const LIGHT: u8 = 180;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::devices::Id;
+
+    /// Devices that tests plug in and out: each picture is of the device's own grey.
+    #[derive(Clone, Default)]
+    struct Desk(Arc<Mutex<Vec<(Device, u8)>>>);
+
+    impl Desk {
+        fn plug(&self, name: &str, grey: u8) -> Device {
+            let id = Id::new(Backend::V4l, name);
+            let (video, audio) = (Vec::new(), Vec::new());
+            let device = Device { id, kind: Kind::Camera, name: name.into(), default: false, video, audio };
+            self.0.lock().unwrap().push((device.clone(), grey));
+            device
+        }
+
+        fn unplug(&self, name: &str) {
+            self.0.lock().unwrap().retain(|(device, _)| device.name != name);
+        }
+    }
+
+    impl Devices for Desk {
+        fn list(&mut self, kind: Kind) -> Vec<Device> {
+            let all = self.0.lock().unwrap();
+            all.iter().map(|(device, _)| device.clone()).filter(|device| device.kind == kind).collect()
+        }
+
+        fn open(&mut self, device: &Device) -> Result<Box<dyn LiveVideo>, DeviceError> {
+            let all = self.0.lock().unwrap();
+            let Device { kind, id, .. } = device.clone();
+            let Some((device, grey)) = all.iter().find(|(there, _)| there.id == id).cloned() else {
+                return Err(DeviceError::Missing { kind, id });
+            };
+            Ok(Box::new(Plugged { desk: self.clone(), device, data: vec![grey; Format::I420.len(SIZE)] }))
+        }
+    }
+
+    struct Plugged {
+        desk: Desk,
+        device: Device,
+        data: Vec<u8>,
+    }
+
+    impl LiveVideo for Plugged {
+        fn wait(&mut self, _: Duration) -> Result<Taken<'_>, CaptureError> {
+            let Device { kind, id, .. } = self.device.clone();
+            if !self.desk.0.lock().unwrap().iter().any(|(there, _)| there.id == id) {
+                return Err(DeviceError::Lost { kind, id, why: "unplugged".into() }.into());
+            }
+            let source = Source { format: Format::I420, size: SIZE, color: Color::default(), data: &self.data };
+            Ok(Taken::Picture(Shot { source, captured: Time(1), damage: Damage::NONE, fresh: false }))
+        }
+
+        fn interval_us(&self) -> u64 {
+            40_000
+        }
+    }
+
+    const SIZE: Size = Size::new(320, 180);
+
+    /// What came of `waits` waits: turns by name, pictures by the luma in their corner, `!` where fresh.
+    fn see(steady: &mut Steady, waits: usize) -> VecDeque<String> {
+        let mut seen = VecDeque::new();
+        for _ in 0..waits {
+            match steady.wait(Duration::ZERO).expect("goes on") {
+                Taken::Picture(shot) => {
+                    assert_eq!(shot.source.data.len(), Format::I420.len(shot.source.size));
+                    assert_eq!(shot.source.size, SIZE, "the card has the size of the picture before it");
+                    assert!(!shot.fresh || shot.damage == Damage::ALL);
+                    seen.push_back(format!("{}{}", shot.source.data[0], if shot.fresh { "!" } else { "" }));
+                }
+                Taken::Turn(Turn::Lost { device, why }) => seen.push_back(format!("lost {} ({why})", device.name)),
+                Taken::Turn(Turn::Instead(device)) => seen.push_back(format!("instead {}", device.name)),
+                Taken::Turn(Turn::Back(device)) => seen.push_back(format!("back {}", device.name)),
+                Taken::Turn(Turn::Reshaped(device)) => seen.push_back(format!("reshaped {}", device.name)),
+                Taken::Nothing => {}
+            }
+        }
+        seen
+    }
+
+    fn open(desk: &Desk, wanted: Device, instead: bool) -> Steady {
+        let rules = Rules { instead, look: Duration::ZERO };
+        Steady::open(Box::new(desk.clone()), wanted, rules, Clock::start()).expect("opens")
+    }
+
+    #[test]
+    fn the_next_camera_goes_on_and_the_wanted_one_takes_over_again() {
+        let desk = Desk::default();
+        let (wanted, _) = (desk.plug("desk", 10), desk.plug("lid", 20));
+        let mut steady = open(&desk, wanted, true);
+        assert_eq!(see(&mut steady, 2), ["10!", "10"]);
+        desk.unplug("desk");
+        let lost = "lost desk (the camera v4l:desk was lost: unplugged)";
+        assert_eq!(see(&mut steady, 5), [lost, "instead lid", "20!", "20"]);
+        desk.plug("desk", 10);
+        assert_eq!(see(&mut steady, 3), ["back desk", "10!", "10"]);
+    }
+
+    #[test]
+    fn a_card_stands_in_where_there_is_no_other() {
+        let desk = Desk::default();
+        let wanted = desk.plug("desk", 10);
+        let mut steady = open(&desk, wanted, true);
+        assert_eq!(see(&mut steady, 1), ["10!"]);
+        desk.unplug("desk");
+        let seen = see(&mut steady, 4);
+        assert_eq!(seen[1..], [format!("{DARK}!")], "one picture of it, and the next one a second later");
+        assert!(steady.device().is_none() && steady.interval_us() == CARD_US);
+        desk.plug("lid", 20);
+        assert_eq!(see(&mut steady, 2), ["instead lid", "20!"]);
+        desk.unplug("lid");
+        desk.plug("desk", 10);
+        assert_eq!(see(&mut steady, 5).iter().filter(|seen| seen.contains("back desk")).count(), 1);
+    }
+
+    #[test]
+    fn no_other_goes_on_where_the_rules_forbid_it() {
+        let desk = Desk::default();
+        let (wanted, _) = (desk.plug("desk", 10), desk.plug("lid", 20));
+        let mut steady = open(&desk, wanted, false);
+        see(&mut steady, 1);
+        desk.unplug("desk");
+        assert!(see(&mut steady, 20).iter().all(|seen| !seen.contains("lid") && seen != "20"));
+        desk.plug("desk", 30);
+        assert_eq!(see(&mut steady, 2), ["back desk", "30!"]);
+    }
+
+    #[test]
+    fn the_card_says_what_is_lost_in_letters_that_fill_half_of_it() {
+        let mut card = Card::new(Kind::Window);
+        card.size = Size::new(320, 180);
+        card.begin();
+        let luma = &card.data[..320 * 180];
+        let inked: Vec<usize> = (0..luma.len()).filter(|&at| luma[at] == LIGHT).collect();
+        let columns = || inked.iter().map(|at| at % 320);
+        assert!(columns().min().unwrap() >= 80 && columns().max().unwrap() < 240 && inked.len() > 400);
+        // No size is too small for it.
+        card.size = Size::new(1, 1);
+        card.begin();
+        assert_eq!(card.show().0.data, [DARK, 128, 128]);
+    }
+}

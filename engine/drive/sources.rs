@@ -1,0 +1,314 @@
+//! The threads on the way from a source to the sending thread: one takes pictures, one converts and encodes them, one takes
+//! and encodes sound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conclave_codecs::{Color, EncoderInfo, Size};
+
+use super::events::Event;
+use super::inject::{Injector, Pushed};
+use super::sending::Lost;
+use super::{Pace, Worker};
+use crate::capture::live::{Damage, Heard, LiveMicrophone, LiveVideo, Shot, Taken};
+use crate::capture::{Microphone, VideoInput};
+use crate::encode::content::{Content, Switch};
+use crate::encode::{self, EncodeError};
+use crate::frame::Kind;
+use crate::gpu::{Format, Source};
+use crate::pool::Pool;
+use crate::queue::{self, Idle, Push};
+use crate::time::{Clock, Time};
+
+/// A captured picture on its way to convert.
+pub(super) struct Grab {
+    format: Format,
+    size: Size,
+    color: Color,
+    data: Vec<u8>,
+    captured: Time,
+    /// From the picture before to this one.
+    interval_us: u64,
+    /// What differs from picture `number - 1`.
+    damage: Damage,
+    /// Pictures of the source so far, so that the next thread sees which it missed.
+    number: u64,
+    /// Times that the source began anew so far.
+    turns: u64,
+    /// What a screen shows.
+    content: Content,
+}
+
+/// Hands pictures to the encoding thread.
+pub(super) struct Grabs {
+    queue: queue::Sender<Grab>,
+    shelf: Pool<Vec<u8>>,
+    number: u64,
+    turns: u64,
+    switch: Switch,
+}
+
+impl Grabs {
+    pub(super) fn new(queue: queue::Sender<Grab>, shelf: Pool<Vec<u8>>) -> Self {
+        Self { queue, shelf, number: 0, turns: 0, switch: Switch::default() }
+    }
+
+    /// `false` where nobody takes them any more.
+    fn push(&mut self, shot: Shot<'_>, interval_us: u64) -> bool {
+        let Shot { source: Source { format, size, color, data }, captured, damage, fresh } = shot;
+        self.number += 1;
+        self.turns += u64::from(fresh);
+        let content = self.switch.picture(captured, damage.share(size));
+        let mut copy = self.shelf.take();
+        copy.clear();
+        copy.extend_from_slice(data);
+        let (number, turns) = (self.number, self.turns);
+        let grab = Grab { format, size, color, data: copy, captured, interval_us, damage, number, turns, content };
+        match self.queue.push(grab) {
+            Push::Closed(_) => false,
+            other => {
+                other.returned().into_iter().for_each(|old| self.shelf.give(old.data));
+                true
+            }
+        }
+    }
+}
+
+/// Work of the thread of a source that is asked for pictures.
+pub(super) fn watch(worker: &mut Worker, mut input: Box<dyn VideoInput>, mut grabs: Grabs, clock: Clock) {
+    let mut pace = Pace(clock.now());
+    while !worker.stopping() {
+        let interval_us = input.interval_us();
+        match input.next() {
+            Ok(Some(source)) => {
+                let shot = Shot { source, captured: clock.now(), damage: Damage::ALL, fresh: false };
+                if !grabs.push(shot, interval_us) {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => return worker.post.fail(error),
+        }
+        let next = pace.next(interval_us, clock.now());
+        worker.wait(&clock, next);
+    }
+}
+
+/// Work of the thread of a device, which is waited for.
+pub(super) fn follow(worker: &mut Worker, mut input: Box<dyn LiveVideo>, mut grabs: Grabs) {
+    while !worker.stopping() {
+        let interval_us = input.interval_us();
+        match input.wait(PATIENCE) {
+            Ok(Taken::Picture(shot)) => {
+                if !grabs.push(shot, interval_us) {
+                    return;
+                }
+            }
+            Ok(Taken::Nothing) => {}
+            Ok(Taken::Turn(turn)) => worker.post.turn(turn),
+            Err(error) => return worker.post.fail(error),
+        }
+    }
+}
+
+/// The encoding thread.
+pub(super) struct Encoding {
+    pub(super) stage: encode::Video,
+    pub(super) grabs: queue::Receiver<Grab>,
+    pub(super) shelf: Pool<Vec<u8>>,
+    pub(super) injector: Injector,
+    /// Where the encoder runs, whenever that changes.
+    pub(super) place: queue::Sender<EncoderInfo>,
+    pub(super) clock: Clock,
+    pub(super) lost: Arc<Lost>,
+}
+
+/// The last picture of a screen, which may have to be encoded without a newer one: nothing comes while nothing changes.
+struct Held {
+    grab: Grab,
+    /// It was left out, as the frame rate wanted.
+    owed: bool,
+    /// Times that it is still to be encoded anew, so that what few bits made coarse gets sharp.
+    again: u8,
+    due: Time,
+}
+
+impl Encoding {
+    pub(super) fn run(mut self, worker: &mut Worker) {
+        let mut failures = Failures::default();
+        let mut on_gpu = self.stage.encoder().gpu().is_some();
+        let (waiting, mut displaced) = (self.grabs.gauge(), 0);
+        let (mut seen, mut turns, mut content) = (0, 0, None);
+        let screen = self.stage.kind() == Kind::Screen;
+        let mut held: Option<Held> = None;
+        loop {
+            let patience = held.as_ref().filter(|held| held.again > 0 || held.owed).map_or(PATIENCE, |_| SETTLE / 4);
+            match self.grabs.pop_wait(patience) {
+                Ok(mut grab) => {
+                    if grab.number != seen + 1 {
+                        grab.damage = Damage::ALL;
+                    }
+                    seen = grab.number;
+                    if grab.turns != turns {
+                        turns = grab.turns;
+                        self.injector.edge().request_keyframe();
+                    }
+                    if screen && content != Some(grab.content) {
+                        content = Some(grab.content);
+                        if let Err(error) = self.stage.set_content(grab.content) {
+                            worker.post.fail(error);
+                        }
+                        worker.post.tell(Event::Content(grab.content));
+                    }
+                    let wanted = self.stage.wants(grab.captured);
+                    let begun = self.clock.now();
+                    if wanted && !self.encode(&grab, grab.captured, begun, worker, &mut failures) {
+                        return;
+                    }
+                    if wanted {
+                        let (now, so_far) = (self.clock.now(), waiting.read().displaced);
+                        let spent = now.since(begun);
+                        if let Some(change) = self.stage.paced(now, spent, grab.interval_us, so_far - displaced) {
+                            worker.post.tell(Event::Resized(change));
+                        }
+                        displaced = so_far;
+                    }
+                    if screen {
+                        let due = begun.plus(SETTLE.as_micros() as u64);
+                        let before = held.replace(Held { grab, owed: !wanted, again: AGAIN, due });
+                        before.into_iter().for_each(|held| self.shelf.give(held.grab.data));
+                    } else {
+                        self.shelf.give(grab.data);
+                    }
+                }
+                Err(Idle::Empty) => {
+                    let now = self.clock.now();
+                    let asked = self.injector.edge().wants_keyframe();
+                    if let Some(last) = &mut held
+                        && (asked || (last.owed && self.stage.wants(now)) || (last.again > 0 && last.due <= now))
+                    {
+                        last.again = if last.owed { last.again } else { last.again.saturating_sub(1) };
+                        last.owed = false;
+                        last.due = now.plus(SETTLE.as_micros() as u64);
+                        if !self.encode(&last.grab, now, now, worker, &mut failures) {
+                            return;
+                        }
+                    }
+                }
+                Err(Idle::Closed) => break,
+            }
+            if on_gpu && self.stage.encoder().gpu().is_none() {
+                on_gpu = false;
+                let info = self.stage.encoder().info();
+                let _ = self.place.push(info.clone());
+                worker.post.tell(Event::Moved(info));
+            }
+        }
+        let flushed = self.stage.flush().and_then(|()| self.drain());
+        failures.hopeless(flushed, worker, &self.lost);
+    }
+
+    /// `false` where the thread has to give up.
+    fn encode(&mut self, grab: &Grab, captured: Time, now: Time, worker: &mut Worker, failures: &mut Failures) -> bool {
+        let source = Source { format: grab.format, size: grab.size, color: grab.color, data: &grab.data };
+        let taken = self.stage.submit_captured(source, captured, self.injector.edge(), now);
+        let result = taken.and_then(|_| self.drain());
+        if result.is_err() {
+            // The wish that the failed picture took is not fulfilled, and the next has lost its reference.
+            self.injector.edge().request_keyframe();
+        }
+        !failures.hopeless(result, worker, &self.lost)
+    }
+
+    fn drain(&mut self) -> Result<(), EncodeError> {
+        while let Some(frame) = self.stage.poll()? {
+            // The injector counts a frame that finds no room and asks for a key frame.
+            let (Pushed::Queued | Pushed::Refused | Pushed::Closed) = self.injector.push(frame);
+        }
+        Ok(())
+    }
+}
+
+/// Work of the thread of a source that is asked for sound.
+pub(super) fn hear(
+    worker: &mut Worker,
+    mut input: Box<dyn Microphone>,
+    mut stage: encode::Audio,
+    mut injector: Injector,
+    clock: Clock,
+    lost: &Lost,
+) {
+    let samples = stage.frame_samples();
+    let mut pcm = vec![0; samples * usize::from(input.channels())];
+    let mut pace = Pace(clock.now());
+    let mut failures = Failures::default();
+    while !worker.stopping() {
+        match input.fill(&mut pcm) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return worker.post.fail(error),
+        }
+        let result = stage.encode(&pcm, clock.now()).map(|frame| injector.push(frame));
+        if matches!(result, Ok(Pushed::Closed)) || failures.hopeless(result.map(|_| ()), worker, lost) {
+            return;
+        }
+        let next = pace.next(samples as u64 * 1_000_000 / 48_000, clock.now());
+        worker.wait(&clock, next);
+    }
+}
+
+/// Work of the thread of a microphone, which is waited for.
+pub(super) fn listen_in(
+    worker: &mut Worker,
+    mut input: Box<dyn LiveMicrophone>,
+    mut stage: encode::Audio,
+    mut injector: Injector,
+    lost: &Lost,
+) {
+    let mut pcm = vec![0; stage.frame_samples() * usize::from(input.channels())];
+    let mut failures = Failures::default();
+    while !worker.stopping() {
+        match input.wait(&mut pcm, PATIENCE) {
+            Ok(Heard::Samples { captured, .. }) => {
+                let result = stage.encode(&pcm, captured).map(|frame| injector.push(frame));
+                if matches!(result, Ok(Pushed::Closed)) || failures.hopeless(result.map(|_| ()), worker, lost) {
+                    return;
+                }
+            }
+            Ok(Heard::Muted | Heard::Nothing) => {}
+            Ok(Heard::Turn(turn)) => worker.post.turn(turn),
+            Err(error) => return worker.post.fail(error),
+        }
+    }
+}
+
+/// Counts the failures of a stage, and those in a row.
+#[derive(Default)]
+struct Failures(u32);
+
+impl Failures {
+    /// Tells of a failure; `true` where there have been too many in a row to go on.
+    fn hopeless(&mut self, result: Result<(), EncodeError>, worker: &mut Worker, lost: &Lost) -> bool {
+        match result {
+            Ok(()) => self.0 = 0,
+            Err(error) => {
+                self.0 += 1;
+                lost.not_encoded();
+                worker.post.fail(error);
+            }
+        }
+        self.0 >= MAX_FAILURES
+    }
+}
+
+/// How long a thread waits at once, and so how long it may take to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Time between two encodings of the same picture of a screen.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How often the last picture of a screen is encoded anew.
+const AGAIN: u8 = 4;
+
+/// Failures of an encoder in a row, after which its thread gives up.
+const MAX_FAILURES: u32 = 30;
