@@ -22,6 +22,11 @@ pub trait LiveVideo: Send {
     /// Microseconds from one picture to the next, at the rate that was agreed; where pictures come when something changes,
     /// the least there can be.
     fn interval_us(&self) -> u64;
+
+    /// Pictures so far that the device gave and that were not handed out: newer ones displaced them, or they were broken.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
 /// What became of a wait for a picture.
