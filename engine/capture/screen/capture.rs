@@ -103,6 +103,8 @@ impl Capture {
             let now = self.clock.now();
             if now >= self.pace.due() {
                 match self.turn(now) {
+                    // What was told between the answers lies here already, and would wake nobody.
+                    Ok(Step::Nothing) if self.heed()? => continue,
                     Ok(Step::Nothing) => {}
                     Ok(step) => {
                         self.refused = 0;
@@ -121,9 +123,11 @@ impl Capture {
         }
     }
 
-    /// Reads what the server told.
-    fn heed(&mut self) -> Result<(), End> {
+    /// Reads what the server told; `true` where it told something.
+    fn heed(&mut self) -> Result<bool, End> {
+        let mut told = false;
         while let Some(event) = self.server.event()? {
+            told = true;
             match event {
                 Event::DamageNotify(_) => self.changed = true,
                 Event::XfixesCursorNotify(_) => self.cursor.iter_mut().for_each(|cursor| cursor.stale = true),
@@ -134,7 +138,7 @@ impl Capture {
                 },
             }
         }
-        Ok(())
+        Ok(told)
     }
 
     /// When there is something to do that no event tells of.
