@@ -77,6 +77,20 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_on_beside_the_picture_is_asked_about_at_twice_the_rate_at_most() {
+        let mut pace = Pace::new(33_333);
+        for _ in 0..100 {
+            let now = pace.due();
+            pace.passed(now);
+            assert!(pace.due() >= now.plus(16_666));
+        }
+        // That costs nothing of what is saved: the next change is shown at once.
+        let now = pace.due();
+        pace.taken(now);
+        assert!(pace.due() <= now.plus(16_666));
+    }
+
+    #[test]
     fn after_a_rest_the_first_change_is_shown_at_once() {
         let taken = pictures([1_000, 34_000, 5_000_000].into_iter());
         assert_eq!(taken.last(), Some(&(5_000_000, 5_000_000)));
