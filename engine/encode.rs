@@ -13,6 +13,7 @@ use conclave_codecs::{
     AudioEncoder, CodecError, Color, EncodedInfo, FrameInput, GpuPicture, Picture, Session, Size, VideoEncoder,
 };
 
+use crate::capture::live::Shot;
 use crate::control::{Control, Edge};
 use crate::frame::{Buffer, Encoded, Header, Kind, Structure};
 use crate::gpu::{Converter, GpuError, Source};
@@ -109,6 +110,9 @@ pub struct Video {
     pictured: bool,
     watched: bool,
     frame: u64,
+    /// Pictures in a row that showed nothing new, were encoded to sharpen the last one, and those left out.
+    resting: u32,
+    still: u64,
     /// In a live session.
     pace: Option<Pace>,
     beat: Option<Beat>,
@@ -164,6 +168,8 @@ impl Video {
             pictured: true,
             watched: false,
             frame: 0,
+            resting: 0,
+            still: 0,
             pending: [empty; IN_FLIGHT],
             pool: Pool::new(8, move || Buffer::with_capacity(config.size.area() / 4)),
             watch: config.watch,
@@ -266,12 +272,45 @@ impl Video {
     ) -> Result<u64, EncodeError> {
         let wish = edge.take();
         self.heed(&wish)?;
+        self.resting = 0;
+        self.make(source, captured, wish.keyframe, now)
+    }
+
+    /// Takes one picture of a device, with what is known of it. A fresh one becomes a key frame. One without damage is
+    /// encoded only while that sharpens what is shown: after [`RESTS`] of them in a row, or so many pictures, it is
+    /// neither converted nor encoded, and counted in [`Self::still`]; `None` then.
+    ///
+    /// Damage says what differs from the picture taken before. Who leaves out a picture in between puts its damage to
+    /// that of the next ([`crate::capture::live::Damage::join`]).
+    pub fn submit_shot(&mut self, shot: &Shot<'_>, edge: &Edge, now: Time) -> Result<Option<u64>, EncodeError> {
+        let wish = edge.take();
+        self.heed(&wish)?;
+        let keyframe = wish.keyframe || shot.fresh;
+        let rests = shot.damage.is_none() && !keyframe && self.size == self.last_size && self.frame > 0;
+        if rests && self.resting >= RESTS {
+            self.still += 1;
+            return Ok(None);
+        }
+        // Where it fails, what follows shows something new.
+        let resting = if rests { self.resting + 1 } else { 0 };
+        self.resting = 0;
+        let frame = self.make(shot.source, shot.captured, keyframe, now)?;
+        self.resting = resting;
+        Ok(Some(frame))
+    }
+
+    /// Pictures that showed nothing new and were left out. None of them is lost.
+    pub fn still(&self) -> u64 {
+        self.still
+    }
+
+    fn make(&mut self, source: Source<'_>, captured: Time, keyframe: bool, now: Time) -> Result<u64, EncodeError> {
         self.watch.begin(now);
         let mut ledger = Ledger::default();
         ledger.stamp(Stage::Capture, captured);
         let size = self.size;
         let frame = self.frame;
-        let input = FrameInput { frame, keyframe: wish.keyframe || size != self.last_size };
+        let input = FrameInput { frame, keyframe: keyframe || size != self.last_size };
         // Where both run on one GPU the picture stays there, unless it is to be looked at.
         let shared = self.encoder.gpu().filter(|_| !self.watched).is_some_and(|gpu| self.converter.shares(gpu));
         let planes = if shared { self.converter.convert_gpu(source, size, self.color, None)? } else { None };
@@ -372,6 +411,10 @@ impl Video {
         Encoded { ledger, ..self.framing.frame(payload, info, captured) }
     }
 }
+
+/// Pictures without damage in a row that are encoded all the same. After a change the rate control makes the quantizer
+/// finer by an eighth a frame at most: from its coarse end to its fine one in so many.
+pub const RESTS: u32 = 15;
 
 /// Which pictures of a source to take, so that there are so many a second and no more.
 #[derive(Clone, Copy)]

@@ -47,7 +47,7 @@ pub struct Shot<'a> {
     pub source: Source<'a>,
     /// When the device took it, on the session's clock.
     pub captured: Time,
-    /// What differs from the picture before.
+    /// What differs from the picture before. Nothing where it is given again, so that an encoder may sharpen it.
     pub damage: Damage,
     /// It does not follow the picture before it: the first one, or the first after a change of the source. A key frame is
     /// due.
@@ -133,6 +133,14 @@ impl Damage {
             }
             None => self.rects[Damage::MOST - 1] = self.rects[Damage::MOST - 1].union(rect),
         }
+    }
+
+    /// What differs after two pictures of which the first was left out.
+    #[must_use]
+    pub fn join(self, after: Damage) -> Damage {
+        let mut both = self;
+        after.rects().iter().for_each(|rect| both.add(*rect));
+        both
     }
 
     /// The parts.

@@ -158,10 +158,15 @@ impl Painter {
     }
 
     /// Fills a part of a window.
-    pub fn fill(&self, window: Window, (x, y, width, height): (i16, i16, u16, u16), colour: u32) {
+    pub fn fill(&self, window: Window, part: (i16, i16, u16, u16), colour: u32) {
+        self.paint(window, part, colour);
+        self.sync();
+    }
+
+    /// The same, sent together with what follows.
+    pub fn paint(&self, window: Window, (x, y, width, height): (i16, i16, u16, u16), colour: u32) {
         self.conn.change_gc(self.context, &ChangeGCAux::new().foreground(colour)).unwrap();
         self.conn.poly_fill_rectangle(window, self.context, &[Rectangle { x, y, width, height }]).unwrap();
-        self.sync();
     }
 
     /// Moves the pointer to a place of the screen.

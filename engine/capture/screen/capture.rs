@@ -41,6 +41,9 @@ pub struct Capture {
     fresh: bool,
     /// When the pointer was asked for last.
     pointed: Time,
+    /// How often the picture is still to be given again, and when the next time is.
+    again: u32,
+    rested: Time,
     /// Refusals in a row.
     refused: u32,
 }
@@ -91,6 +94,8 @@ impl Capture {
             stale: true,
             fresh: true,
             pointed: Time(0),
+            again: 0,
+            rested: Time(0),
             refused: 0,
         })
     }
@@ -103,6 +108,8 @@ impl Capture {
             let now = self.clock.now();
             if now >= self.pace.due() {
                 match self.turn(now) {
+                    // What was told between the answers lies here already, and would wake nobody.
+                    Ok(Step::Nothing) if self.heed()? => continue,
                     Ok(Step::Nothing) => {}
                     Ok(step) => {
                         self.refused = 0;
@@ -121,9 +128,11 @@ impl Capture {
         }
     }
 
-    /// Reads what the server told.
-    fn heed(&mut self) -> Result<(), End> {
+    /// Reads what the server told; `true` where it told something.
+    fn heed(&mut self) -> Result<bool, End> {
+        let mut told = false;
         while let Some(event) = self.server.event()? {
+            told = true;
             match event {
                 Event::DamageNotify(_) => self.changed = true,
                 Event::XfixesCursorNotify(_) => self.cursor.iter_mut().for_each(|cursor| cursor.stale = true),
@@ -134,7 +143,7 @@ impl Capture {
                 },
             }
         }
-        Ok(())
+        Ok(told)
     }
 
     /// When there is something to do that no event tells of.
@@ -142,8 +151,10 @@ impl Capture {
         if self.stale || (self.view.is_some() && (self.changed || self.fresh)) {
             return Some(self.pace.due());
         }
-        let pointer = self.view.is_some() && self.cursor.is_some();
-        pointer.then(|| Time(self.pace.due().0.max(self.pointed.plus(self.pace.interval_us()).0)))
+        self.view.as_ref()?;
+        let pointer = self.cursor.as_ref().map(|_| self.pointed.plus(self.pace.interval_us()));
+        let again = (self.again > 0).then_some(self.rested);
+        pointer.into_iter().chain(again).min().map(|wake| wake.max(self.pace.due()))
     }
 
     /// What is to be done now, as a picture may be taken.
@@ -212,7 +223,12 @@ impl Capture {
             if asked {
                 self.pace.passed(now);
             }
-            return Ok(Step::Nothing);
+            if self.again == 0 || now < self.rested {
+                return Ok(Step::Nothing);
+            }
+            self.again -= 1;
+            self.rested = now.plus(self.pace.interval_us());
+            return Ok(Step::Picture { captured: now, damage: Damage::NONE, fresh: false });
         }
         let captured = self.clock.now();
         let lifted = self.cursor.as_mut().and_then(|cursor| cursor.lift(&mut self.picture, view));
@@ -229,6 +245,7 @@ impl Capture {
             rects.into_iter().chain(pointed).for_each(|rect| damage.add(rect));
         }
         self.pace.taken(captured);
+        (self.again, self.rested) = (AGAIN, captured.plus(REST * self.pace.interval_us()));
         Ok(Step::Picture { captured, damage, fresh })
     }
 
@@ -277,6 +294,12 @@ fn overlap(a: Rect, b: Rect) -> Option<Rect> {
 
 /// Most parts that are read for one picture: room is left for the cursor, where it was and where it is.
 const MOST_READ: usize = Damage::MOST - 2;
+
+/// How often a picture that rests is given again: as often as the stage that encodes it makes use of.
+const AGAIN: u32 = crate::encode::RESTS;
+
+/// A picture rests when nothing has changed for so many intervals.
+const REST: u64 = 3;
 
 /// Refusals in a row after which a source is given up: a second at the usual rate.
 const MOST_REFUSALS: u32 = 30;

@@ -1,0 +1,126 @@
+//! Pictures that show nothing new: encoded while that sharpens what is shown, then left out and counted.
+
+use conclave::capture::live::{Damage, Rect, Shot};
+use conclave::codecs::{self, Color, Picture, Plane, Session, Size, Target};
+use conclave::control::Edge;
+use conclave::encode::{RESTS, Video, VideoConfig};
+use conclave::frame::{Encoded, Kind};
+use conclave::gpu::{Converter, Format, Source};
+use conclave::time::{Stopwatch, Time};
+
+const SIZE: Size = Size::new(320, 192);
+
+fn stage(codec: &str, bitrate: u32) -> Video {
+    let config = codecs::Config { size: SIZE, target: Target::Bitrate(bitrate), ..codecs::Config::default() };
+    let encoder = codecs::open_encoder(codec, config, Session::Live).unwrap();
+    let stage = VideoConfig {
+        stream: 1,
+        kind: Kind::Screen,
+        size: SIZE,
+        color: Color::default(),
+        session: Session::Live,
+        watch: Stopwatch::still(),
+    };
+    Video::open(stage, Converter::cpu(), encoder).unwrap()
+}
+
+/// Something like text: dark strokes on white.
+fn page(seed: u64) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut pixels = vec![0xf0; 4 * SIZE.area()];
+    for _ in 0..1_500 {
+        let (x, y, length) = (rng.usize(0..310), rng.usize(0..180), rng.usize(2..10));
+        let across = rng.bool();
+        for i in 0..length {
+            let (x, y) = if across { (x + i, y) } else { (x, y + i) };
+            pixels[4 * (y * SIZE.width as usize + x)..][..3].fill(0x20);
+        }
+    }
+    pixels
+}
+
+struct Screen {
+    stage: Video,
+    edge: Edge,
+    now: u64,
+}
+
+impl Screen {
+    fn new(codec: &str, bitrate: u32) -> Self {
+        Self { stage: stage(codec, bitrate), edge: Edge::default(), now: 0 }
+    }
+
+    /// The frame that a picture becomes; `None` where it is left out.
+    fn show(&mut self, data: &[u8], damage: Damage, fresh: bool) -> Option<Encoded> {
+        self.now += 33_333;
+        let source = Source { format: Format::Bgra, size: SIZE, color: Color::default(), data };
+        let shot = Shot { source, captured: Time(self.now), damage, fresh };
+        self.stage.submit_shot(&shot, &self.edge, Time(self.now)).unwrap()?;
+        // The rate control may leave one out, too.
+        self.stage.poll().unwrap()
+    }
+
+    /// Squared error of luma, as it is shown, of one sample in the mean.
+    fn error(&mut self) -> f64 {
+        let mut shown = Picture::new(SIZE, Color::default());
+        assert!(self.stage.reconstruction(&mut shown));
+        let meant = self.stage.picture().expect("converted on the CPU");
+        let pairs = shown.plane(Plane::Y).iter().zip(meant.plane(Plane::Y));
+        pairs.map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum::<f64>() / SIZE.area() as f64
+    }
+}
+
+#[test]
+fn a_picture_that_rests_gets_sharper_and_then_costs_nothing() {
+    let mut screen = Screen::new("cpu", 400_000);
+    let (first, second) = (page(1), page(2));
+    assert!(screen.show(&first, Damage::ALL, true).expect("a frame").info.keyframe);
+    let changed = (0..6).find_map(|_| screen.show(&second, Damage::ALL, false)).expect("a frame");
+    assert!(!changed.info.keyframe);
+    let blurred = screen.error();
+    (0..RESTS).for_each(|_| drop(screen.show(&second, Damage::NONE, false)));
+    let sharp = screen.error();
+    println!("squared error {blurred:.1} after the change, {sharp:.1} after {RESTS} pictures at rest");
+    assert!(sharp < blurred / 2.0, "{sharp} after {blurred}");
+    let sent = screen.show(&second, Damage::NONE, false);
+    assert!(sent.is_none() && screen.stage.still() == 1);
+    // Nothing came to the encoder: what it shows is as it was.
+    assert_eq!(screen.error(), sharp);
+}
+
+#[test]
+fn what_is_wanted_is_encoded_though_nothing_changed() {
+    let mut screen = Screen::new("raw", 400_000);
+    let page = page(1);
+    // The first picture is one, whatever is said of it.
+    let first = screen.show(&page, Damage::NONE, false).expect("a frame");
+    assert_eq!(first.info.frame, 0);
+    let rest = |screen: &mut Screen| {
+        let encoded = (0..40).filter(|_| screen.show(&page, Damage::NONE, false).is_some()).count();
+        assert_eq!(encoded as u32, RESTS);
+    };
+    rest(&mut screen);
+    assert_eq!(screen.stage.still(), u64::from(40 - RESTS));
+    screen.edge.request_keyframe();
+    assert!(screen.show(&page, Damage::NONE, false).expect("the key frame").info.keyframe);
+    rest(&mut screen);
+    assert!(screen.show(&page, Damage::NONE, true).expect("a fresh one").info.keyframe);
+    rest(&mut screen);
+    let mut damage = Damage::NONE;
+    damage.add(Rect { x: 1, y: 1, width: 1, height: 1 });
+    let frame = screen.show(&page, damage, false).expect("a change");
+    // Numbers leave none out.
+    assert!(!frame.info.keyframe && frame.info.frame == 3 + 3 * u64::from(RESTS));
+    rest(&mut screen);
+}
+
+#[test]
+fn damage_of_a_picture_left_out_is_damage_of_the_next() {
+    let at = |x| Rect { x, y: 0, width: 4, height: 4 };
+    let [mut first, mut second] = [Damage::NONE; 2];
+    first.add(at(0));
+    second.add(at(40));
+    assert_eq!(first.join(second).rects(), [at(0), at(40)]);
+    assert!(Damage::NONE.join(Damage::NONE).is_none());
+    assert_eq!(Damage::ALL.join(second).rects()[0].clip(SIZE), Damage::ALL.rects()[0].clip(SIZE));
+}
