@@ -1,12 +1,13 @@
 //! What devices give goes through a call: the ledger begins with the device's own time, a stream survives its device, a
 //! shared screen goes beside the camera, and a screen that stands still costs nothing and can still be joined.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use conclave::capture::CaptureError;
 use conclave::capture::live::{Damage, Heard, LiveMicrophone, LiveVideo, Rect, Shot, Taken, Turn};
-use conclave::codecs::{self, Color, Session, Size, raw};
+use conclave::codecs::{self, CodecError, Color, Picture, Session, Size, VideoDecoder, raw};
 use conclave::control::Edge;
 use conclave::devices::{Backend, Device, DeviceError, Id, Kind};
 use conclave::drive::{Event, Receiving, Role, Screen, Sending, Speaker, Transport, receiving, sending};
@@ -82,6 +83,8 @@ struct Call {
     receiving: Receiving,
     /// Where receivers put their wishes of the screen's stream.
     wishes: Edge,
+    /// Key frames that were decoded.
+    keyframes: Arc<AtomicU32>,
     camera: Screen,
     voice: Speaker,
     screen: Screen,
@@ -135,7 +138,11 @@ impl Call {
             screen: Some(SCREEN),
             ..Default::default()
         };
-        let decoder = || decode::Video::new(Box::new(raw::Decoder::new()), Stopwatch::running());
+        let keyframes = Arc::<AtomicU32>::default();
+        let decoder = || {
+            let counting = Counting(raw::Decoder::new(), keyframes.clone());
+            decode::Video::new(Box::new(counting), Stopwatch::running())
+        };
         let to = receiving::Parts {
             receiver: receive::Receiver::new(config, Box::new(theirs)),
             transport: there,
@@ -146,7 +153,7 @@ impl Call {
         let shared = receiving::Share { video: Some(decoder()), audio: None };
         let (receiving, (camera, voice), (screen, _)) = Receiving::start_sharing(to, shared).unwrap();
         let sending = Sending::start_sharing(parts, share).unwrap();
-        Self { clock, sending, receiving, wishes, camera, voice, screen }
+        Self { clock, sending, receiving, wishes, keyframes, camera, voice, screen }
     }
 
     fn event(&mut self) -> Event {
@@ -156,6 +163,29 @@ impl Call {
                 event => return event,
             }
         }
+    }
+}
+
+/// Decodes the double's frames and counts the key frames among them.
+struct Counting(raw::Decoder, Arc<AtomicU32>);
+
+impl VideoDecoder for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn submit(&mut self, data: &[u8], frame: u64) -> Result<(), CodecError> {
+        // Behind the headers of three units stands whether a frame is a key frame.
+        self.1.fetch_add(u32::from(data[7] & 1), Ordering::Relaxed);
+        self.0.submit(data, frame)
+    }
+
+    fn poll(&mut self, out: &mut Picture) -> Result<Option<u64>, CodecError> {
+        self.0.poll(out)
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
     }
 }
 
@@ -197,8 +227,9 @@ fn a_stream_survives_its_device_and_goes_on_with_a_key_frame() {
     say.send(Said::Turn(lost.clone())).unwrap();
     say.send(Said::Turn(Turn::Back(device()))).unwrap();
     say.send(Said::Picture { grey: 20, captured: Time(2), damage: Damage::ALL, fresh: true }).unwrap();
-    until(&mut call.camera, 20);
-    assert_eq!(call.sending.edge().keyframes_requested(), asked + 1, "a key frame on return");
+    let back = until(&mut call.camera, 20);
+    assert_eq!(call.keyframes.load(Ordering::Relaxed), 2, "the first picture, and frame {} on return", back.frame);
+    assert_eq!(call.sending.edge().keyframes_requested(), asked, "nobody had to ask");
     let said = [call.event(), call.event()];
     assert!(matches!(&said[0], Event::Turn(Role::Camera, turn) if *turn == lost), "{said:?}");
     assert!(matches!(&said[1], Event::Turn(Role::Camera, Turn::Back(back)) if *back == device()), "{said:?}");
@@ -232,8 +263,8 @@ fn a_still_screen_gets_sharp_then_costs_nothing_and_can_still_be_joined() {
     let (say, device) = Scripted::new();
     let mut call = Call::start(None, None, Some(device));
     say.send(picture(60, Time(1))).unwrap();
-    // The picture, and four times more of it.
-    for _ in 0..5 {
+    // The picture, and more of it until that makes it no sharper.
+    for _ in 0..=encode::RESTS {
         until(&mut call.screen, 60);
     }
     let idle = call.screen.next(Duration::from_millis(900));
@@ -280,7 +311,7 @@ fn a_muted_microphone_sends_nothing_and_a_lost_one_tells() {
         captured = captured.plus(20_000);
         let _ = say.send(Heard::Samples { captured, level: -30 });
         if let Ok(heard) = call.voice.next(LONG) {
-            sound += usize::from(heard.pcm[0] == 1000);
+            sound += usize::from(heard.heard == receive::Heard::Packet);
             call.voice.recycle(heard.pcm);
         }
     }

@@ -9,12 +9,12 @@ pub mod resample;
 pub mod scene;
 pub mod screen;
 pub mod steady;
-//pub mod system;
+pub mod system;
 pub mod voice;
 
 pub use file::{FileAudio, FileError, FileVideo};
 pub use steady::Steady;
-//pub use system::System;
+pub use system::System;
 
 use crate::codecs::{Color, Picture, Range, Size};
 use crate::devices::DeviceError;

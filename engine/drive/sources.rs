@@ -129,8 +129,16 @@ struct Held {
     /// It was left out, as the frame rate wanted.
     owed: bool,
     /// Times that it is still to be encoded anew, so that what few bits made coarse gets sharp.
-    again: u8,
+    again: u32,
     due: Time,
+}
+
+/// How a picture is looked at this time.
+#[derive(Clone, Copy)]
+struct Look {
+    captured: Time,
+    damage: Damage,
+    fresh: bool,
 }
 
 impl Encoding {
@@ -149,10 +157,11 @@ impl Encoding {
                         grab.damage = Damage::ALL;
                     }
                     seen = grab.number;
-                    if grab.turns != turns {
-                        turns = grab.turns;
-                        self.injector.edge().request_keyframe();
+                    if let Some(left_out) = held.as_ref().filter(|held| held.owed) {
+                        grab.damage = left_out.grab.damage.join(grab.damage);
                     }
+                    let fresh = grab.turns != turns;
+                    turns = grab.turns;
                     if screen && content != Some(grab.content) {
                         content = Some(grab.content);
                         if let Err(error) = self.stage.set_content(grab.content) {
@@ -160,9 +169,11 @@ impl Encoding {
                         }
                         worker.post.tell(Event::Content(grab.content));
                     }
-                    let wanted = self.stage.wants(grab.captured);
+                    // The first picture of a new source is not left to the frame rate.
+                    let wanted = self.stage.wants(grab.captured) || fresh;
                     let begun = self.clock.now();
-                    if wanted && !self.encode(&grab, grab.captured, begun, worker, &mut failures) {
+                    let look = Look { captured: grab.captured, damage: grab.damage, fresh };
+                    if wanted && !self.encode(&grab, look, begun, worker, &mut failures) {
                         return;
                     }
                     if wanted {
@@ -175,7 +186,7 @@ impl Encoding {
                     }
                     if screen {
                         let due = begun.plus(SETTLE.as_micros() as u64);
-                        let before = held.replace(Held { grab, owed: !wanted, again: AGAIN, due });
+                        let before = held.replace(Held { grab, owed: !wanted, again: encode::RESTS, due });
                         before.into_iter().for_each(|held| self.shelf.give(held.grab.data));
                     } else {
                         self.shelf.give(grab.data);
@@ -187,10 +198,12 @@ impl Encoding {
                     if let Some(last) = &mut held
                         && (asked || (last.owed && self.stage.wants(now)) || (last.again > 0 && last.due <= now))
                     {
+                        let damage = if last.owed { last.grab.damage } else { Damage::NONE };
                         last.again = if last.owed { last.again } else { last.again.saturating_sub(1) };
                         last.owed = false;
                         last.due = now.plus(SETTLE.as_micros() as u64);
-                        if !self.encode(&last.grab, now, now, worker, &mut failures) {
+                        let look = Look { captured: now, damage, fresh: false };
+                        if !self.encode(&last.grab, look, now, worker, &mut failures) {
                             return;
                         }
                     }
@@ -209,9 +222,10 @@ impl Encoding {
     }
 
     /// `false` where the thread has to give up.
-    fn encode(&mut self, grab: &Grab, captured: Time, now: Time, worker: &mut Worker, failures: &mut Failures) -> bool {
+    fn encode(&mut self, grab: &Grab, look: Look, now: Time, worker: &mut Worker, failures: &mut Failures) -> bool {
         let source = Source { format: grab.format, size: grab.size, color: grab.color, data: &grab.data };
-        let taken = self.stage.submit_captured(source, captured, self.injector.edge(), now);
+        let Look { captured, damage, fresh } = look;
+        let taken = self.stage.submit_shot(&Shot { source, captured, damage, fresh }, self.injector.edge(), now);
         let result = taken.and_then(|_| self.drain());
         if result.is_err() {
             // The wish that the failed picture took is not fulfilled, and the next has lost its reference.
@@ -305,10 +319,7 @@ impl Failures {
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Time between two encodings of the same picture of a screen.
-const SETTLE: Duration = Duration::from_millis(200);
-
-/// How often the last picture of a screen is encoded anew.
-const AGAIN: u8 = 4;
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// Failures of an encoder in a row, after which its thread gives up.
 const MAX_FAILURES: u32 = 30;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use conclave::codecs::{Config, Session, candidates, open_encoder};
+use conclave::devices::{self, Kind, Listing};
 use conclave::gpu::{self, AdapterReport};
 
 use crate::table::Table;
@@ -15,12 +16,7 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
         json!({"name": "AES_256_GCM_SHA512_128", "arm": "aws-lc-rs", "use": "seals and opens", "hardware_aes": hardware_aes()}),
         json!({"name": "AES_256_GCM_SHA512_128", "arm": "aes-gcm", "use": "pure Rust arm and differential oracle", "hardware_aes": hardware_aes()}),
     ];
-    let devices = [
-        json!({"name": "camera", "usable": false, "why_not": "device capture is not built yet: use a file or the rendered scene"}),
-        json!({"name": "microphone", "usable": false, "why_not": "device capture is not built yet: use a file or the rendered voice"}),
-        json!({"name": "rendered scene", "usable": true, "why_not": null}),
-        json!({"name": "file", "usable": true, "why_not": null}),
-    ];
+    let devices = devices(&devices::list());
     let live = open_encoder("auto", Config::default(), Session::Live).map(|encoder| encoder.info());
     let why_cpu = why_no_gpu(&adapters);
     if as_json {
@@ -65,7 +61,7 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
     );
     println!("\nDevices");
     for device in &devices {
-        println!("  {}: {}", device["name"].as_str().unwrap_or(""), device["why_not"].as_str().unwrap_or("usable"));
+        println!("  {}: {}", device["name"].as_str().unwrap_or(""), device["what"].as_str().unwrap_or(""));
     }
     println!(
         "\nOther inputs\n  {}",
@@ -76,6 +72,28 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
         }
     );
     Ok(())
+}
+
+/// A line for each kind of source: the devices there are, or why there are none and what to do.
+fn devices(listing: &Listing) -> Vec<serde_json::Value> {
+    let line = |kind: Kind| {
+        let those: Vec<_> = listing.devices.iter().filter(|device| device.kind == kind).collect();
+        let unseen = listing.unseen.iter().filter(|unseen| unseen.kind == kind);
+        let why: Vec<_> = unseen.map(|u| format!("{} was not asked: {}; {}", u.backend, u.why, u.hint)).collect();
+        let what = match &those[..] {
+            [] if why.is_empty() => "none; plug one in".to_owned(),
+            [] => format!("none; {}", why.join("; ")),
+            [one] => one.name.clone(),
+            [first, rest @ ..] => format!("{} and {} more; `conclave devices` lists them", first.name, rest.len()),
+        };
+        let why_not = those.is_empty().then(|| what.clone());
+        json!({"name": kind.name(), "usable": !those.is_empty(), "why_not": why_not, "count": those.len(), "what": what})
+    };
+    let rendered = [
+        json!({"name": "rendered scene", "usable": true, "why_not": null, "what": "usable"}),
+        json!({"name": "file", "usable": true, "why_not": null, "what": "usable"}),
+    ];
+    Kind::ALL.into_iter().map(line).chain(rendered).collect()
 }
 
 /// Why `auto` leaves the encoder on the GPU alone; `None` where there is an adapter in hardware.
