@@ -1,15 +1,32 @@
-//! Cameras, and what the desktop's portal hands out.
+//! Cameras, and what the desktop's portal hands out: each back end in a file of its own, behind one list and one `open`.
+//!
+//! A camera that both the kernel and PipeWire have is listed once, by the kernel's name: that one stays the same without a
+//! daemon, and its pictures need no copy. Where another program has it, PipeWire, which can share it, is asked for it.
 
+#[cfg(all(feature = "devices", target_os = "linux"))]
 mod faults;
+#[cfg(all(feature = "devices", target_os = "linux"))]
+mod looks;
+#[cfg(all(feature = "devices", target_os = "linux"))]
 mod mjpeg;
+#[cfg(all(feature = "devices", target_os = "linux"))]
 mod modes;
+#[cfg(all(feature = "devices", target_os = "linux"))]
 mod pipewire;
+#[cfg(all(feature = "devices", target_os = "linux"))]
+mod portal;
+#[cfg(all(feature = "devices", target_os = "linux"))]
 mod stamp;
+#[cfg(all(feature = "devices", target_os = "linux"))]
+mod twins;
+#[cfg(all(feature = "devices", target_os = "linux"))]
+mod v4l;
+#[cfg(all(feature = "devices", target_os = "linux"))]
 mod wire;
 
-use crate::capture::live::LiveVideo;
+use super::live::LiveVideo;
 use crate::codecs::Size;
-use crate::devices::{Backend, DeviceError, Id, Kind, Listing};
+use crate::devices::{DeviceError, Id, Kind, Listing};
 use crate::time::Clock;
 
 /// What pictures are wished for; a device comes as near as it can.
@@ -28,18 +45,36 @@ impl Default for Wish {
     }
 }
 
-/// Opens the camera `id`.
+/// Opens the camera `id`, or what the portal's dialogue gives where it is `portal:camera` or `portal:screen`. `clock` is the
+/// session's.
+///
+/// This may take seconds, and with a dialogue as long as the user takes, up to two minutes.
+///
+/// # Errors
+/// There is no such camera, another program has it, the system or the user forbids it, or it gives nothing that is
+/// understood.
 pub fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVideo>, DeviceError> {
-    match id.backend() {
-        Backend::PipeWire => Ok(Box::new(pipewire::open(id, wish, clock)?)),
-        backend => Err(DeviceError::NotBuilt { kind: Kind::Camera, backend }),
+    #[cfg(all(feature = "devices", target_os = "linux"))]
+    return twins::open(id, wish, clock);
+    #[cfg(not(all(feature = "devices", target_os = "linux")))]
+    {
+        let (_, _) = (wish, clock);
+        Err(DeviceError::NotBuilt { kind: Kind::Camera, backend: id.backend() })
     }
 }
 
 /// Adds what is found to `listing`.
 pub(crate) fn list(listing: &mut Listing) {
-    match pipewire::list() {
-        Ok(found) => listing.devices.extend(found.into_iter().map(|camera| camera.device)),
-        Err(error) => eprintln!("{error}"),
+    #[cfg(all(feature = "devices", target_os = "linux"))]
+    {
+        twins::list(listing);
+        portal::list(listing);
     }
+    #[cfg(not(all(feature = "devices", target_os = "linux")))]
+    listing.unseen.push(crate::devices::Unseen {
+        kind: Kind::Camera,
+        backend: crate::devices::Backend::V4l,
+        why: "cameras are not built for this system yet".to_owned(),
+        hint: "use a file or the rendered scene; on Linux, build with the feature `devices`",
+    });
 }

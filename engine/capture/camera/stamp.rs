@@ -50,10 +50,10 @@ impl Stamps {
             Some(device) => {
                 let offset = system - device;
                 let own = match self.own {
-                    Some(Own { offset: known, last }) if (0..OLDEST_US).contains(&(device - last)) => {
+                    Some(Own { offset: known, last }) if (1..OLDEST_US).contains(&(device - last)) => {
                         Own { offset: offset.min(known + (device - last) / CREEP), last: device }
                     }
-                    // The first picture, or its clock jumped.
+                    // The first picture, or its clock jumped, or stands still.
                     _ => Own { offset, last: device },
                 };
                 self.own = Some(own);
@@ -118,6 +118,7 @@ mod tests {
 
     #[test]
     fn absurd_stamps_are_no_fault() {
+        assert_eq!(placed(&[(Some(0), 10), (Some(0), 40_010), (Some(0), 80_010)]), [10, 40_010, 80_010]);
         for stamp in [i64::MIN, -1, 0, i64::MAX, NOW + 3_600_000_000] {
             let times = placed(&[(Some(stamp), 10), (Some(stamp.wrapping_add(33_000)), 33_010), (Some(0), 66_010)]);
             assert!(times.is_sorted() && times[2] <= 66_012, "{stamp}: {times:?}");

@@ -20,14 +20,14 @@ use stream::{Frame, Plan};
 
 use super::Wish;
 use super::faults::Faults;
+use super::looks::{self, Looks, Next};
 use super::mjpeg;
 use super::modes::Mode;
 use super::wire::Wire;
 use crate::capture::CaptureError;
 use crate::capture::live::{Damage, LiveVideo, Shot, Taken, Turn};
-use crate::codecs::{Color, Size};
 use crate::devices::{Backend, Device, DeviceError, Id, Kind};
-use crate::gpu::{Format, Source};
+use crate::gpu::Source;
 use crate::pool::Pool;
 use crate::queue::{self, Idle};
 use crate::time::Clock;
@@ -76,11 +76,10 @@ pub(super) struct Camera {
     thread: Option<JoinHandle<()>>,
     /// Pictures that the thread dropped since their buffers were broken, or since newer ones were there.
     dropped: Arc<AtomicU64>,
-    /// The picture that is handed out, and how it looks.
+    /// The picture that is handed out, and whether that is still to be done: a turn went before it.
     current: Option<Frame>,
-    shown: Option<(Size, Format, Color)>,
-    /// The current picture still has to be handed out: a turn went before it.
     held: bool,
+    looks: Looks,
     last: Option<u64>,
     heard: Instant,
     jpeg: mjpeg::Decoder,
@@ -121,8 +120,8 @@ impl Camera {
             thread: Some(thread),
             dropped,
             current: None,
-            shown: None,
             held: false,
+            looks: Looks::default(),
             last: None,
             heard: Instant::now(),
             jpeg: mjpeg::Decoder::default(),
@@ -203,19 +202,17 @@ impl LiveVideo for Camera {
             }
         }
         let Some(frame) = &self.current else { return Ok(Taken::Nothing) };
-        let looks = (frame.size, frame.mode.wire.format(), frame.color);
-        let fresh = self.shown != Some(looks);
-        if fresh && self.shown.replace(looks).is_some() {
-            // The turn is told first, and the picture by the next call.
-            (self.held, self.shown, self.mode) = (true, None, Mode { size: frame.size, ..frame.mode });
-            let now = self.mode.video();
-            self.device.video.retain(|mode| *mode != now);
-            self.device.video.insert(0, now);
+        let format = frame.mode.wire.format();
+        let next = self.looks.next((frame.size, format, frame.color));
+        if next == Next::Turned {
+            (self.held, self.mode) = (true, Mode { size: frame.size, ..frame.mode });
+            looks::prefer(&mut self.device, self.mode);
             return Ok(Taken::Turn(Turn::Reshaped(self.device.clone())));
         }
+        let fresh = next == Next::Fresh;
         let follows = !fresh && self.last.is_some_and(|last| last + 1 == frame.number);
         self.last = Some(frame.number);
-        let source = Source { format: looks.1, size: frame.size, color: frame.color, data: &frame.bytes };
+        let source = Source { format, size: frame.size, color: frame.color, data: &frame.bytes };
         let damage = if follows { frame.damage } else { Damage::ALL };
         Ok(Taken::Picture(Shot { source, captured: frame.captured, damage, fresh }))
     }
@@ -232,7 +229,7 @@ impl LiveVideo for Camera {
 impl Drop for Camera {
     fn drop(&mut self) {
         // A thread that has ended already hears nothing.
-        drop(self.stop.send(()));
+        let _ = self.stop.send(());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
