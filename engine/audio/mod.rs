@@ -2,8 +2,10 @@
 
 pub mod active;
 pub mod drift;
+pub mod intake;
 pub mod level;
 pub mod mixer;
+pub mod outlet;
 pub mod stretch;
 
 use crate::devices::Listing;
