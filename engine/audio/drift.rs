@@ -23,7 +23,7 @@ pub struct Config {
 impl Default for Config {
     /// Settles within half a minute, damped; 10 ms of jitter move the pitch by a few dozen ppm (a cent is 578).
     fn default() -> Self {
-        Self { proportional: 0.2, integral: 0.01, smooth_s: 1.0, most_ppm: 2_000.0, slew_ppm: 400.0 }
+        Self { proportional: 0.4, integral: 0.04, smooth_s: 1.0, most_ppm: 2_000.0, slew_ppm: 400.0 }
     }
 }
 

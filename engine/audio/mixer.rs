@@ -95,6 +95,11 @@ impl Mixer {
         }
     }
 
+    /// Channels of the mix.
+    pub fn channels(&self) -> u8 {
+        self.config.channels
+    }
+
     /// A seat for somebody new, at full volume; `None` where all are taken.
     pub fn join(&mut self) -> Option<Seat> {
         let free = self.seats.iter().position(Option::is_none);

@@ -60,7 +60,7 @@ pub struct Stats {
     pub target_us: u64,
     /// Microseconds in the resampler's filter.
     pub resampler_us: u64,
-    /// What the device says of its own latency.
+    /// What the device says of its own latency, and the block that it has taken.
     pub device_us: u64,
 }
 
@@ -138,6 +138,7 @@ struct Stamp {
     /// Frames taken, the ones of this callback included.
     taken: u64,
     at: Time,
+    /// What is taken next sounds so much later.
     delay_us: u64,
 }
 
@@ -178,6 +179,7 @@ impl Drain {
         self.shared.playing.store(playing, Ordering::Relaxed);
         self.taken += has as u64;
         // Without room for a stamp the writer has been away, and finds the next.
+        let delay_us = delay_us + frames as u64 * 1_000_000 / u64::from(self.format.rate);
         let _ = self.stamps.push(Stamp { taken: self.taken, at: now, delay_us });
     }
 }
@@ -250,6 +252,11 @@ impl Outlet {
         self.shared.callbacks.load(Ordering::Relaxed)
     }
 
+    /// The device plays what it is given, and is not filling up.
+    pub fn is_playing(&self) -> bool {
+        self.shared.playing.load(Ordering::Relaxed)
+    }
+
     /// Counters and levels now.
     pub fn stats(&self) -> Stats {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -313,10 +320,11 @@ impl Outlet {
 mod tests {
     use super::*;
 
-    /// A speaker whose clock is `ppm` fast plays `seconds` of 400 Hz with callbacks of `period` frames, each late by
+    /// A speaker whose clock is `ppm` fast plays `seconds` of a tone with callbacks of `period` frames, each late by
     /// `late(n)` microseconds; blocks come every 10 ms except where `blocked`. What was played, and the counters.
     fn play(
         (rate, period): (u32, usize),
+        hertz: f64,
         ppm: f64,
         seconds: u64,
         late: impl Fn(u64) -> u64,
@@ -338,7 +346,7 @@ mod tests {
             if !blocked(beats) {
                 for beat in waiting.drain(..) {
                     let from = beat.0 * 48 / 1_000;
-                    let tone = |i: u64| (std::f64::consts::TAU * 400.0 * (from + i) as f64 / 48_000.0).sin() * 0.5;
+                    let tone = |i: u64| (std::f64::consts::TAU * hertz * (from + i) as f64 / 48_000.0).sin() * 0.5;
                     let block: Vec<f32> = (0..480).map(|i| tone(i) as f32).collect();
                     heard.push((outlet.push(&block, beat), from));
                 }
@@ -357,7 +365,7 @@ mod tests {
         for (device, ppm) in
             [((48_000, 480), 200.0), ((48_000, 1_024), -200.0), ((44_100, 441), 500.0), ((96_000, 256), -900.0)]
         {
-            let (all, stats, _) = play(device, ppm, 90, |_| 0, |_| false);
+            let (all, stats, _) = play(device, 400.0, ppm, 90, |_| 0, |_| false);
             assert_eq!((stats.underruns, stats.skipped, stats.overfull), (0, 0, 0), "{device:?} {ppm}");
             assert!((stats.drift_ppm - ppm).abs() < 10.0, "{device:?} {ppm}: {}", stats.drift_ppm);
             assert!(stats.ring_us.abs_diff(stats.target_us) < 1_500, "{stats:?}");
@@ -373,7 +381,7 @@ mod tests {
     fn late_callbacks_shake_neither_pitch_nor_level() {
         let mut random = fastrand::Rng::with_seed(6);
         let jitter: Vec<u64> = (0..20_000).map(|_| random.u64(..4_000)).collect();
-        let (all, stats, _) = play((48_000, 480), 100.0, 60, |n| jitter[n as usize], |_| false);
+        let (all, stats, _) = play((48_000, 480), 400.0, 100.0, 60, |n| jitter[n as usize], |_| false);
         assert!(stats.underruns == 0 && stats.skipped == 0, "{stats:?}");
         assert!((stats.drift_ppm - 100.0).abs() < 60.0, "{stats:?}");
         assert!(bend(&all[48_000..]) < 0.5 * 0.0524 * 0.0524 * 1.15);
@@ -381,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_sleeps_is_a_fade_and_not_a_click_and_the_level_comes_back() {
-        let (all, stats, _) = play((48_000, 480), 0.0, 30, |_| 0, |beat| (500..520).contains(&beat));
+        let (all, stats, _) = play((48_000, 480), 400.0, 0.0, 30, |_| 0, |beat| (500..520).contains(&beat));
         assert!(stats.underruns >= 1 && stats.silence > 4_800, "{stats:?}");
         // What gathered meanwhile is left out.
         assert!(stats.skipped >= 5 && stats.ring_us < 120_000, "{stats:?}");
@@ -400,12 +408,12 @@ mod tests {
 
     #[test]
     fn it_is_known_when_a_block_sounds() {
-        let (all, _, heard) = play((48_000, 480), 0.0, 20, |_| 0, |_| false);
+        let (all, _, heard) = play((48_000, 480), 25.0, 0.0, 20, |_| 0, |_| false);
         // The device plays its sample n at n/48 000 s and 5 ms; the tone's phase says which sample of ours that is.
         let (at, from) = heard[1_500];
         let n = ((at.0 - 5_000) * 48 / 1_000) as usize;
-        let turn = std::f64::consts::TAU * 400.0 / 48_000.0;
-        let (re, im) = all[n..n + 480].iter().enumerate().fold((0.0, 0.0), |(re, im), (i, s)| {
+        let turn = std::f64::consts::TAU * 25.0 / 48_000.0;
+        let (re, im) = all[n..n + 1_920].iter().enumerate().fold((0.0, 0.0), |(re, im), (i, s)| {
             let angle = turn * (from as f64 + i as f64);
             (re + f64::from(*s) * angle.sin(), im + f64::from(*s) * angle.cos())
         });
