@@ -50,13 +50,23 @@ impl Drift {
     /// `passed_s` after the last call, the store is `error_s` seconds too full. Answers with the factor by which to empty it
     /// faster, about 1.
     pub fn update(&mut self, error_s: f64, passed_s: f64) -> f64 {
-        let passed_s = passed_s.clamp(0.0, 1.0);
+        let middle = self.look(error_s);
+        self.steer(middle, passed_s)
+    }
+
+    /// The first half of [`Drift::update`]: the error without outliers. A caller for whom it is too large for drift begins
+    /// anew and calls [`Drift::forget`]; another goes on with [`Drift::steer`].
+    pub fn look(&mut self, error_s: f64) -> f64 {
         self.last[self.seen % WINDOW] = error_s;
         self.seen += 1;
-        let middle = self.median();
-        let smooth = self
-            .smooth
-            .map_or(middle, |old| old + (middle - old) * (1.0 - (-passed_s / self.config.smooth_s.max(1e-6)).exp()));
+        self.median()
+    }
+
+    /// The second half of [`Drift::update`].
+    pub fn steer(&mut self, middle: f64, passed_s: f64) -> f64 {
+        let passed_s = passed_s.clamp(0.0, 1.0);
+        let share = 1.0 - (-passed_s / self.config.smooth_s.max(1e-6)).exp();
+        let smooth = self.smooth.map_or(middle, |old| old + (middle - old) * share);
         self.smooth = Some(smooth);
         let Config { proportional, integral, most_ppm, slew_ppm, .. } = self.config;
         let wanted = self.learnt_ppm + proportional * smooth * 1e6;

@@ -2,8 +2,8 @@
 //! keep the session's time whatever the device's clock does.
 //!
 //! [`Tap`] is the callback's end: it takes samples of any kind and the time at which they were taken. [`Intake`] is the
-//! reader's: it lays the samples out on the session's clock. Where the layout and the stamps part by more than
-//! [`LEAP_US`], sound was lost or withheld, and the layout begins anew.
+//! reader's: it lays the samples out on the session's clock. Where the layout and the stamps part by more than drift can
+//! do, sound was lost or withheld, and the layout begins anew: what is missing is not stretched over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,8 +58,10 @@ pub struct Stats {
 const ROOM_MS: usize = 500;
 /// Stamps that wait for the reader.
 const STAMPS: usize = 512;
-/// What is further off is no drift.
-pub const LEAP_US: f64 = 60_000.0;
+/// What is further off is no drift: at once, and where it stays so over some stamps. The resampler follows 2,000 ppm without
+/// being off by as much as the second.
+const LEAP_US: f64 = 60_000.0;
+const STEP_US: f64 = 5_000.0;
 /// Frames that the resampler makes at once: 5 ms.
 const CHUNK: usize = 240;
 
@@ -84,6 +86,7 @@ pub fn intake(format: Format, muted: Arc<AtomicBool>) -> (Tap, Intake) {
         input: vec![0.0; most_in * channels],
         made: vec![0.0; most_out * channels],
         ready: Vec::with_capacity((most_out + RATE as usize / 4) * channels),
+        held: stretch.wants() as f64 - CHUNK as f64 * f64::from(format.rate) / f64::from(RATE),
         stretch,
         taken: 0,
         produced: 0,
@@ -179,6 +182,8 @@ pub struct Intake {
     /// Frames that went into the resampler, and those that came out.
     taken: u64,
     produced: u64,
+    /// Frames that the filter keeps from its first block on.
+    held: f64,
     layout: Option<Layout>,
     /// Frames until a beginning has faded in.
     fade: usize,
@@ -276,28 +281,33 @@ impl Intake {
     fn follow(&mut self) {
         while let Ok(stamp) = self.stamps.pop() {
             let per_frame = f64::from(RATE) / f64::from(self.format.rate);
-            let frame = self.produced as f64 + (stamp.frames as f64 - self.taken as f64) * per_frame;
+            let held = if self.produced > 0 { self.held } else { 0.0 };
+            let frame = self.produced as f64 + (stamp.frames as f64 - self.taken as f64 + held) * per_frame;
             let Some(layout) = &mut self.layout else {
                 self.begin(frame, stamp.at);
+                self.fade = FADE;
                 continue;
             };
             // Positive where more time has passed than sound came: the sound has to become longer.
             let error_us = (stamp.at.0 as f64 - layout.at_us) - (frame - layout.frame) * 1e6 / f64::from(RATE);
-            if error_us.abs() > LEAP_US {
+            let middle = self.drift.look(error_us / 1e6);
+            let gap = error_us.abs() > LEAP_US;
+            if gap || middle.abs() * 1e6 > STEP_US {
                 self.drift.forget();
                 self.begin(frame, stamp.at);
+                // After a gap the sound begins from nothing; a lost piece has clicked already.
+                self.fade = if gap { FADE } else { self.fade };
                 continue;
             }
             let passed = stamp.at.since(layout.seen) as f64 / 1e6;
             layout.seen = stamp.at;
-            let factor = self.drift.update(error_us / 1e6, passed);
+            let factor = self.drift.steer(middle, passed);
             self.stretch.lengthen(factor);
         }
     }
 
     fn begin(&mut self, frame: f64, at: Time) {
         self.layout = Some(Layout { at_us: at.0 as f64, frame, seen: at });
-        self.fade = FADE;
         self.leaps += 1;
     }
 }
@@ -391,6 +401,25 @@ mod tests {
         let widest = times.windows(2).map(|w| w[1].since(w[0])).max().expect("some");
         assert!((600_000..=720_000).contains(&widest), "{widest}");
         assert_eq!(intake.stats().leaps, 1);
+    }
+
+    #[test]
+    fn a_piece_that_the_device_loses_is_left_out_and_not_stretched_over() {
+        let (mut tap, mut intake, _) = open(48_000, 1, 1);
+        let (mut pcm, mut count) = (vec![0.0; 480], 0);
+        for n in 0..3_000u64 {
+            // 20 ms are missing in the middle.
+            let lost = if n >= 1_500 { 20 } else { 0 };
+            tap.hear((0..480).map(|_| 0.25), Time::from_ms(1_000 + n * 10 + lost));
+            while let Some(at) = intake.fill(&mut pcm) {
+                count += 1;
+                let off = at.0 as i64 - (1_000_000 + (count - 1) * 10_000 - 1_333) - lost as i64 * 1_000;
+                assert!(off.abs() < 400 || (1_495..1_505).contains(&n), "{off} us off at {n}");
+            }
+            let speed = intake.drift.speed();
+            assert!((speed - 1.0).abs() < 1e-5, "{speed} at {n}");
+        }
+        assert_eq!((intake.stats().leaps, count), (1, 2_999));
     }
 
     #[test]

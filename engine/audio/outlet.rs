@@ -74,10 +74,13 @@ const MOST_US: f64 = 120_000.0;
 /// Grows so much when the ring ran dry, and shrinks so much a second.
 const GROW_US: f64 = 10_000.0;
 const SHRINK_US: f64 = 100.0;
-/// What lies beyond the target by more is left out, not played faster.
+/// What lies beyond the target by more is left out, not played faster, until little is left of it.
 const LEAP_US: f64 = 60_000.0;
+const LEFT_US: f64 = 12_000.0;
+/// Share of one stamp in the device's mean delay.
+const MEAN: f64 = 1.0 / 64.0;
 /// A device is thought to go on for so long after its last callback.
-const AHEAD_US: i64 = 100_000;
+const AHEAD_US: f64 = 100_000.0;
 
 /// The two ends for a device of this format.
 pub fn outlet(format: Format) -> (Drain, Outlet) {
@@ -103,12 +106,14 @@ pub fn outlet(format: Format) -> (Drain, Outlet) {
         samples,
         stamps,
         stamp: None,
+        delay_us: None,
         shared,
         drift: Drift::new(drift::Config::default()),
         stretch,
         made: vec![0.0; most * channels],
         held: vec![0.0; BLOCK * channels],
         holding: false,
+        skipping: false,
         pushed: 0,
         level_us: 0.0,
         target_us: LEAST_US,
@@ -200,6 +205,8 @@ pub struct Outlet {
     samples: Producer<f32>,
     stamps: Consumer<Stamp>,
     stamp: Option<Stamp>,
+    /// Mean of the stamps' delays.
+    delay_us: Option<f64>,
     shared: Arc<Shared>,
     drift: Drift,
     stretch: Stretch,
@@ -207,6 +214,7 @@ pub struct Outlet {
     /// A block that waits to be blended into the next, where one is left out.
     held: Vec<f32>,
     holding: bool,
+    skipping: bool,
     pushed: u64,
     level_us: f64,
     target_us: f64,
@@ -224,12 +232,16 @@ impl Outlet {
     pub fn push(&mut self, block: &[f32], beat: Time) -> Time {
         assert_eq!(block.len(), self.held.len(), "a block");
         while let Ok(stamp) = self.stamps.pop() {
+            let delay_us = stamp.delay_us as f64;
+            self.delay_us = self.delay_us.map_or(Some(delay_us), |mean| Some(mean + (delay_us - mean) * MEAN));
             self.stamp = Some(stamp);
         }
         let passed_us = self.last.replace(beat).map_or(0, |last| beat.since(last)) as f64;
         self.adapt(passed_us);
         let playing = self.shared.playing.load(Ordering::Relaxed);
-        if playing && self.level_us > self.target_us + LEAP_US && !self.holding {
+        let beyond_us = self.level_us - self.target_us;
+        self.skipping = playing && beyond_us > if self.skipping { LEFT_US } else { LEAP_US };
+        if self.skipping && !self.holding {
             self.held.copy_from_slice(block);
             self.holding = true;
             self.stats.skipped += 1;
@@ -242,7 +254,7 @@ impl Outlet {
             let speed = self.drift.update((self.level_us - self.target_us) / 1e6, passed_us / 1e6);
             self.stretch.lengthen(1.0 / speed);
         }
-        let delay_us = self.stamp.map_or(0, |stamp| stamp.delay_us) as f64;
+        let delay_us = self.delay_us.unwrap_or(0.0);
         let filter_us = self.stretch.delay() as f64 * 1e6 / f64::from(self.format.rate);
         beat.plus((self.level_us - BLOCK_US + delay_us + filter_us).max(0.0) as u64)
     }
@@ -268,7 +280,7 @@ impl Outlet {
             ring_us: self.level_us.max(0.0) as u64,
             target_us: self.target_us as u64,
             resampler_us: self.stretch.delay() as u64 * 1_000_000 / u64::from(self.format.rate),
-            device_us: self.stamp.map_or(0, |stamp| stamp.delay_us),
+            device_us: self.delay_us.unwrap_or(0.0) as u64,
             ..self.stats
         }
     }
@@ -293,8 +305,10 @@ impl Outlet {
     fn level(&self, beat: Time) -> f64 {
         let rate = f64::from(self.format.rate);
         let Some(stamp) = self.stamp else { return self.pushed as f64 * 1e6 / rate };
-        let since_us = (beat.0 as i64 - stamp.at.0 as i64).clamp(-AHEAD_US, AHEAD_US);
-        (self.pushed as f64 - stamp.taken as f64) * 1e6 / rate - since_us as f64
+        // A callback that is late finds less in the device: what counts is when the next sample sounds.
+        let late_us = self.delay_us.map_or(0.0, |mean| mean - stamp.delay_us as f64);
+        let since_us = (beat.0 as f64 - stamp.at.0 as f64 + late_us).clamp(-AHEAD_US, AHEAD_US);
+        (self.pushed as f64 - stamp.taken as f64) * 1e6 / rate - since_us
     }
 
     /// More waits in the ring after it ran dry, and less after a long time without.
