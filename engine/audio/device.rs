@@ -1,0 +1,332 @@
+//! The system's sound through `cpal`: what there is, and how a device is opened. On Linux that is ALSA, behind whose
+//! `default` PipeWire or PulseAudio stand where they run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cpal::traits::{DeviceTrait, HostTrait};
+use cpal::{BufferSize, ErrorKind, SampleFormat, StreamConfig, SupportedStreamConfigRange};
+use crossbeam::queue::ArrayQueue;
+
+use super::RATE;
+use crate::devices::{AudioMode, Backend, Device, DeviceError, Id, Kind, Listing, Unseen};
+
+/// What the system calls the device that the user has chosen there.
+pub const DEFAULT: &str = "default";
+
+/// The device that the system would take.
+pub fn default_id() -> Id {
+    Id::new(Backend::Sound, DEFAULT)
+}
+
+/// Adds microphones and speakers to `listing`. Asks each for its modes, and lets none of them run.
+pub(super) fn list(listing: &mut Listing) {
+    quiet();
+    let host = cpal::default_host();
+    for kind in [Kind::Microphone, Kind::Speaker] {
+        let found = match host.devices() {
+            Ok(found) => found.collect::<Vec<_>>(),
+            Err(error) => {
+                listing.unseen.push(unseen(kind, error.to_string()));
+                continue;
+            }
+        };
+        let names: Vec<String> = found.iter().map(name).collect();
+        let chosen = default_device(&host, kind);
+        let chosen_name = chosen.as_ref().map(name);
+        let extra = chosen.filter(|chosen| !names.contains(&name(chosen)));
+        let mut seen = Vec::new();
+        for device in extra.into_iter().chain(found) {
+            let default = Some(name(&device)) == chosen_name;
+            if seen.contains(&name(&device)) || !default && (!fits(&device, kind) || is_alias(&name(&device), &names)) {
+                continue;
+            }
+            seen.push(name(&device));
+            match modes(&device, kind) {
+                Ok(modes) => listing.devices.push(describe(&device, kind, default, modes)),
+                // Another program has it, or this one may not: it is there all the same.
+                Err(ErrorKind::DeviceBusy | ErrorKind::PermissionDenied) => {
+                    listing.devices.push(describe(&device, kind, default, Vec::new()));
+                }
+                Err(_) if default => listing.unseen.push(unseen(kind, "the system has no default device".to_owned())),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+fn unseen(kind: Kind, why: String) -> Unseen {
+    let hint = "start PipeWire or PulseAudio, or plug in a sound device";
+    Unseen { kind, backend: Backend::Sound, why, hint }
+}
+
+/// The name is what `cpal` gives devices for keeps; where a device is not gone by it, the one that is the default is `default`.
+fn name(device: &cpal::Device) -> String {
+    device.id().map_or_else(|_| String::new(), |id| id.id().to_owned())
+}
+
+fn default_device(host: &cpal::Host, kind: Kind) -> Option<cpal::Device> {
+    match kind {
+        Kind::Speaker => host.default_output_device(),
+        _ => host.default_input_device(),
+    }
+}
+
+fn fits(device: &cpal::Device, kind: Kind) -> bool {
+    match kind {
+        Kind::Speaker => device.supports_output(),
+        _ => device.supports_input(),
+    }
+}
+
+fn describe(device: &cpal::Device, kind: Kind, default: bool, audio: Vec<AudioMode>) -> Device {
+    let id = name(device);
+    let said = device.description().map_or_else(|_| id.clone(), |said| said.name().to_owned());
+    Device { id: Id::new(Backend::Sound, id), kind, name: said, default, video: Vec::new(), audio }
+}
+
+/// ALSA lists a device once for each of its plug-ins: only those count that a person would choose. A card is reached by
+/// `plughw`, which converts what it must, under its name, which outlasts a restart; its number does not.
+fn is_alias(name: &str, all: &[String]) -> bool {
+    if !cfg!(target_os = "linux") {
+        return false;
+    }
+    const PLUGINS: [&str; 14] = [
+        "null",
+        "pipewire",
+        "pulse",
+        "jack",
+        "oss",
+        "lavrate",
+        "samplerate",
+        "speexrate",
+        "speex",
+        "upmix",
+        "vdownmix",
+        "a52",
+        "dmix",
+        "dsnoop",
+    ];
+    match name.split_once(':') {
+        None => PLUGINS.contains(&name),
+        Some(("plughw", card)) => {
+            let numbered =
+                |card: &str| card.strip_prefix("CARD=").is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()));
+            let named = |other: &String| other.strip_prefix("plughw:").is_some_and(|card| !numbered(card));
+            numbered(card) && all.iter().any(named)
+        }
+        Some(_) => true,
+    }
+}
+
+fn modes(device: &cpal::Device, kind: Kind) -> Result<Vec<AudioMode>, ErrorKind> {
+    let mut modes = Vec::new();
+    for range in ranges(device, kind).map_err(|error| error.kind())? {
+        let mode = AudioMode { channels: range.channels(), rates: (range.min_sample_rate(), range.max_sample_rate()) };
+        if mode.channels <= MOST_CHANNELS && !modes.contains(&mode) {
+            modes.push(mode);
+        }
+    }
+    Ok(modes)
+}
+
+/// A mode with more is not told: sound servers take any number.
+const MOST_CHANNELS: u16 = 8;
+
+fn ranges(device: &cpal::Device, kind: Kind) -> Result<Vec<SupportedStreamConfigRange>, cpal::Error> {
+    Ok(match kind {
+        Kind::Speaker => device.supported_output_configs()?.collect(),
+        _ => device.supported_input_configs()?.collect(),
+    })
+}
+
+/// A device that was found, and the way in which it is to run.
+pub(super) struct Found {
+    pub inner: cpal::Device,
+    pub device: Device,
+    pub config: StreamConfig,
+    pub format: SampleFormat,
+}
+
+/// Looks for the device called `id`, and for the way that needs the least conversion to `channels` at 48 kHz.
+pub(super) fn find(kind: Kind, id: &Id, channels: u8) -> Result<Found, DeviceError> {
+    quiet();
+    if id.backend() != Backend::Sound {
+        return Err(DeviceError::NotBuilt { kind, backend: id.backend() });
+    }
+    let host = cpal::default_host();
+    let inner = match id.name() {
+        DEFAULT => default_device(&host, kind),
+        name => host.device_by_id(&cpal::DeviceId::new(host.id(), name)),
+    };
+    let inner = inner.ok_or_else(|| DeviceError::Missing { kind, id: id.clone() })?;
+    let ranges = ranges(&inner, kind).map_err(|error| refused(kind, id, &error))?;
+    let best = ranges.iter().filter_map(|range| Some((cost(range, channels)?, range))).min_by_key(|(cost, _)| *cost);
+    let Some((_, range)) = best else {
+        let (why, hint) = ("it has no samples that are understood".to_owned(), "pick another device");
+        return Err(DeviceError::Unusable { kind, id: id.clone(), why, hint });
+    };
+    let (low, high) = (range.min_sample_rate(), range.max_sample_rate());
+    let config = StreamConfig {
+        channels: range.channels(),
+        sample_rate: RATE.clamp(low, high),
+        buffer_size: BufferSize::Fixed(RATE.clamp(low, high) / 100),
+    };
+    let format = range.sample_format();
+    let mut device = describe(&inner, kind, id.name() == DEFAULT, Vec::new());
+    device.id = id.clone();
+    device.audio = vec![AudioMode { channels: config.channels, rates: (config.sample_rate, config.sample_rate) }];
+    Ok(Found { inner, device, config, format })
+}
+
+/// What a mode costs, the least first; `None` for one that cannot be used.
+fn cost(range: &SupportedStreamConfigRange, channels: u8) -> Option<(u32, u16, u8)> {
+    let format = match range.sample_format() {
+        SampleFormat::F32 => 0,
+        SampleFormat::I16 => 1,
+        SampleFormat::I32 => 2,
+        SampleFormat::I24 => 3,
+        SampleFormat::DsdU8 | SampleFormat::DsdU16 | SampleFormat::DsdU32 => return None,
+        _ => 4,
+    };
+    let rate = RATE.clamp(range.min_sample_rate(), range.max_sample_rate());
+    // A lower rate loses sound, a higher one costs time.
+    let rate = if rate < RATE { 2 * (RATE - rate) } else { rate - RATE };
+    Some((rate, range.channels().abs_diff(u16::from(channels)), format))
+}
+
+/// Builds a stream with blocks of 10 ms, or with the device's own where it does not take that.
+pub(super) fn build<S>(
+    found: &Found,
+    kind: Kind,
+    mut build: impl FnMut(StreamConfig) -> Result<S, cpal::Error>,
+) -> Result<S, DeviceError> {
+    let wanted = build(found.config);
+    let built = match wanted {
+        Err(error) if error.kind() == ErrorKind::UnsupportedConfig => {
+            build(StreamConfig { buffer_size: BufferSize::Default, ..found.config })
+        }
+        built => built,
+    };
+    built.map_err(|error| refused(kind, &found.device.id, &error))
+}
+
+/// What the system said, as an error that says what to do.
+pub(super) fn refused(kind: Kind, id: &Id, error: &cpal::Error) -> DeviceError {
+    let (id, why) = (id.clone(), error.to_string());
+    match error.kind() {
+        ErrorKind::DeviceBusy => DeviceError::Busy { kind, id },
+        ErrorKind::DeviceNotAvailable => DeviceError::Missing { kind, id },
+        ErrorKind::PermissionDenied => {
+            let hint = "allow it in the system's privacy settings, or join the group `audio`";
+            DeviceError::Forbidden { kind, id, why, hint }
+        }
+        ErrorKind::HostUnavailable | ErrorKind::BackendError if id.name() == DEFAULT => {
+            let hint = "start PipeWire or PulseAudio, or plug in a sound device";
+            DeviceError::Unreachable { backend: Backend::Sound, why, hint }
+        }
+        _ => DeviceError::Unusable { kind, id, why, hint: "pick another device: `conclave devices` lists them" },
+    }
+}
+
+/// What a running stream complains of, from its thread to ours; the first complaints stand.
+#[derive(Clone)]
+pub(super) struct Trouble(Arc<ArrayQueue<cpal::Error>>);
+
+impl Trouble {
+    pub fn new() -> Self {
+        Self(Arc::new(ArrayQueue::new(4)))
+    }
+
+    /// For the stream's thread. What it gets over by itself is no trouble.
+    pub fn note(&self, error: cpal::Error) {
+        let passing = [ErrorKind::Xrun, ErrorKind::RealtimeDenied, ErrorKind::DeviceChanged];
+        if !passing.contains(&error.kind()) {
+            let _ = self.0.push(error);
+        }
+    }
+
+    /// Why the stream is of no use any more.
+    pub fn take(&self) -> Option<String> {
+        self.0.pop().map(|error| error.to_string())
+    }
+}
+
+/// How long opening may wait for a device's first answer, and a stream for its next event.
+pub(super) const PATIENCE: Option<Duration> = Some(Duration::from_millis(500));
+
+/// ALSA writes what it cannot open to the standard error, which belongs to the app. The sentences come back as errors.
+#[cfg(target_os = "linux")]
+fn quiet() {
+    use std::ffi::{c_char, c_int};
+    use std::sync::Once;
+    type Handler = unsafe extern "C" fn(*const c_char, c_int, *const c_char, c_int, *const c_char, ...);
+    unsafe extern "C" {
+        fn snd_lib_error_set_handler(handler: Option<Handler>) -> c_int;
+    }
+    unsafe extern "C" fn silent(_: *const c_char, _: c_int, _: *const c_char, _: c_int, _: *const c_char) {}
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let silent: unsafe extern "C" fn(*const c_char, c_int, *const c_char, c_int, *const c_char) = silent;
+        // SAFETY: the C ABIs of Linux pass named arguments alike to functions with and without further ones, and the
+        // caller clears them away; `silent` looks at none. The library keeps the pointer, to a function that stays.
+        unsafe {
+            let handler = std::mem::transmute::<
+                unsafe extern "C" fn(*const c_char, c_int, *const c_char, c_int, *const c_char),
+                Handler,
+            >(silent);
+            snd_lib_error_set_handler(Some(handler));
+        }
+    });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn quiet() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_alsas_many_names_those_are_kept_that_a_person_would_choose() {
+        let names = [
+            "null",
+            "default",
+            "pipewire",
+            "pulse",
+            "my_headset",
+            "sysdefault:CARD=PCH",
+            "front:CARD=PCH,DEV=0",
+            "hw:CARD=PCH,DEV=0",
+            "plughw:CARD=PCH,DEV=0",
+            "plughw:CARD=0,DEV=0",
+            "surround51:CARD=PCH,DEV=0",
+            "dmix:CARD=PCH,DEV=0",
+        ]
+        .map(str::to_owned);
+        let kept: Vec<&String> = names.iter().filter(|name| !is_alias(name, &names)).collect();
+        if cfg!(target_os = "linux") {
+            assert_eq!(kept, ["default", "my_headset", "plughw:CARD=PCH,DEV=0"]);
+        }
+        // Without hints a number is all that there is.
+        let bare = ["plughw:CARD=0,DEV=0".to_owned()];
+        assert!(!is_alias(&bare[0], &bare));
+    }
+
+    #[test]
+    fn the_way_that_needs_least_conversion_is_taken() {
+        let range = |channels, low, high, format| {
+            SupportedStreamConfigRange::new(channels, low, high, cpal::SupportedBufferSize::Unknown, format)
+        };
+        let all = [
+            range(2, 44_100, 44_100, SampleFormat::F32),
+            range(8, 48_000, 48_000, SampleFormat::F32),
+            range(1, 16_000, 16_000, SampleFormat::F32),
+            range(2, 8_000, 96_000, SampleFormat::U8),
+            range(2, 8_000, 96_000, SampleFormat::I16),
+            range(2, 48_000, 48_000, SampleFormat::DsdU8),
+        ];
+        let best = all.iter().filter(|range| cost(range, 2).is_some()).min_by_key(|range| cost(range, 2));
+        assert_eq!(best, Some(&all[4]));
+    }
+}

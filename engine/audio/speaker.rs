@@ -1,0 +1,216 @@
+//! A speaker through `cpal`: a [`Playout`] whose other end is the device's callback.
+//!
+//! A device that is lost is looked for until it is back, while the mix goes on; the system's default device stands in for
+//! it. Another device is opened beside the one that plays, which fades out once the new one is heard.
+
+use cpal::traits::{DeviceTrait, StreamTrait};
+use cpal::{FromSample, OutputCallbackInfo, SampleFormat, SizedSample};
+
+use super::device::{self, Found, PATIENCE, Trouble, build, find};
+use super::mixer;
+use super::outlet::{Drain, Format, Outlet, outlet};
+use super::playout::Playout;
+use crate::capture::live::Turn;
+use crate::devices::{Device, DeviceError, Id, Kind};
+use crate::time::{Clock, Time};
+
+/// How a speaker is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// How the voices are mixed.
+    pub mixer: mixer::Config,
+    /// A lost device is waited for, and none plays in its place.
+    pub faithful: bool,
+}
+
+/// See the module. It belongs on one thread, which calls [`Speaker::beat`].
+pub struct Speaker {
+    config: Config,
+    clock: Clock,
+    wanted: Id,
+    playout: Playout,
+    live: Option<Sink>,
+    /// One that is replaced and plays its last.
+    leaving: Option<Sink>,
+    turn: Option<Turn>,
+    look: Time,
+}
+
+impl Speaker {
+    /// Opens the device called `id`, which is silent until somebody has a seat and is fed.
+    ///
+    /// # Errors
+    /// It is not there, in use, or may not be used.
+    pub fn open(id: &Id, config: Config, clock: Clock) -> Result<Self, DeviceError> {
+        let mut playout = Playout::new(config.mixer, None);
+        let (sink, outlet) = Sink::open(id, playout.mixer().channels(), clock)?;
+        playout.switch(outlet);
+        let (live, look) = (Some(sink), clock.now());
+        Ok(Self { config, clock, wanted: id.clone(), playout, live, leaving: None, turn: None, look })
+    }
+
+    /// The mixer, the levels and the counters.
+    pub fn playout(&mut self) -> &mut Playout {
+        &mut self.playout
+    }
+
+    /// The device that plays; `None` while it is lost.
+    pub fn device(&self) -> Option<&Device> {
+        self.live.as_ref().map(|live| &live.device)
+    }
+
+    /// Goes on with another device. Opening it may take some hundredths of a second, in which what waits is played.
+    ///
+    /// # Errors
+    /// It cannot be opened; nothing has changed.
+    pub fn switch(&mut self, id: &Id) -> Result<(), DeviceError> {
+        self.adopt(id)?;
+        self.wanted = id.clone();
+        self.turn = self.device().cloned().map(Turn::Instead);
+        Ok(())
+    }
+
+    /// Plays what is due at `now`, as [`Playout::beat`] does; what became of the device.
+    pub fn beat(&mut self, now: Time, heard: &mut dyn FnMut(&[i16], Time)) -> Option<Turn> {
+        self.playout.beat(now, heard);
+        if !self.playout.is_leaving() {
+            self.leaving = None;
+        }
+        if let Some(turn) = self.turn.take() {
+            return Some(turn);
+        }
+        let callbacks = self.playout.outlet().map_or(0, Outlet::callbacks);
+        if let Some(why) = self.live.as_mut().and_then(|live| live.lost(callbacks, now)) {
+            let Sink { device, told, .. } = self.live.take()?;
+            self.playout.unplug();
+            (self.leaving, self.look) = (None, now);
+            // One that never played was not told of either.
+            return told.then_some(Turn::Lost { device, why });
+        }
+        if let Some(live) = self.live.as_mut().filter(|live| !live.told && callbacks > 0) {
+            live.told = true;
+            let device = live.device.clone();
+            return Some(if device.id == self.wanted { Turn::Back(device) } else { Turn::Instead(device) });
+        }
+        self.seek(now);
+        None
+    }
+
+    /// Looks for the wanted device where none plays, and for one in its place.
+    fn seek(&mut self, now: Time) {
+        if self.live.is_some() || self.look > now {
+            return;
+        }
+        let wanted = self.wanted.clone();
+        if self.adopt(&wanted).is_err() && !self.config.faithful {
+            // Where there is none either the next look comes soon.
+            let _ = self.adopt(&device::default_id());
+        }
+        if let Some(live) = &mut self.live {
+            live.told = false;
+        }
+        self.look = self.clock.now().plus(LOOK_US);
+    }
+
+    fn adopt(&mut self, id: &Id) -> Result<(), DeviceError> {
+        let (sink, outlet) = Sink::open(id, self.playout.mixer().channels(), self.clock)?;
+        self.leaving = self.live.replace(sink);
+        self.playout.switch(outlet);
+        Ok(())
+    }
+}
+
+/// A device that runs.
+struct Sink {
+    device: Device,
+    trouble: Trouble,
+    /// Callbacks at the last look, and when there were more than before.
+    seen: (u64, Time),
+    /// The app knows of it.
+    told: bool,
+    _stream: cpal::Stream,
+}
+
+/// A device that wants nothing for so long is lost.
+const STALLED_US: u64 = 1_000_000;
+/// Time between two looks for a device that is lost.
+const LOOK_US: u64 = 1_000_000;
+/// A latency beyond that is a fault of the stamp.
+const PLAUSIBLE_US: u64 = 500_000;
+
+impl Sink {
+    fn open(id: &Id, channels: u8, clock: Clock) -> Result<(Self, Outlet), DeviceError> {
+        let found = find(Kind::Speaker, id, channels)?;
+        let format = Format { rate: found.config.sample_rate, channels: found.config.channels, given: channels };
+        let trouble = Trouble::new();
+        // A stream that is refused has swallowed its end of the ring.
+        let mut made = None;
+        let stream = build(&found, Kind::Speaker, |config| {
+            let (drain, outlet) = outlet(format);
+            made = Some(outlet);
+            play(&found, config, drain, trouble.clone(), clock)
+        })?;
+        stream.play().map_err(|error| device::refused(Kind::Speaker, id, &error))?;
+        let outlet = made.ok_or_else(|| DeviceError::Missing { kind: Kind::Speaker, id: id.clone() })?;
+        let seen = (0, clock.now());
+        Ok((Self { device: found.device, trouble, seen, told: true, _stream: stream }, outlet))
+    }
+
+    /// Why nothing more will be played, where that shows.
+    fn lost(&mut self, callbacks: u64, now: Time) -> Option<String> {
+        if let Some(why) = self.trouble.take() {
+            return Some(why);
+        }
+        if callbacks != self.seen.0 {
+            self.seen = (callbacks, now);
+        }
+        (now.since(self.seen.1) > STALLED_US).then(|| "it plays nothing any more".to_owned())
+    }
+}
+
+fn play(
+    found: &Found,
+    config: cpal::StreamConfig,
+    drain: Drain,
+    trouble: Trouble,
+    clock: Clock,
+) -> Result<cpal::Stream, cpal::Error> {
+    match found.format {
+        SampleFormat::F32 => output::<f32>(found, config, drain, trouble, clock),
+        SampleFormat::F64 => output::<f64>(found, config, drain, trouble, clock),
+        SampleFormat::I8 => output::<i8>(found, config, drain, trouble, clock),
+        SampleFormat::I16 => output::<i16>(found, config, drain, trouble, clock),
+        SampleFormat::I24 => output::<cpal::I24>(found, config, drain, trouble, clock),
+        SampleFormat::I32 => output::<i32>(found, config, drain, trouble, clock),
+        SampleFormat::I64 => output::<i64>(found, config, drain, trouble, clock),
+        SampleFormat::U8 => output::<u8>(found, config, drain, trouble, clock),
+        SampleFormat::U16 => output::<u16>(found, config, drain, trouble, clock),
+        SampleFormat::U24 => output::<cpal::U24>(found, config, drain, trouble, clock),
+        SampleFormat::U32 => output::<u32>(found, config, drain, trouble, clock),
+        SampleFormat::U64 => output::<u64>(found, config, drain, trouble, clock),
+        _ => Err(cpal::Error::new(cpal::ErrorKind::UnsupportedConfig)),
+    }
+}
+
+fn output<T: SizedSample + FromSample<f32>>(
+    found: &Found,
+    config: cpal::StreamConfig,
+    mut drain: Drain,
+    trouble: Trouble,
+    clock: Clock,
+) -> Result<cpal::Stream, cpal::Error> {
+    let channels = usize::from(config.channels).max(1);
+    let give = move |out: &mut [T], info: &OutputCallbackInfo| {
+        let stamp = info.timestamp();
+        let delay = stamp.playback.duration_since(stamp.callback).as_micros() as u64;
+        let delay = if delay > PLAUSIBLE_US { 0 } else { delay };
+        let frames = out.len() / channels;
+        let mut places = out.iter_mut();
+        drain.play(frames, clock.now(), delay, |sample| {
+            if let Some(place) = places.next() {
+                *place = T::from_sample(sample.clamp(-1.0, 1.0));
+            }
+        });
+    };
+    found.inner.build_output_stream::<T, _, _>(config, give, move |error| trouble.note(error), PATIENCE)
+}
