@@ -1,5 +1,7 @@
 //! No back end yet.
 
+pub mod process;
+
 use crate::devices::Listing;
 
 /// Adds what is found to `listing`.
