@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BLOCK, BLOCK_US, Config, Feed, Figures, ProcessError, Processor, Reference, figures, reference};
+use super::{BLOCK, BLOCK_US, Config, Feed, Figures, Gauge, ProcessError, Processor, Reference, figures, reference};
 use crate::capture::CaptureError;
 use crate::capture::live::{Heard, LiveMicrophone};
 use crate::time::Time;
@@ -13,6 +13,7 @@ pub struct Processed<M> {
     processor: Processor,
     reference: Reference,
     far: [i16; 2 * BLOCK],
+    gauge: Gauge,
 }
 
 impl<M: LiveMicrophone> Processed<M> {
@@ -20,16 +21,16 @@ impl<M: LiveMicrophone> Processed<M> {
     /// microphone's, whatever it says.
     ///
     /// # Errors
-    /// A number of channels other than 1 and 2.
+    /// As of [`Processor::new`].
     pub fn new(microphone: M, config: Config) -> Result<(Self, Feed), ProcessError> {
         let processor = Processor::new(Config { channels: microphone.channels(), ..config })?;
         let (feed, reference) = reference(config.far_channels);
-        Ok((Self { microphone, processor, reference, far: [0; 2 * BLOCK] }, feed))
+        Ok((Self { microphone, processor, reference, far: [0; 2 * BLOCK], gauge: Gauge::default() }, feed))
     }
 
-    /// What is measured.
-    pub fn figures(&self) -> Figures {
-        Figures { lost: self.reference.lost(), moves: self.reference.moves(), ..self.processor.figures() }
+    /// Shows what is measured, also to a thread that does not own the microphone.
+    pub fn gauge(&self) -> Gauge {
+        self.gauge.clone()
     }
 }
 
@@ -51,6 +52,11 @@ impl<M: LiveMicrophone> LiveMicrophone for Processed<M> {
                     self.processor.capture(block)?;
                     at = at.plus(BLOCK_US);
                 }
+                self.gauge.show(&Figures {
+                    lost: self.reference.lost(),
+                    moves: self.reference.moves(),
+                    ..self.processor.figures()
+                });
                 let lag = self.processor.lag().as_micros() as u64;
                 let captured = Time(captured.0.saturating_sub(lag));
                 return Ok(Heard::Samples { captured, level: figures::dbfs(pcm).round() as i8 });

@@ -16,7 +16,7 @@ mod microphone;
 mod reference;
 pub mod room;
 
-pub use figures::Figures;
+pub use figures::{Figures, Gauge};
 pub use microphone::Processed;
 pub use reference::{Feed, Reference, reference};
 
@@ -92,6 +92,15 @@ impl Default for Gain {
     }
 }
 
+impl Gain {
+    fn holds(&self) -> bool {
+        let within = |db: &f32| (0.0..=60.0).contains(db);
+        [self.headroom_db, self.most_db, self.first_db, self.speed_db].iter().all(within)
+            && self.first_db <= self.most_db
+            && self.speed_db > 0.0
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         let gain = Some(Gain::default());
@@ -111,7 +120,7 @@ impl Config {
 }
 
 /// Why sound was not processed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
     /// More channels than a microphone or a speaker of a call has.
@@ -120,6 +129,11 @@ pub enum ProcessError {
         /// How many.
         channels: u8,
     },
+    /// A gain that cannot be followed.
+    #[error(
+        "a gain of {0:?} cannot be followed: all of it must lie in 0 to 60 dB, the first within the most, and the speed above 0"
+    )]
+    Gain(Gain),
     /// A buffer that is no whole number of blocks.
     #[error(
         "{samples} samples of {channels} channel(s) are no whole number of 10 ms at 48 kHz; give packets of 10, 20, 40 or 60 ms"
@@ -157,12 +171,15 @@ impl Processor {
     /// A processor that has heard nothing.
     ///
     /// # Errors
-    /// A number of channels other than 1 and 2.
+    /// A number of channels other than 1 and 2, or a gain without sense.
     pub fn new(config: Config) -> Result<Self, ProcessError> {
         for channels in [config.channels, config.far_channels] {
             if !(1..=2).contains(&channels) {
                 return Err(ProcessError::Channels { channels });
             }
+        }
+        if let Some(gain) = config.gain.filter(|gain| !gain.holds()) {
+            return Err(ProcessError::Gain(gain));
         }
         Ok(Self {
             config,
