@@ -262,7 +262,7 @@ impl LiveMicrophone for Double {
 fn through_microphone(scene: &Scene, piece: usize, off_us: u64) -> (Verdict, Figures) {
     let random = fastrand::Rng::with_seed(4);
     let double = Double { pcm: scene.mic.iter().copied().collect(), taken: 0, random: random.clone(), off_us };
-    let (mut microphone, mut feed) = Processed::new(double, Config::default()).unwrap();
+    let (mut microphone, mut feed) = Processed::new(Box::new(double), Config::default()).unwrap();
     let (mut out, mut played, mut random) = (Vec::new(), 0, random);
     while out.len() + 960 <= scene.mic.len() {
         let now = (out.len() as u64 + 960) * 1_000_000 / 48_000 + 12_000;

@@ -8,21 +8,21 @@ use crate::capture::live::{Heard, LiveMicrophone};
 use crate::time::Time;
 
 /// Wraps a microphone; its packets are of 10, 20, 40 or 60 ms.
-pub struct Processed<M> {
-    microphone: M,
+pub struct Processed {
+    microphone: Box<dyn LiveMicrophone>,
     processor: Processor,
     reference: Reference,
     far: [i16; 2 * BLOCK],
     gauge: Gauge,
 }
 
-impl<M: LiveMicrophone> Processed<M> {
+impl Processed {
     /// Wraps `microphone`. The [`Feed`] belongs where the speaker is filled. The channels of `config` are the
     /// microphone's, whatever it says.
     ///
     /// # Errors
     /// As of [`Processor::new`].
-    pub fn new(microphone: M, config: Config) -> Result<(Self, Feed), ProcessError> {
+    pub fn new(microphone: Box<dyn LiveMicrophone>, config: Config) -> Result<(Self, Feed), ProcessError> {
         let processor = Processor::new(Config { channels: microphone.channels(), ..config })?;
         let (feed, reference) = reference(config.far_channels);
         Ok((Self { microphone, processor, reference, far: [0; 2 * BLOCK], gauge: Gauge::default() }, feed))
@@ -34,7 +34,7 @@ impl<M: LiveMicrophone> Processed<M> {
     }
 }
 
-impl<M: LiveMicrophone> LiveMicrophone for Processed<M> {
+impl LiveMicrophone for Processed {
     fn channels(&self) -> u8 {
         self.microphone.channels()
     }

@@ -198,7 +198,7 @@ impl Processor {
     }
 
     /// Says how much later the microphone hears what was rendered, where that is known. It is a first guess: the
-    /// processor finds up to about half a second by itself, and follows changes.
+    /// processor finds up to half a second by itself, and follows changes; a later echo it does not find.
     pub fn expect_delay(&mut self, delay: Duration) {
         self.delay = Some(delay);
         if let Some(parts) = &mut self.parts {

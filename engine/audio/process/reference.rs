@@ -33,7 +33,8 @@ pub struct Feed {
 
 impl Feed {
     /// Says what is played, interleaved, and when its first sample sounds: what the device says of its latency counted
-    /// in, where it says it. To be called before it sounds. Wait-free, allocates nothing; silence may be left out.
+    /// in, where it says it. To be called before it sounds. Wait-free, allocates nothing. Silence may be left out; what
+    /// comes after it lies where its first stamp says, so a device whose stamps waver better gives all it plays.
     pub fn played(&mut self, pcm: &[i16], at: Time) {
         for (n, chunk) in pcm.chunks(BLOCK * self.channels).enumerate() {
             let mut piece = Piece { at: position(at) + (n * BLOCK) as i64, samples: chunk.len(), pcm: [0; 2 * BLOCK] };
@@ -53,7 +54,7 @@ pub struct Reference {
     line: VecDeque<i16>,
     front: i64,
     /// By how much what is given sounds later than what the microphone hears with it: all that the speaker's side hands
-    /// over early, less a margin. Found at the first piece.
+    /// over early, less a margin, and no more than a canceller looks for. Found at the first piece.
     ahead: Option<i64>,
     /// The line ran out: the next piece is laid where its stamp says.
     dry: bool,
@@ -74,7 +75,7 @@ impl Reference {
         }
         let heard = position(at);
         let newest = self.back() - heard - BLOCK as i64;
-        let want = heard + *self.ahead.get_or_insert(newest - MARGIN);
+        let want = heard + *self.ahead.get_or_insert((newest - MARGIN).min(FURTHEST));
         let off = want - self.front;
         if off.abs() > SLACK && !self.moving {
             self.moving = true;
@@ -185,6 +186,9 @@ pub const SLACK_MS: i64 = 20;
 const SLACK: i64 = SLACK_MS * RATE as i64 / 1000;
 /// How much later than just in time a piece may come.
 const MARGIN: i64 = BLOCK as i64;
+/// How far ahead of the microphone at most, in samples: 400 ms, and the room's and the stamps' part still lies within the
+/// half second that is searched.
+const FURTHEST: i64 = 400 * RATE as i64 / 1000;
 
 #[cfg(test)]
 mod tests {
@@ -211,7 +215,7 @@ mod tests {
             found.push(block.iter().position(|s| *s != 0).map(|at| {
                 let sounds = i64::from(block[at]) - 1;
                 let heard = ((n * 480) as i64 + at as i64) % 30_000;
-                (sounds - heard + 45_000) % 30_000 - 15_000
+                (sounds - heard + 35_000) % 30_000 - 5_000
             }));
         }
         (found, reference)
@@ -255,6 +259,13 @@ mod tests {
         assert!((480..=1920).contains(&(before - after)), "{before} {after}");
         assert!(found[120..].iter().all(|d| *d == Some(after)), "{found:?}");
         assert!(reference.moves() <= 2);
+    }
+
+    #[test]
+    fn a_speaker_of_long_latency_is_brought_into_reach() {
+        let pieces: Vec<_> = (0..300).map(|n| (n * 10_000, n * 10_000 + 750_000, 480)).collect();
+        let (found, _) = distances(&pieces, 370);
+        assert!(found[100..300].iter().all(|d| *d == Some(FURTHEST)), "{found:?}");
     }
 
     #[test]
