@@ -183,15 +183,42 @@ fn the_far_end_alone_or_never_is_no_trouble() {
 #[test]
 fn a_microphone_hears_no_echo_of_a_speaker_with_habits_of_its_own() {
     let scene = Room { delay: Duration::from_millis(3), ..Room::default() }.play(&voice(3), &voice(4), &TALK);
-    let (verdict, figures) = through_microphone(&scene, 1024, 0);
+    let (verdict, figures) = through_microphone(&scene, 2_880, 1_024, 0);
     println!("{verdict:?} {figures:?}");
     assert!(verdict.erle_db.unwrap() >= 20.0 && verdict.near_loss_db.unwrap() < 3.0, "{verdict:?}");
     assert_eq!((figures.lost, figures.restarts), (0, 0));
+    assert!(figures.moves <= 3, "{figures:?}");
     // With a buffer of 128 samples and stamps that are off by up to 8 ms.
-    let (verdict, figures) = through_microphone(&scene, 128, 8_000);
+    let (verdict, figures) = through_microphone(&scene, 960, 128, 8_000);
     println!("{verdict:?} {figures:?}");
     assert!(verdict.erle_db.unwrap() >= 20.0 && verdict.near_loss_db.unwrap() < 3.0, "{verdict:?}");
     assert!(figures.moves <= 3, "{figures:?}");
+}
+
+#[test]
+fn what_is_played_may_come_in_pieces_of_any_length() {
+    let scene = Room::default().play(&voice(3), &voice(4), &[(Talk::Far, 3.0)]);
+    let (whole, _) = process(ECHO, &scene.far, &scene.mic);
+    let mut processor = Processor::new(ECHO).unwrap();
+    let mut out = scene.mic.clone();
+    for (packet, far) in out.chunks_mut(960).zip(scene.far.chunks(960)) {
+        far.chunks(137).for_each(|piece| processor.render(piece).unwrap());
+        processor.capture(packet).unwrap();
+    }
+    assert_eq!(out, whole);
+}
+
+#[test]
+fn sound_comes_out_as_late_as_is_said() {
+    let scene = Room::default().play(&voice(3), &voice(4), &[(Talk::Near, 4.0)]);
+    let noise = Config { noise: Noise::Moderate, ..Config::bypass() };
+    let high_pass = Config { high_pass: true, ..Config::bypass() };
+    let gain = Config { gain: Some(Gain::default()), ..Config::bypass() };
+    for config in [Config::bypass(), high_pass, noise, gain, ECHO, ECHO_AND_NOISE, Config::default()] {
+        let (out, lag) = process(config, &scene.far, &scene.mic);
+        let found = judge::lag(&scene.near, &out, 48_000..144_000, 1_500);
+        assert!(found.abs_diff(lag) <= 3, "{config:?}: {found} samples, not {lag}");
+    }
 }
 
 #[test]
@@ -236,7 +263,7 @@ fn sound(kind: u8, n: usize, channels: usize, random: &mut fastrand::Rng) -> Vec
     }
 }
 
-/// A microphone in virtual time: packets of 20 ms of a scene, 12 ms after their last sample was taken.
+/// A microphone in virtual time, whose stamps are off by up to so much.
 struct Double {
     pcm: VecDeque<i16>,
     taken: u64,
@@ -258,14 +285,15 @@ impl LiveMicrophone for Double {
     }
 }
 
-/// Plays a scene to a processed microphone, whose speaker takes pieces of `piece` samples 25 ms before they sound.
-fn through_microphone(scene: &Scene, piece: usize, off_us: u64) -> (Verdict, Figures) {
+/// Plays a scene to a processed microphone, which gives packets of `samples` 12 ms after they are complete, and whose
+/// speaker takes pieces of `piece` samples 25 ms before they sound.
+fn through_microphone(scene: &Scene, samples: usize, piece: usize, off_us: u64) -> (Verdict, Figures) {
     let random = fastrand::Rng::with_seed(4);
     let double = Double { pcm: scene.mic.iter().copied().collect(), taken: 0, random: random.clone(), off_us };
     let (mut microphone, mut feed) = Processed::new(Box::new(double), Config::default()).unwrap();
     let (mut out, mut played, mut random) = (Vec::new(), 0, random);
-    while out.len() + 960 <= scene.mic.len() {
-        let now = (out.len() as u64 + 960) * 1_000_000 / 48_000 + 12_000;
+    while out.len() + samples <= scene.mic.len() {
+        let now = (out.len() + samples) as u64 * 1_000_000 / 48_000 + 12_000;
         while played < scene.far.len() && (played as u64 * 1_000_000 / 48_000).saturating_sub(25_000) <= now {
             let chunk = &scene.far[played..(played + piece).min(scene.far.len())];
             let at = played as u64 * 1_000_000 / 48_000 + if off_us > 0 { random.u64(..off_us) } else { 0 };
@@ -275,7 +303,7 @@ fn through_microphone(scene: &Scene, piece: usize, off_us: u64) -> (Verdict, Fig
             }
             played += piece;
         }
-        let mut packet = [0; 960];
+        let mut packet = vec![0; samples];
         let heard = microphone.wait(&mut packet, Duration::ZERO).unwrap();
         assert!(matches!(heard, Heard::Samples { level: -127..=0, .. }));
         out.extend(packet);

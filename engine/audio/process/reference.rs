@@ -131,7 +131,8 @@ impl Reference {
             self.line.clear();
             (self.front, self.moving) = (piece.at, true);
         } else if off.abs() > if self.dry { 0 } else { SLACK } {
-            self.moves += u64::from(!self.dry);
+            // A pause that ends where its stamp says moves nothing.
+            self.moves += u64::from(!self.dry || off < -SLACK);
             if off > 0 {
                 let silence = off as usize * self.channels;
                 self.make_room(silence);
