@@ -297,8 +297,8 @@ fn through_microphone(scene: &Scene, samples: usize, piece: usize, off_us: u64) 
         while played < scene.far.len() && (played as u64 * 1_000_000 / 48_000).saturating_sub(25_000) <= now {
             let chunk = &scene.far[played..(played + piece).min(scene.far.len())];
             let at = played as u64 * 1_000_000 / 48_000 + if off_us > 0 { random.u64(..off_us) } else { 0 };
-            // Nothing is played where nobody speaks.
-            if chunk.iter().any(|s| *s != 0) {
+            // Where nobody speaks, one of good stamps may leave silence out.
+            if off_us > 0 || chunk.iter().any(|s| *s != 0) {
                 feed.played(chunk, Time(at));
             }
             played += piece;
