@@ -124,6 +124,7 @@ fn lengths_that_fit_nothing_are_refused_and_change_nothing() {
     for gain in [
         Gain { most_db: f32::NAN, ..Gain::default() },
         Gain { headroom_db: -1.0, ..Gain::default() },
+        Gain { most_db: 0.0, ..Gain::default() },
         Gain { speed_db: 0.0, ..Gain::default() },
         Gain { first_db: 31.0, ..Gain::default() },
     ] {

@@ -41,9 +41,9 @@ pub fn scene(scene: &Scene, out: &[i16], lag: usize) -> Verdict {
     let both: Vec<_> = spans(Talk::Both).map(settled).collect();
     let (near, echo) = cells(scene, out, &both);
     Verdict {
-        erle_db: spans(Talk::Far).last().and_then(|span| erle_db(&scene.mic, out, settled(span))),
+        erle_db: spans(Talk::Far).next_back().and_then(|span| erle_db(&scene.mic, out, settled(span))),
         converged: spans(Talk::Far).next().and_then(|span| converged(&scene.mic, out, span)),
-        near_loss_db: spans(Talk::Near).last().and_then(|span| erle_db(&scene.near, out, settled(span))),
+        near_loss_db: spans(Talk::Near).next_back().and_then(|span| erle_db(&scene.near, out, settled(span))),
         both_loss_db: near.db(),
         both_erle_db: echo.db(),
     }

@@ -10,12 +10,14 @@
 //! or gain bend from block to block cannot be learnt; gain comes last, because it would raise echo and noise with the
 //! voice. [`Processed`] is a microphone that does all this for whoever reads it; [`judge`] and [`room`] measure it.
 
+mod config;
 mod figures;
 pub mod judge;
 mod microphone;
 mod reference;
 pub mod room;
 
+pub use config::{Config, Gain, Noise};
 pub use figures::{Figures, Gauge};
 pub use microphone::Processed;
 pub use reference::{Feed, Reference, reference};
@@ -23,11 +25,7 @@ pub use reference::{Feed, Reference, reference};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use sonora::config::{
-    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
-    NoiseSuppressionLevel, Pipeline,
-};
-use sonora::{AudioProcessing, StreamConfig};
+use sonora::AudioProcessing;
 
 /// Samples a second, of both sides.
 pub const RATE: u32 = 48_000;
@@ -37,87 +35,6 @@ pub const BLOCK: usize = 480;
 
 /// Microseconds of a block.
 pub const BLOCK_US: u64 = 10_000;
-
-/// Which parts work, and on what. The default is for a meeting; without a part its sound passes as it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Config {
-    /// Channels of the microphone, 1 or 2.
-    pub channels: u8,
-    /// Channels of what the speaker plays, 1 or 2.
-    pub far_channels: u8,
-    /// Removes what the speaker plays from what the microphone hears.
-    pub echo: bool,
-    /// Removes steady noise.
-    pub noise: Noise,
-    /// Evens out loudness; `None` leaves it.
-    pub gain: Option<Gain>,
-    /// Removes what lies below speech: rumble, hum, the offset of a converter.
-    pub high_pass: bool,
-}
-
-/// How far steady noise is taken down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Noise {
-    /// Not at all.
-    Off,
-    /// By about 6 dB.
-    Low,
-    /// By about 12 dB.
-    #[default]
-    Moderate,
-    /// By about 18 dB; voices begin to sound thin.
-    High,
-    /// By about 21 dB.
-    VeryHigh,
-}
-
-/// How loudness is evened out: a gain that follows speech alone, and a limiter behind it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Gain {
-    /// How far below full scale speech is brought, in dB.
-    pub headroom_db: f32,
-    /// The most that is added, in dB.
-    pub most_db: f32,
-    /// What is added before anyone spoke, in dB.
-    pub first_db: f32,
-    /// How fast it changes, in dB a second.
-    pub speed_db: f32,
-}
-
-impl Default for Gain {
-    /// Begins at nothing: a microphone of usual loudness is not blown up in its first seconds, a quiet one comes up
-    /// within a few.
-    fn default() -> Self {
-        Self { headroom_db: 5.0, most_db: 30.0, first_db: 0.0, speed_db: 6.0 }
-    }
-}
-
-impl Gain {
-    fn holds(&self) -> bool {
-        let within = |db: &f32| (0.0..=60.0).contains(db);
-        [self.headroom_db, self.most_db, self.first_db, self.speed_db].iter().all(within)
-            && self.first_db <= self.most_db
-            && self.speed_db > 0.0
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let gain = Some(Gain::default());
-        Self { channels: 1, far_channels: 1, echo: true, noise: Noise::default(), gain, high_pass: true }
-    }
-}
-
-impl Config {
-    /// Nothing works: what comes out is what went in, bit for bit.
-    pub const fn bypass() -> Self {
-        Self { channels: 1, far_channels: 1, echo: false, noise: Noise::Off, gain: None, high_pass: false }
-    }
-
-    fn works(&self) -> bool {
-        self.echo || self.noise != Noise::Off || self.gain.is_some() || self.high_pass
-    }
-}
 
 /// Why sound was not processed.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -131,7 +48,7 @@ pub enum ProcessError {
     },
     /// A gain that cannot be followed.
     #[error(
-        "a gain of {0:?} cannot be followed: all of it must lie in 0 to 60 dB, the first within the most, and the speed above 0"
+        "a gain of {0:?} cannot be followed: all of it must lie in 0 to 60 dB, the first within the most, the most and the speed above 0"
     )]
     Gain(Gain),
     /// A buffer that is no whole number of blocks.
@@ -183,7 +100,7 @@ impl Processor {
         }
         Ok(Self {
             config,
-            parts: build(&config),
+            parts: config.build(),
             delay: None,
             held: [0; 2 * BLOCK],
             holds: 0,
@@ -272,7 +189,7 @@ impl Processor {
 
     /// Forgets the room, the noise and the voice, as after a change of devices. Allocates.
     pub fn reset(&mut self) {
-        self.parts = build(&self.config);
+        self.parts = self.config.build();
         self.holds = 0;
         if let Some(delay) = self.delay {
             self.expect_delay(delay);
@@ -304,43 +221,6 @@ impl Processor {
             }
         }
     }
-}
-
-fn build(config: &Config) -> Option<AudioProcessing> {
-    let level = match config.noise {
-        Noise::Off => None,
-        Noise::Low => Some(NoiseSuppressionLevel::Low),
-        Noise::Moderate => Some(NoiseSuppressionLevel::Moderate),
-        Noise::High => Some(NoiseSuppressionLevel::High),
-        Noise::VeryHigh => Some(NoiseSuppressionLevel::VeryHigh),
-    };
-    let parts = sonora::Config {
-        // At 32 kHz, its default, voices would end at 16 kHz.
-        pipeline: Pipeline { maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz, ..Pipeline::default() },
-        high_pass_filter: config.high_pass.then(HighPassFilter::default),
-        echo_canceller: config
-            .echo
-            .then(|| EchoCanceller { enforce_high_pass_filtering: config.high_pass, ..EchoCanceller::default() }),
-        noise_suppression: level.map(|level| NoiseSuppression { level, ..NoiseSuppression::default() }),
-        gain_controller2: config.gain.map(|gain| GainController2 {
-            adaptive_digital: Some(AdaptiveDigital {
-                headroom_db: gain.headroom_db,
-                max_gain_db: gain.most_db,
-                initial_gain_db: gain.first_db,
-                max_gain_change_db_per_second: gain.speed_db,
-                ..AdaptiveDigital::default()
-            }),
-            ..GainController2::default()
-        }),
-        ..sonora::Config::default()
-    };
-    config.works().then(|| {
-        AudioProcessing::builder()
-            .config(parts)
-            .capture_config(StreamConfig::new(RATE, config.channels.into()))
-            .render_config(StreamConfig::new(RATE, config.far_channels.into()))
-            .build()
-    })
 }
 
 #[cfg(test)]
