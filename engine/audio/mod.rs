@@ -27,6 +27,8 @@ pub mod stretch;
 #[cfg(feature = "devices")]
 pub use device::default_id;
 
+pub mod process;
+
 use crate::devices::Listing;
 
 /// Samples a second of all sound in a session.

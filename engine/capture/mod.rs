@@ -16,6 +16,7 @@ pub use file::{FileAudio, FileError, FileVideo};
 pub use steady::Steady;
 pub use system::System;
 
+use crate::audio::process::ProcessError;
 use crate::codecs::{Color, Picture, Range, Size};
 use crate::devices::DeviceError;
 use crate::gpu::{Format, Source};
@@ -49,6 +50,9 @@ pub enum CaptureError {
     /// A device.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Sound cannot be processed so.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
 }
 
 /// The rendered scene as a camera that delivers full-range RGBA, so that the convert stage has work to do.

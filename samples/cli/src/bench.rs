@@ -3,6 +3,7 @@
 mod codec;
 mod convert;
 mod crypto;
+mod echo;
 mod explain;
 mod meeting;
 mod peers;
@@ -32,6 +33,12 @@ pub struct Args {
     /// `--encoder gpu`, which computes on the CPU where there is no GPU.
     #[arg(long)]
     explain: bool,
+    /// A recording for what the speaker plays, in place of a rendered voice; with `echo`.
+    #[arg(long)]
+    far: Option<PathBuf>,
+    /// A recording for who speaks at the microphone; with `echo`.
+    #[arg(long)]
+    near: Option<PathBuf>,
     /// Milliseconds to spend on each figure; meetings and clips grow with it.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     millis: u64,
@@ -49,6 +56,8 @@ enum Group {
     Pipeline,
     /// Encoders and decoders on one clip, with installed programs as peers.
     Codec,
+    /// What echo cancellation, noise suppression and gain do to a conversation in a rendered room.
+    Echo,
 }
 
 /// An arm that could not be measured here.
@@ -101,6 +110,10 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         args.encoder.is_none() || wanted(Group::Codec),
         "--encoder names an encoder for the codecs; say `conclave bench codec --encoder NAME`"
     );
+    anyhow::ensure!(
+        (args.far.is_none() && args.near.is_none()) || wanted(Group::Echo),
+        "--far and --near name voices for the echo; say `conclave bench echo --far A.wav --near B.wav`"
+    );
     let (mut figures, mut absent) = (Vec::new(), Vec::new());
     if args.explain {
         anyhow::ensure!(
@@ -120,6 +133,9 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         let encoders = codec::encoders(args.encoder.as_deref())?;
         codec::run(args.input.as_deref(), args.millis, &encoders, &mut figures, &mut absent)?;
     }
+    if wanted(Group::Echo) {
+        echo::run([args.far.as_deref(), args.near.as_deref()], &mut figures)?;
+    }
     if wanted(Group::Crypto) {
         crypto::run(args.millis, &mut figures)?;
     }
@@ -136,7 +152,11 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
         print_json(&figures, &absent);
         return Ok(());
     }
-    let (single, spread): (Vec<_>, Vec<_>) = figures.iter().partition(|f| f.group == "codec");
+    let (echo, others): (Vec<_>, Vec<_>) = figures.iter().partition(|f| f.group == "echo");
+    if !echo.is_empty() {
+        println!("{}", echo::table(&echo));
+    }
+    let (single, spread): (Vec<_>, Vec<_>) = others.into_iter().partition(|f| f.group == "codec");
     if !single.is_empty() {
         println!("{}", codec::table(&single));
     }
