@@ -16,6 +16,7 @@ use conclave_codecs::{
 use crate::capture::live::Shot;
 use crate::control::{Control, Edge};
 use crate::frame::{Buffer, Encoded, Header, Kind, Structure};
+use crate::gpu::prepare::{Prepare, mirror};
 use crate::gpu::{Converter, GpuError, Source};
 use crate::ledger::{Ledger, Stage};
 use crate::pool::Pool;
@@ -109,6 +110,8 @@ pub struct Video {
     /// The last picture is in `picture`, and has to be.
     pictured: bool,
     watched: bool,
+    /// The self view is a mirror.
+    mirrored: bool,
     frame: u64,
     /// Pictures in a row that showed nothing new, were encoded to sharpen the last one, and those left out.
     resting: u32,
@@ -151,6 +154,8 @@ impl Video {
         if let Some(gpu) = encoder.gpu() {
             converter.join(gpu)?;
         }
+        let prepare = converter.prepare();
+        converter.set_prepare(Prepare { mirror: false, ..prepare });
         let empty = Pending { frame: 0, size: config.size, captured: Time(0), ledger: Ledger::default() };
         let resizable = encoder.check_size(config.size).is_ok();
         Ok(Self {
@@ -167,6 +172,7 @@ impl Video {
             picture: Picture::new(config.size, config.color),
             pictured: true,
             watched: false,
+            mirrored: prepare.mirror,
             frame: 0,
             resting: 0,
             still: 0,
@@ -341,6 +347,33 @@ impl Video {
     /// The converted picture that was submitted last; `None` where it never left the GPU.
     pub fn picture(&self) -> Option<&Picture> {
         self.pictured.then_some(&self.picture)
+    }
+
+    /// What is done to pictures from the next one on. What is sent is never mirrored; [`Self::self_view`] is, where
+    /// [`Prepare::mirror`] says so.
+    pub fn set_prepare(&mut self, prepare: Prepare) {
+        self.mirrored = prepare.mirror;
+        self.converter.set_prepare(Prepare { mirror: false, ..prepare });
+    }
+
+    /// The next picture does not follow the last, so nothing of the last is to be seen in it ([`Converter::restart`]).
+    pub fn restart(&mut self) {
+        self.converter.restart();
+    }
+
+    /// Copies the converted picture that was submitted last, for the one whom it shows. A GPU reads it back for this.
+    /// `false` where the GPU that had it is lost.
+    pub fn self_view(&mut self, out: &mut Picture) -> bool {
+        if !self.pictured {
+            return self.converter.view(self.mirrored, out);
+        }
+        if self.mirrored {
+            mirror(&self.picture, out);
+        } else {
+            out.reset(self.picture.size(), self.picture.color);
+            out.data_mut().copy_from_slice(self.picture.data());
+        }
+        true
     }
 
     /// From the next picture on, [`Self::picture`] has every one of them: a GPU then reads them back.

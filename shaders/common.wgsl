@@ -32,6 +32,11 @@ fn locate(index: u32, luma: vec2<u32>, chroma: vec2<u32>) -> Place {
     return Place(plane, inside % chroma.x, inside / chroma.x);
 }
 
+// Index of the first sample of a plane in a tight picture.
+fn base(plane: u32, luma: vec2<u32>, chroma: vec2<u32>) -> u32 {
+    return min(plane, 1u) * luma.x * luma.y + (max(plane, 1u) - 1u) * chroma.x * chroma.y;
+}
+
 // The place after `place` in storage order.
 fn next(place: Place, luma: vec2<u32>, chroma: vec2<u32>) -> Place {
     var p = place;

@@ -6,6 +6,7 @@
 pub mod av1;
 pub mod device;
 pub mod kernel;
+pub mod prepare;
 pub mod staging;
 pub mod timer;
 
@@ -40,7 +41,7 @@ pub const SCALE: Stage = Stage {
     entries: &["vertical", "horizontal"],
 };
 
-/// Every stage there is, those of the encoder apart ([`av1::STAGES`]).
+/// Every stage there is, those of the encoder ([`av1::STAGES`]) and of preparation ([`prepare::STAGES`]) apart.
 pub const STAGES: &[Stage] = &[CONVERT, SCALE];
 
 #[cfg(test)]
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn every_stage_parses_validates_and_has_its_entries() {
-        for stage in STAGES.iter().chain(av1::STAGES) {
+        for stage in STAGES.iter().chain(prepare::STAGES).chain(av1::STAGES) {
             let module = naga::front::wgsl::parse_str(stage.source)
                 .unwrap_or_else(|e| panic!("{}", e.emit_to_string(stage.source)));
             let info = naga::valid::Validator::new(ValidationFlags::all(), naga::valid::Capabilities::empty())

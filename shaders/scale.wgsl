@@ -1,8 +1,9 @@
-// Scale: tight I420 to tight I420 of another size, rows first (`vertical`), then columns (`horizontal`).
+// Scale: a part of a tight I420 picture to a part of one of another size, rows first (`vertical`), then columns
+// (`horizontal`). Around that part of the target are bars.
 //
 // In:  `source`, the picture; `tables`, for each axis the first tap of every output and then `taps` weights of every
 //      output (Q14, their sum 16384); `params`, made once by the host.
-// Mid: `middle`, source columns × target rows of each plane, one i32 a sample with 6 fraction bits.
+// Mid: `middle`, columns of the part of the source × rows of the part of the target of each plane, one i32 a sample with 6 fraction bits.
 // Out: `target_words`, one word (four samples) an invocation of `horizontal`.
 // Workgroup: 64 × 1 × 1.
 
@@ -20,6 +21,13 @@ struct Params {
     source_chroma: vec2<u32>,
     target_luma: vec2<u32>,
     target_chroma: vec2<u32>,
+    // The part of the source that is seen, and the part of the target that it fills: x, y, width, height.
+    crop_luma: vec4<u32>,
+    crop_chroma: vec4<u32>,
+    inside_luma: vec4<u32>,
+    inside_chroma: vec4<u32>,
+    // What the bars are made of: luma, chroma.
+    bars: vec4<u32>,
     // Columns of luma and chroma, rows of luma and chroma.
     columns: array<Axis, 2>,
     rows: array<Axis, 2>,
@@ -35,24 +43,20 @@ struct Params {
 const ROW_SHIFT: u32 = 8u;
 const COLUMN_SHIFT: u32 = 20u;
 
-// Index of the first sample of a plane in a tight picture.
-fn base(plane: u32, luma: vec2<u32>, chroma: vec2<u32>) -> u32 {
-    return min(plane, 1u) * luma.x * luma.y + (max(plane, 1u) - 1u) * chroma.x * chroma.y;
-}
-
 @compute @workgroup_size(64)
 fn vertical(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let luma = vec2<u32>(params.source_luma.x, params.target_luma.y);
-    let chroma = vec2<u32>(params.source_chroma.x, params.target_chroma.y);
+    let luma = vec2<u32>(params.crop_luma.z, params.inside_luma.w);
+    let chroma = vec2<u32>(params.crop_chroma.z, params.inside_chroma.w);
     let index = linear(id, groups);
     if index >= luma.x * luma.y + 2u * chroma.x * chroma.y {
         return;
     }
     let place = locate(index, luma, chroma);
     let axis = params.rows[min(place.plane, 1u)];
-    let stride = select(chroma.x, luma.x, place.plane == 0u);
+    let crop = select(params.crop_chroma, params.crop_luma, place.plane == 0u);
+    let stride = select(params.source_chroma.x, params.source_luma.x, place.plane == 0u);
     var at = base(place.plane, params.source_luma, params.source_chroma)
-        + u32(tables[axis.starts + place.y]) * stride + place.x;
+        + (crop.y + u32(tables[axis.starts + place.y])) * stride + crop.x + place.x;
     var sum = 1 << (ROW_SHIFT - 1u);
     for (var tap = 0u; tap < axis.taps; tap += 1u) {
         let value = (source[at >> 2u] >> ((at & 3u) * 8u)) & 255u;
@@ -66,8 +70,8 @@ fn vertical(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
 fn horizontal(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let luma = params.target_luma;
     let chroma = params.target_chroma;
-    let middle_luma = vec2<u32>(params.source_luma.x, luma.y);
-    let middle_chroma = vec2<u32>(params.source_chroma.x, chroma.y);
+    let middle_luma = vec2<u32>(params.crop_luma.z, params.inside_luma.w);
+    let middle_chroma = vec2<u32>(params.crop_chroma.z, params.inside_chroma.w);
     let total = luma.x * luma.y + 2u * chroma.x * chroma.y;
     let first = linear(id, groups) * 4u;
     if first >= total {
@@ -76,15 +80,22 @@ fn horizontal(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
     var place = locate(first, luma, chroma);
     var word = 0u;
     for (var i = 0u; i < min(4u, total - first); i += 1u) {
-        let axis = params.columns[min(place.plane, 1u)];
-        let stride = select(middle_chroma.x, middle_luma.x, place.plane == 0u);
-        let at = base(place.plane, middle_luma, middle_chroma) + place.y * stride
-            + u32(tables[axis.starts + place.x]);
-        var sum = 1 << (COLUMN_SHIFT - 1u);
-        for (var tap = 0u; tap < axis.taps; tap += 1u) {
-            sum += tables[axis.weights + place.x * axis.taps + tap] * middle[at + tap];
+        let inside = select(params.inside_chroma, params.inside_luma, place.plane == 0u);
+        // Left of it and above it the difference wraps to something large.
+        let x = place.x - inside.x;
+        let y = place.y - inside.y;
+        var value = select(params.bars.y, params.bars.x, place.plane == 0u);
+        if x < inside.z && y < inside.w {
+            let axis = params.columns[min(place.plane, 1u)];
+            let stride = select(middle_chroma.x, middle_luma.x, place.plane == 0u);
+            let at = base(place.plane, middle_luma, middle_chroma) + y * stride + u32(tables[axis.starts + x]);
+            var sum = 1 << (COLUMN_SHIFT - 1u);
+            for (var tap = 0u; tap < axis.taps; tap += 1u) {
+                sum += tables[axis.weights + x * axis.taps + tap] * middle[at + tap];
+            }
+            value = sample(sum, COLUMN_SHIFT);
         }
-        word |= sample(sum, COLUMN_SHIFT) << (i * 8u);
+        word |= value << (i * 8u);
         place = next(place, luma, chroma);
     }
     target_words[first / 4u] = word;

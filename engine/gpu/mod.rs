@@ -4,17 +4,22 @@
 //! both compute with tables that the host makes once. [`Converter::open`] takes a GPU where there is one and the CPU
 //! where there is none.
 //!
-//! The order is: to I420 in the target's colour at the source's size, then to the target's size. Chroma is sited in the
+//! The order is: to I420 in the target's colour at the source's size, then to the target's size, then what [`prepare`] adds
+//! where it is asked for. Chroma is sited in the
 //! centre of its 2 × 2 block: made from RGB it is the block's mean, used for luma it is repeated, and a missing column or
 //! row at an odd edge is replicated.
 
 mod coefficients;
 mod convert;
 mod device;
+pub mod prepare;
+mod rect;
 mod scale;
 mod taps;
 
 pub use conclave_shaders::{AdapterReport, DeviceError, Gpu, adapters};
+pub use prepare::{Fit, Lift, Prepare, Strength};
+pub use rect::Rect;
 
 use std::sync::Arc;
 
@@ -22,6 +27,9 @@ use conclave_shaders::wgpu;
 
 use crate::codecs::{Color, Picture, Size};
 use coefficients::Params;
+use prepare::exposure::{self, Exposure};
+use prepare::fit::Layout;
+use prepare::{denoise, lift, mirror};
 use scale::Tables;
 
 /// How the bytes of a source lie. Rows are tight, in every format.
@@ -137,6 +145,17 @@ pub enum GpuError {
         /// The size given.
         size: Size,
     },
+    /// Nothing of the source is to be seen.
+    #[error(
+        "the part {}x{} at ({}, {}) lies outside the source of {size}; take one that overlaps it, or none", crop.width, crop.height,
+        crop.x, crop.y
+    )]
+    Crop {
+        /// The part that was asked for.
+        crop: Rect,
+        /// Size of the source.
+        size: Size,
+    },
     /// The adapter failed, or there is none.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -151,9 +170,14 @@ pub const MAX_AREA: usize = 1 << 26;
 /// Converts and scales pictures, one at a time, on the arm it was opened with. Tables and buffers are made at the first
 /// picture of a kind (format, sizes, colours, filter) and kept while the kind stays the same; on the CPU nothing is
 /// allocated after that.
+///
+/// With [`Prepare::denoise`] and [`Prepare::lift`] a picture also depends on the ones before it. Where the GPU is lost, the
+/// twins go on: with the light as it was, and with a noise filter that begins anew.
 pub struct Converter {
     arm: Arm,
     plan: Option<Plan>,
+    prepare: Prepare,
+    exposure: Exposure,
 }
 
 enum Arm {
@@ -168,6 +192,8 @@ struct Twins {
     scale: scale::Scale,
     /// The picture between the two.
     between: Vec<u8>,
+    denoise: denoise::Denoise,
+    counts: exposure::Counts,
 }
 
 /// What a kind of picture needs.
@@ -175,7 +201,7 @@ struct Plan {
     kind: Kind,
     /// `None` where the source is I420 in the target's colour already.
     params: Option<Params>,
-    /// `None` where the sizes are equal.
+    /// `None` where all of the source fills a target of its size.
     tables: Option<Tables>,
 }
 
@@ -185,12 +211,14 @@ struct Kind {
     from: (Size, Color),
     to: (Size, Color),
     filter: Option<Filter>,
+    layout: Layout,
+    prepare: Prepare,
 }
 
 impl Converter {
     /// A converter on the CPU. Never fails.
     pub fn cpu() -> Self {
-        Self { arm: Arm::Cpu(Twins::default()), plan: None }
+        Self::on(Arm::Cpu(Twins::default()))
     }
 
     /// A converter on the arm that `prefer` admits. Fails only with [`Prefer::Gpu`], where no adapter opens.
@@ -202,7 +230,7 @@ impl Converter {
             Prefer::Gpu => device::Device::open(Adapter::Any),
         };
         match opened {
-            Ok(device) => Ok(Self { arm: Arm::Gpu(Box::new(device)), plan: None }),
+            Ok(device) => Ok(Self::on(Arm::Gpu(Box::new(device)))),
             Err(error) if prefer == Prefer::Auto => {
                 tracing::debug!("converting on the CPU: {error}");
                 Ok(Self::cpu())
@@ -218,9 +246,34 @@ impl Converter {
     /// A shader does not compile on it.
     pub fn join(&mut self, gpu: &Arc<Gpu>) -> Result<(), GpuError> {
         if matches!(self.arm, Arm::Gpu(_)) && !self.shares(gpu) {
-            *self = Self { arm: Arm::Gpu(Box::new(device::Device::new(gpu.clone())?)), plan: None };
+            self.arm = Arm::Gpu(Box::new(device::Device::new(gpu.clone())?));
+            self.plan = None;
         }
         Ok(())
+    }
+
+    fn on(arm: Arm) -> Self {
+        Self { arm, plan: None, prepare: Prepare::default(), exposure: Exposure::default() }
+    }
+
+    /// What is done to pictures from the next one on. Buffers are made at that picture; what the noise filter remembers is
+    /// kept as long as every sample stays in its place.
+    pub fn set_prepare(&mut self, prepare: Prepare) {
+        self.prepare = prepare;
+    }
+
+    /// What is done to pictures.
+    pub fn prepare(&self) -> Prepare {
+        self.prepare
+    }
+
+    /// The next picture does not follow the last: the noise filter begins anew. Without this a change is seen sample by
+    /// sample, which is enough for a cut, and leaves what the two have in common.
+    pub fn restart(&mut self) {
+        match &mut self.arm {
+            Arm::Cpu(twins) => twins.denoise.restart(),
+            Arm::Gpu(device) => device.restart(),
+        }
     }
 
     /// It runs on this adapter.
@@ -246,12 +299,12 @@ impl Converter {
         filter: Option<Filter>,
         out: &mut Picture,
     ) -> Result<ConvertStats, GpuError> {
-        check(&source, target)?;
+        let kind = self.kind(&source, target, color, filter)?;
         if out.size() != target {
             out.reset(target, color);
         }
         out.color = color;
-        if let Err(error) = self.plan(&source, target, color, filter) {
+        if let Err(error) = self.plan(kind) {
             self.leave(&error);
         }
         let Some(plan) = &self.plan else { return self.convert(source, target, color, filter, out) };
@@ -261,10 +314,10 @@ impl Converter {
         }
         match &mut self.arm {
             Arm::Cpu(twins) => {
-                twins.run(plan, source.data, out.data_mut());
+                twins.run(plan, source.data, &mut self.exposure, out.data_mut());
                 Ok(ConvertStats::default())
             }
-            Arm::Gpu(device) => match device.run(source.data, out.data_mut()) {
+            Arm::Gpu(device) => match device.run(source.data, &mut self.exposure, out.data_mut()) {
                 Ok(gpu_us) => Ok(ConvertStats { gpu_us }),
                 Err(error) => {
                     self.leave(&error);
@@ -286,10 +339,10 @@ impl Converter {
         color: Color,
         filter: Option<Filter>,
     ) -> Result<Option<(&wgpu::Buffer, ConvertStats)>, GpuError> {
-        check(&source, target)?;
-        let made = match self.plan(&source, target, color, filter) {
+        let kind = self.kind(&source, target, color, filter)?;
+        let made = match self.plan(kind) {
             Ok(()) => match (&mut self.arm, &self.plan) {
-                (Arm::Gpu(device), Some(plan)) if !plan.copies() => device.run_here(source.data),
+                (Arm::Gpu(device), Some(plan)) if !plan.copies() => device.run_here(source.data, &mut self.exposure),
                 _ => return Ok(None),
             },
             Err(error) => Err(error),
@@ -306,25 +359,51 @@ impl Converter {
         }
     }
 
+    /// Copies the picture that [`Self::convert_gpu`] made last to `out`, as it is or, for a self view, in a mirror. `false`
+    /// where there is none.
+    pub(crate) fn view(&mut self, mirrored: bool, out: &mut Picture) -> bool {
+        let (Arm::Gpu(device), Some(plan)) = (&mut self.arm, &self.plan) else { return false };
+        let (size, color) = plan.kind.to;
+        if out.size() != size {
+            out.reset(size, color);
+        }
+        out.color = color;
+        match device.view(mirrored, out.data_mut()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.leave(&error);
+                false
+            }
+        }
+    }
+
+    fn kind(&self, source: &Source<'_>, target: Size, color: Color, filter: Option<Filter>) -> Result<Kind, GpuError> {
+        check(source, target)?;
+        let (prepare, size) = (self.prepare, source.size);
+        let crop = prepare.crop.unwrap_or(Rect::whole(size));
+        let layout = Layout::new(size, target, &prepare).ok_or(GpuError::Crop { crop, size })?;
+        Ok(Kind { format: source.format, from: (size, source.color), to: (target, color), filter, layout, prepare })
+    }
+
     /// Makes the tables and buffers for a kind of picture, unless it is that of the last one.
-    fn plan(
-        &mut self,
-        source: &Source<'_>,
-        target: Size,
-        color: Color,
-        filter: Option<Filter>,
-    ) -> Result<(), DeviceError> {
-        let kind = Kind { format: source.format, from: (source.size, source.color), to: (target, color), filter };
+    fn plan(&mut self, kind: Kind) -> Result<(), DeviceError> {
         if self.plan.as_ref().is_some_and(|plan| plan.kind == kind) {
             return Ok(());
         }
-        self.plan = None;
+        let keep = self.plan.take().is_some_and(|plan| plan.kind.remembers(&kind));
         let plan = Plan::new(kind);
-        if let Arm::Gpu(device) = &mut self.arm
-            && !plan.copies()
-        {
-            let (source, result) = (source.data.len(), target.i420_len());
-            device.prepare(source, plan.params.as_ref(), plan.tables.as_ref(), result)?;
+        match &mut self.arm {
+            Arm::Cpu(twins) if !keep => twins.denoise.restart(),
+            Arm::Cpu(_) => {}
+            Arm::Gpu(device) => {
+                device.settle(&mut self.exposure)?;
+                if !plan.copies() {
+                    device.prepare(&plan, keep)?;
+                }
+            }
+        }
+        if kind.prepare.lift == Lift::Off {
+            self.exposure.forget();
         }
         self.plan = Some(plan);
         Ok(())
@@ -333,12 +412,13 @@ impl Converter {
     /// The GPU failed: the twins go on, with the same results.
     fn leave(&mut self, error: &DeviceError) {
         tracing::warn!("converting on the CPU from here on: {error}");
-        *self = Self::cpu();
+        self.arm = Arm::Cpu(Twins::default());
+        self.plan = None;
     }
 }
 
 impl Twins {
-    fn run(&mut self, plan: &Plan, data: &[u8], out: &mut [u8]) {
+    fn run(&mut self, plan: &Plan, data: &[u8], exposure: &mut Exposure, out: &mut [u8]) {
         match (&plan.params, &plan.tables) {
             (Some(params), None) => self.convert.run(params, plan.kind.format, data, out),
             (Some(params), Some(tables)) => {
@@ -349,6 +429,26 @@ impl Twins {
             (None, Some(tables)) => self.scale.run(tables, data, out),
             (None, None) => out.copy_from_slice(data),
         }
+        let ((size, color), prepare) = (plan.kind.to, plan.kind.prepare);
+        if let Some(strength) = prepare.denoise {
+            self.denoise.run(&denoise::Gate::new(strength), size, out);
+        }
+        if prepare.lift != Lift::Off {
+            lift::count(size, exposure::floor(color), out, &mut self.counts);
+            lift::apply(exposure.curve(color), size, out);
+            exposure.observe(&self.counts, prepare.lift, color);
+        }
+        if prepare.mirror {
+            mirror::in_place(size, out);
+        }
+    }
+}
+
+impl Kind {
+    /// What a noise filter remembers of pictures of this kind is of use for those of another.
+    fn remembers(&self, other: &Self) -> bool {
+        let places = |kind: &Self| (kind.from, kind.to, kind.filter, kind.layout, kind.prepare.denoise.is_some());
+        places(self) == places(other)
     }
 }
 
@@ -356,16 +456,22 @@ impl Plan {
     fn new(kind: Kind) -> Self {
         let ((from, source), (to, target)) = (kind.from, kind.to);
         let converts = kind.format != Format::I420 || source != target;
+        let whole = kind.layout == Layout { crop: Rect::whole(from), inside: Rect::whole(to) };
         Self {
             kind,
             params: converts.then(|| Params::new(kind.format, from, source, target)),
-            tables: (from != to).then(|| Tables::new(from, to, kind.filter)),
+            tables: (from != to || !whole).then(|| Tables::new(from, kind.to, &kind.layout, kind.filter)),
         }
     }
 
     /// The source is the result.
     fn copies(&self) -> bool {
-        self.params.is_none() && self.tables.is_none()
+        self.params.is_none() && self.tables.is_none() && !self.prepares()
+    }
+
+    /// Something is done behind scaling.
+    fn prepares(&self) -> bool {
+        !self.kind.prepare.is_plain()
     }
 }
 

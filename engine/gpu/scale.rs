@@ -1,13 +1,21 @@
-//! The plain twin of scale.wgsl: tight I420 to another size, rows first into one scratch row, then its columns.
+//! The plain twin of scale.wgsl: a part of a tight I420 picture to a part of one of another size, rows first into one
+//! scratch row, then its columns; around that part are bars.
 
+use super::prepare::fit::{self, Layout};
 use super::taps::Taps;
-use super::{Filter, Size};
+use super::{Color, Filter, Rect, Size};
 
-/// The tables of one pair of sizes.
+/// The tables of one pair of sizes and of the parts of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tables {
     pub from: Size,
     pub to: Size,
+    /// The part of the source, of luma and of chroma.
+    pub crop: [Rect; 2],
+    /// The part of the target.
+    pub inside: [Rect; 2],
+    /// What the bars are made of.
+    pub bars: [u8; 2],
     /// Columns of luma and chroma.
     pub columns: [Taps; 2],
     /// Rows of luma and chroma.
@@ -16,16 +24,20 @@ pub(super) struct Tables {
 
 impl Tables {
     /// `filter` `None` chooses for each axis: area where samples get fewer, bilinear where they get more.
-    pub(super) fn new(from: Size, to: Size, filter: Option<Filter>) -> Self {
+    pub(super) fn new(from: Size, to: (Size, Color), layout: &Layout, filter: Option<Filter>) -> Self {
         let axis = |from: u32, to: u32| {
             Taps::new(from, to, filter.unwrap_or(if to > from { Filter::Bilinear } else { Filter::Area }))
         };
-        let (cf, ct) = (from.chroma(), to.chroma());
+        let both = |part: Rect| [part, fit::chroma(part)];
+        let (crop, inside) = (both(layout.crop), both(layout.inside));
         Self {
             from,
-            to,
-            columns: [axis(from.width, to.width), axis(cf.width, ct.width)],
-            rows: [axis(from.height, to.height), axis(cf.height, ct.height)],
+            to: to.0,
+            columns: [0, 1].map(|i| axis(crop[i].width, inside[i].width)),
+            rows: [0, 1].map(|i| axis(crop[i].height, inside[i].height)),
+            crop,
+            inside,
+            bars: [to.1.black(), 128],
         }
     }
 }
@@ -41,17 +53,20 @@ impl Scale {
     /// Scales `data` (tight I420 of `tables.from`) into `out` (tight I420 of `tables.to`).
     pub(super) fn run(&mut self, tables: &Tables, data: &[u8], out: &mut [u8]) {
         let (from, to) = (tables.from, tables.to);
-        let widest = from.width as usize;
+        let widest = tables.crop[0].width as usize;
         self.middle.resize(self.middle.len().max(widest), 0);
         self.sums.resize(self.sums.len().max(widest), 0);
         let (y, uv) = data.split_at(from.area());
         let (u, v) = uv.split_at(from.chroma().area());
         let (out_y, out_uv) = out.split_at_mut(to.area());
         let (out_u, out_v) = out_uv.split_at_mut(to.chroma().area());
-        let half = from.chroma().width as usize;
-        for (axis, width, data, out) in [(0, widest, y, out_y), (1, half, u, out_u), (1, half, v, out_v)] {
+        for (axis, data, out) in [(0, y, out_y), (1, u, out_u), (1, v, out_v)] {
+            let width = tables.crop[axis].width as usize;
             let axes = (&tables.columns[axis], &tables.rows[axis]);
             let scratch = (&mut self.middle[..width], &mut self.sums[..width]);
+            let stride = |size: Size| if axis == 0 { size.width } else { size.chroma().width } as usize;
+            let data = Part { stride: stride(from), place: tables.crop[axis], data };
+            let out = framed(out, stride(to), tables.inside[axis], tables.bars[axis]);
             #[cfg(target_arch = "x86_64")]
             if std::arch::is_x86_feature_detected!("avx2") {
                 // SAFETY: the processor has AVX2, as just asked.
@@ -63,6 +78,28 @@ impl Scale {
     }
 }
 
+/// A part of a plane.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    stride: usize,
+    place: Rect,
+    data: &'a [u8],
+}
+
+/// Paints the bars of a plane, and gives the rows between them.
+fn framed(out: &mut [u8], stride: usize, inside: Rect, bar: u8) -> impl Iterator<Item = &mut [u8]> {
+    let (left, width) = (inside.x as usize, inside.width as usize);
+    let (above, rest) = out.split_at_mut(inside.y as usize * stride);
+    let (rows, below) = rest.split_at_mut(inside.height as usize * stride);
+    above.fill(bar);
+    below.fill(bar);
+    rows.chunks_exact_mut(stride).map(move |row| {
+        row[..left].fill(bar);
+        row[left + width..].fill(bar);
+        &mut row[left..][..width]
+    })
+}
+
 /// Fraction bits dropped after the rows (14 in, 6 kept) and after the columns (the 6 and 14 more).
 const ROW_SHIFT: u32 = 8;
 const COLUMN_SHIFT: u32 = 20;
@@ -70,23 +107,34 @@ const COLUMN_SHIFT: u32 = 20;
 /// The same code, compiled for wider registers.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn plane_avx2(axes: (&Taps, &Taps), data: &[u8], out: &mut [u8], scratch: (&mut [i16], &mut [i32])) {
+fn plane_avx2<'a>(
+    axes: (&Taps, &Taps),
+    data: Part<'_>,
+    out: impl Iterator<Item = &'a mut [u8]>,
+    scratch: (&mut [i16], &mut [i32]),
+) {
     plane(axes, data, out, scratch);
 }
 
-/// One plane; the scratch rows are as wide as the source.
+/// One plane; the scratch rows are as wide as the part of the source.
 #[inline(always)]
-fn plane((columns, rows): (&Taps, &Taps), data: &[u8], out: &mut [u8], (middle, sums): (&mut [i16], &mut [i32])) {
-    let width = middle.len();
+fn plane<'a>(
+    (columns, rows): (&Taps, &Taps),
+    from: Part<'_>,
+    out: impl Iterator<Item = &'a mut [u8]>,
+    (middle, sums): (&mut [i16], &mut [i32]),
+) {
+    let stride = from.stride;
+    let data = &from.data[from.place.y as usize * stride + from.place.x as usize..];
     let lines = rows.starts.iter().zip(rows.weights.chunks_exact(rows.count));
-    for (out, (start, weights)) in out.chunks_exact_mut(columns.starts.len()).zip(lines) {
-        let source = &data[*start as usize * width..][..rows.count * width];
+    for (out, (start, weights)) in out.zip(lines) {
+        let source = &data[*start as usize * stride..];
         match rows.count {
-            1 => vertical::<1>(source, weights, middle),
-            2 => vertical::<2>(source, weights, middle),
-            3 => vertical::<3>(source, weights, middle),
-            4 => vertical::<4>(source, weights, middle),
-            _ => vertical_any(source, weights, sums, middle),
+            1 => vertical::<1>(source, stride, weights, middle),
+            2 => vertical::<2>(source, stride, weights, middle),
+            3 => vertical::<3>(source, stride, weights, middle),
+            4 => vertical::<4>(source, stride, weights, middle),
+            _ => vertical_any(source, stride, weights, sums, middle),
         }
         match columns.count {
             1 => horizontal::<1>(columns, middle, out),
@@ -98,11 +146,11 @@ fn plane((columns, rows): (&Taps, &Taps), data: &[u8], out: &mut [u8], (middle, 
     }
 }
 
-/// `N` source rows, one behind the other, to one scratch row.
+/// `N` source rows, `stride` apart, to one scratch row.
 #[inline(always)]
-fn vertical<const N: usize>(source: &[u8], weights: &[i16], middle: &mut [i16]) {
+fn vertical<const N: usize>(source: &[u8], stride: usize, weights: &[i16], middle: &mut [i16]) {
     let width = middle.len();
-    let rows: [&[u8]; N] = std::array::from_fn(|k| &source[k * width..][..width]);
+    let rows: [&[u8]; N] = std::array::from_fn(|k| &source[k * stride..][..width]);
     let weights: [i32; N] = std::array::from_fn(|k| i32::from(weights[k]));
     for (x, out) in middle.iter_mut().enumerate() {
         let mut sum = 1 << (ROW_SHIFT - 1);
@@ -114,9 +162,9 @@ fn vertical<const N: usize>(source: &[u8], weights: &[i16], middle: &mut [i16]) 
 }
 
 #[inline(always)]
-fn vertical_any(source: &[u8], weights: &[i16], sums: &mut [i32], middle: &mut [i16]) {
+fn vertical_any(source: &[u8], stride: usize, weights: &[i16], sums: &mut [i32], middle: &mut [i16]) {
     sums.fill(1 << (ROW_SHIFT - 1));
-    for (row, weight) in source.chunks_exact(sums.len()).zip(weights) {
+    for (row, weight) in source.chunks(stride).zip(weights) {
         let weight = i32::from(*weight);
         for (sum, value) in sums.iter_mut().zip(row) {
             *sum += weight * i32::from(*value);

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use conclave_shaders::{STAGES, Stage, av1};
+use conclave_shaders::{STAGES, Stage, av1, prepare};
 
 /// Whatever has not been said by then is not waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,7 +58,8 @@ all().catch((error) => say("error browser " + error)).then(() => say("done"));
 #[test]
 fn every_module_passes_the_compiler_of_a_browser() {
     let Some(program) = browser() else { return println!("skipped: no Chromium") };
-    let stages: Vec<Stage> = [REFUSED].iter().chain(STAGES).chain(av1::STAGES).copied().collect();
+    let stages: Vec<Stage> =
+        [REFUSED].iter().chain(STAGES).chain(prepare::STAGES).chain(av1::STAGES).copied().collect();
     let wanted: usize = stages.iter().skip(1).map(|stage| stage.entries.len()).sum();
 
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
