@@ -235,9 +235,9 @@ fn a_stream_survives_its_device_and_goes_on_with_a_key_frame() {
     assert!(matches!(&said[1], Event::Turn(Role::Camera, Turn::Back(back)) if *back == device()), "{said:?}");
     // A device that is lost for good ends its thread and nothing else.
     say.send(Said::Dies).unwrap();
-    let Event::Failed(Role::Camera, why) = call.event() else { panic!("a failure of the camera") };
+    let last = call.event();
+    let Event::Failed(Role::Camera, why) = &last else { panic!("a failure of the camera: {last:?}") };
     assert_eq!(why.to_string(), "the camera v4l:desk was lost: a test said so");
-    assert!(matches!(call.event(), Event::Ended(Role::Camera)));
     assert!(matches!(call.receiving.event(Duration::ZERO), Err(conclave::queue::Idle::Empty)));
 }
 
@@ -310,7 +310,7 @@ fn a_muted_microphone_sends_nothing_and_a_lost_one_tells() {
     while sound < 5 {
         captured = captured.plus(20_000);
         let _ = say.send(Heard::Samples { captured, level: -30 });
-        if let Ok(heard) = call.voice.next(LONG) {
+        if let Ok(heard) = call.voice.next(Duration::from_millis(20)) {
             sound += usize::from(heard.heard == receive::Heard::Packet);
             call.voice.recycle(heard.pcm);
         }

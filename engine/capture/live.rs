@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::CaptureError;
+use crate::codecs::Size;
 use crate::devices::Device;
 pub use crate::gpu::Rect;
 use crate::gpu::Source;

@@ -122,7 +122,8 @@ impl Ear {
     pub fn open(args: &Args, samples: u64) -> anyhow::Result<Option<Self>> {
         let Some(name) = &args.mic else { return Ok(None) };
         let device = pick(Kind::Microphone, name.as_deref())?;
-        let device = audio::microphone::open(&device.id, Clock::start())?;
+        let config = audio::microphone::Config::default();
+        let device = audio::microphone::Microphone::open(&device.id, config, Clock::start())?;
         Ok(Some(Self { device: Box::new(device), left: samples }))
     }
 }
