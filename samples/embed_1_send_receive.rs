@@ -1,4 +1,4 @@
-//! First of six: the two cores without threads or sockets. They are told the time, take bytes and give bytes.
+//! First of seven: the two cores without threads or sockets. They are told the time, take bytes and give bytes.
 //!
 //! `cargo run --release --example embed_1_send_receive`
 

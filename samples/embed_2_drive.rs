@@ -1,4 +1,4 @@
-//! Second of six: the same meeting on threads and over UDP. `drive` puts the cores behind queues and owns the threads.
+//! Second of seven: the same meeting on threads and over UDP. `drive` puts the cores behind queues and owns the threads.
 //!
 //! `cargo run --release --example embed_2_drive`
 

@@ -1,4 +1,4 @@
-//! Third of six: frames that an app has encoded by itself. They enter where the engine's own encoder puts its frames.
+//! Third of seven: frames that an app has encoded by itself. They enter where the engine's own encoder puts its frames.
 //!
 //! `cargo run --release --example embed_3_encoded`
 

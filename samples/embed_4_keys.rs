@@ -1,4 +1,4 @@
-//! Fourth of six: keys of the app's own. The engine asks a `KeySource` by key id; here the receiver's key comes late.
+//! Fourth of seven: keys of the app's own. The engine asks a `KeySource` by key id; here the receiver's key comes late.
 //!
 //! `cargo run --release --example embed_4_keys`
 

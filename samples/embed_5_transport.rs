@@ -1,4 +1,4 @@
-//! Fifth of six: a transport of the app's own. Here a channel stands for it, and loses every tenth datagram.
+//! Fifth of seven: a transport of the app's own. Here a channel stands for it, and loses every tenth datagram.
 //!
 //! `cargo run --release --example embed_5_transport`
 

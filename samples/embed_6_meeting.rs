@@ -1,4 +1,4 @@
-//! Last of six: two apps hold an end-to-end-encrypted meeting. The relay between them is in this process; it orders and
+//! Sixth of seven: two apps hold an end-to-end-encrypted meeting. The relay between them is in this process; it orders and
 //! forwards, and can read nothing.
 //!
 //! `cargo run --release --example embed_6_meeting`

@@ -124,6 +124,9 @@ impl Ear {
         let device = pick(Kind::Microphone, name.as_deref())?;
         let config = audio::microphone::Config::default();
         let device = audio::microphone::Microphone::open(&device.id, config, Clock::start())?;
+        // Nothing is played aloud, so there is no echo.
+        let config = audio::process::Config { echo: false, ..audio::process::Config::default() };
+        let (device, _) = audio::process::Processed::new(Box::new(device), config)?;
         Ok(Some(Self { device: Box::new(device), left: samples }))
     }
 }
