@@ -126,6 +126,14 @@ impl Daemon {
         }
     }
 
+    /// Ends one of the programs, such as the session manager.
+    pub fn end(&mut self, name: &str) {
+        for (_, program) in self.programs.iter_mut().filter(|(program, _)| *program == name) {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
+
     /// Starts anew what was running, or had been killed, and waits until it answers.
     pub fn restart(&mut self) {
         self.kill();
