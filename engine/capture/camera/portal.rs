@@ -38,17 +38,23 @@ const NO_PORTAL: &str =
 
 /// Adds what the portal gives, where there is one.
 pub(super) fn list(listing: &mut Listing) {
-    match within(ANSWER, there()) {
-        Some(Ok(true)) => listing.devices.extend(NAMES.map(|name| device(name))),
-        Some(Ok(false)) => unseen(listing, "there is no portal on the session's bus", NO_PORTAL),
-        Some(Err(error)) => unseen(listing, &format!("there is no session bus ({error})"), NO_BUS),
-        None => unseen(listing, "the session's bus does not answer", NO_BUS),
+    match find() {
+        Ok(()) => listing.devices.extend(NAMES.map(device)),
+        Err((why, hint)) => {
+            let each = NAMES.map(|(_, kind, _)| Unseen { kind, backend: Backend::Portal, why: why.clone(), hint });
+            listing.unseen.extend(each);
+        }
     }
 }
 
-fn unseen(listing: &mut Listing, why: &str, hint: &'static str) {
-    let each = NAMES.map(|(_, kind, _)| Unseen { kind, backend: Backend::Portal, why: why.to_owned(), hint });
-    listing.unseen.extend(each);
+/// Looks for a portal; why there is none, and what to do.
+fn find() -> Result<(), (String, &'static str)> {
+    match within(ANSWER, there()) {
+        Some(Ok(true)) => Ok(()),
+        Some(Ok(false)) => Err(("there is no portal on the session's bus".to_owned(), NO_PORTAL)),
+        Some(Err(error)) => Err((format!("there is no session bus ({error})"), NO_BUS)),
+        None => Err(("the session's bus does not answer".to_owned(), NO_BUS)),
+    }
 }
 
 fn device((name, kind, title): (&str, Kind, &str)) -> Device {
@@ -87,6 +93,7 @@ pub(super) fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVide
         why: why.to_owned(),
         hint: "open it again, and allow it in the dialogue",
     };
+    find().map_err(|(why, hint)| unreachable(&why, hint))?;
     let asked: Option<Result<Given, Error>> = match device.kind {
         Kind::Screen => within(DIALOGUE, screen()),
         _ => within(DIALOGUE, camera()),
@@ -101,9 +108,6 @@ pub(super) fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVide
             return Err(forbidden(&format!("the desktop does not allow it ({why})")));
         }
         Some(Err(Error::PortalNotFound(_))) => {
-            return Err(unreachable("there is none on the session's bus", NO_PORTAL));
-        }
-        Some(Err(Error::Zbus(zbus::Error::FDO(error)))) if matches!(*error, zbus::fdo::Error::ServiceUnknown(_)) => {
             return Err(unreachable("there is none on the session's bus", NO_PORTAL));
         }
         Some(Err(error @ (Error::Zbus(_) | Error::IO(_)))) => return Err(unreachable(&error.to_string(), NO_BUS)),
