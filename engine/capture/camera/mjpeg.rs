@@ -11,6 +11,13 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::wire::MAX_EDGE;
 use crate::codecs::Size;
 
+#[cfg(test)]
+#[path = "../../../tests/support/jpeg.rs"]
+mod jpeg;
+
+/// The largest picture, that of 8K television: a frame says its size itself, and memory is taken for it.
+const MOST_AREA: usize = 7680 * 4320;
+
 /// Decodes frame after frame.
 #[derive(Default)]
 pub(super) struct Decoder {
@@ -50,6 +57,9 @@ impl Decoder {
         let info = decoder.info().ok_or(Broken::End)?;
         let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
         let size = Size::new(info.width.into(), info.height.into());
+        if size.area() > MOST_AREA {
+            return Err(Broken::Inside(format!("{size} is too large")));
+        }
         let planes = if grey { 1 } else { 3 };
         if grey {
             decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
@@ -89,5 +99,90 @@ fn halve(pixels: &[u8], size: Size, out: &mut Vec<u8>) {
             };
             (*u, *v) = (mean(1), mean(2));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_blocks(size: Size, picture: &[u8]) {
+        assert_eq!(size, Size::new(48, 40));
+        let (luma, chroma) = picture.split_at(size.area());
+        let (us, vs) = chroma.split_at(size.chroma().area());
+        for ((x, y), expected) in jpeg::MIDDLES {
+            let half = y / 2 * 24 + x / 2;
+            for (got, wanted) in [luma[48 * y + x], us[half], vs[half]].into_iter().zip(expected) {
+                assert!(got.abs_diff(wanted) <= 3, "at {x},{y}: {got} instead of {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_has_its_colours_with_its_tables_and_without() {
+        let (mut decoder, mut out) = (Decoder::default(), Vec::new());
+        assert!(!jpeg::bare().windows(2).any(|pair| pair == [0xFF, 0xC4]));
+        let mut padded = jpeg::blocks();
+        padded.extend([0; 500]);
+        for bytes in [jpeg::blocks(), jpeg::bare(), padded] {
+            let size = decoder.decode(&bytes, &mut out).expect("a picture");
+            is_blocks(size, &out);
+        }
+    }
+
+    #[test]
+    fn a_picture_cut_off_anywhere_is_none() {
+        let (mut decoder, mut out, whole) = (Decoder::default(), Vec::new(), jpeg::blocks());
+        for cut in 0..whole.len() {
+            assert!(decoder.decode(&whole[..cut], &mut out).is_err(), "{cut} bytes of {}", whole.len());
+        }
+        assert_eq!(decoder.decode(b"", &mut out), Err(Broken::Start));
+        let size = decoder.decode(&whole, &mut out).expect("a picture after all");
+        is_blocks(size, &out);
+    }
+
+    /// A JPEG says its size itself: it may say any, and must not cost more than the largest that is taken.
+    #[test]
+    fn a_size_beyond_the_largest_is_refused() {
+        let mut huge = jpeg::blocks();
+        let frame = huge.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame header");
+        huge[frame + 5..frame + 9].copy_from_slice(&[0xFF; 4]);
+        assert!(matches!(Decoder::default().decode(&huge, &mut Vec::new()), Err(Broken::Inside(_))));
+    }
+
+    #[test]
+    fn changed_bytes_give_a_picture_or_an_error() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let (mut decoder, mut out, mut whole) = (Decoder::default(), Vec::new(), 0);
+        for round in 0..4_000 {
+            let mut bytes = if round % 2 == 0 { jpeg::blocks() } else { jpeg::bare() };
+            for _ in 0..random.usize(1..8) {
+                let at = random.usize(..bytes.len());
+                match random.u8(..4) {
+                    0 => bytes[at] = random.u8(..),
+                    1 => bytes[at] ^= 1 << random.u8(..8),
+                    2 => drop(bytes.drain(at..(at + random.usize(1..40)).min(bytes.len()))),
+                    _ => bytes.insert(at, random.u8(..)),
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            // A size is as good as any while it is small; large ones are slow, and have a test of their own.
+            if let Ok(size) = decoder.decode(&bytes, &mut out) {
+                assert_eq!(out.len(), size.i420_len());
+                whole += 1;
+            }
+        }
+        assert!(whole > 100, "{whole} were pictures");
+    }
+
+    #[test]
+    fn chroma_of_an_odd_edge_is_of_what_is_there() {
+        // 3×1: the second chroma sample is of the last pixel alone.
+        let pixels = [10, 100, 50, 20, 102, 52, 30, 200, 7];
+        let mut out = Vec::new();
+        halve(&pixels, Size::new(3, 1), &mut out);
+        assert_eq!(out, [10, 20, 30, 101, 200, 51, 7]);
     }
 }

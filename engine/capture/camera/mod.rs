@@ -26,7 +26,7 @@ mod wire;
 
 use super::live::LiveVideo;
 use crate::codecs::Size;
-use crate::devices::{DeviceError, Id, Kind, Listing};
+use crate::devices::{DeviceError, Id, Listing};
 use crate::time::Clock;
 
 /// What pictures are wished for; a device comes as near as it can.
@@ -59,7 +59,7 @@ pub fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVideo>, Dev
     #[cfg(not(all(feature = "devices", target_os = "linux")))]
     {
         let (_, _) = (wish, clock);
-        Err(DeviceError::NotBuilt { kind: Kind::Camera, backend: id.backend() })
+        Err(DeviceError::NotBuilt { kind: crate::devices::Kind::Camera, backend: id.backend() })
     }
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn list(listing: &mut Listing) {
     }
     #[cfg(not(all(feature = "devices", target_os = "linux")))]
     listing.unseen.push(crate::devices::Unseen {
-        kind: Kind::Camera,
+        kind: crate::devices::Kind::Camera,
         backend: crate::devices::Backend::V4l,
         why: "cameras are not built for this system yet".to_owned(),
         hint: "use a file or the rendered scene; on Linux, build with the feature `devices`",

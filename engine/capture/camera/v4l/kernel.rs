@@ -206,8 +206,9 @@ impl File {
 
 /// Buffers that the driver fills while the stream is on.
 pub(super) struct Buffers {
-    pub(super) file: File,
+    // In the order in which they go.
     maps: Vec<Map>,
+    pub(super) file: File,
 }
 
 /// A filled buffer, which is ours until it is queued again.
@@ -227,7 +228,7 @@ impl Buffers {
     pub(super) fn start(file: File, count: u32) -> io::Result<Self> {
         let mut asked = sys::v4l2_requestbuffers { count, type_: CAPTURE, memory: MAPPED, ..Plain::zeroed() };
         file.call(calls::VIDIOC_REQBUFS, &mut asked)?;
-        let mut buffers = Self { file, maps: Vec::new() };
+        let mut buffers = Self { maps: Vec::new(), file };
         for index in 0..asked.count.min(32) {
             let mut told = sys::v4l2_buffer { index, type_: CAPTURE, memory: MAPPED, ..Plain::zeroed() };
             buffers.file.call(calls::VIDIOC_QUERYBUF, &mut told)?;
