@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::CaptureError;
-use crate::codecs::Size;
+pub use crate::codecs::Rect;
 use crate::devices::Device;
 use crate::gpu::Source;
 use crate::time::Time;
@@ -72,36 +72,6 @@ pub enum Turn {
 pub struct Damage {
     rects: [Rect; Damage::MOST],
     count: u8,
-}
-
-/// A part of a picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
-pub struct Rect {
-    /// Left edge.
-    pub x: u32,
-    /// Upper edge.
-    pub y: u32,
-    /// Width.
-    pub width: u32,
-    /// Height.
-    pub height: u32,
-}
-
-impl Rect {
-    /// The smallest that holds both.
-    pub fn union(self, other: Rect) -> Rect {
-        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
-        let right = self.x.saturating_add(self.width).max(other.x.saturating_add(other.width));
-        let bottom = self.y.saturating_add(self.height).max(other.y.saturating_add(other.height));
-        Rect { x, y, width: right - x, height: bottom - y }
-    }
-
-    /// What lies inside a picture of `size`; `None` where that is nothing.
-    pub fn clip(self, size: Size) -> Option<Rect> {
-        let width = self.x.saturating_add(self.width).min(size.width).checked_sub(self.x)?;
-        let height = self.y.saturating_add(self.height).min(size.height).checked_sub(self.y)?;
-        (width > 0 && height > 0).then_some(Rect { width, height, ..self })
-    }
 }
 
 impl Damage {
@@ -183,6 +153,7 @@ pub enum Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codecs::Size;
 
     #[test]
     fn damage_beyond_its_room_is_covered_still() {
