@@ -17,7 +17,7 @@ pub mod raw;
 
 pub use candidates::{Config, Session, Target, open_encoder};
 pub use color::{Color, Matrix, Range};
-pub use picture::{Picture, Plane, Size};
+pub use picture::{Picture, Plane, Rect, Size};
 
 use std::sync::Arc;
 
@@ -90,6 +90,9 @@ pub trait VideoEncoder: Send {
     /// Takes one picture. Errors name what is wrong with it. An encoder on a GPU takes one more of the same size before the
     /// frame of the first was polled, and begins with it; no encoder waits for that.
     fn submit(&mut self, picture: &Picture, input: FrameInput) -> Result<(), CodecError>;
+    /// Says that the picture submitted next differs from the one submitted before in these parts only, by its pixels. Where
+    /// nothing is said it may differ everywhere. An encoder may spend less on what does not.
+    fn damaged(&mut self, _parts: &[Rect]) {}
     /// The GPU that the encoder runs on now: [`Self::submit_gpu`] takes pictures that lie in its memory.
     fn gpu(&self) -> Option<&Arc<Gpu>> {
         None

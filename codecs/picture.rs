@@ -39,6 +39,36 @@ impl std::fmt::Display for Size {
     }
 }
 
+/// A part of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct Rect {
+    /// Left edge.
+    pub x: u32,
+    /// Upper edge.
+    pub y: u32,
+    /// Width.
+    pub width: u32,
+    /// Height.
+    pub height: u32,
+}
+
+impl Rect {
+    /// The smallest that holds both.
+    pub fn union(self, other: Rect) -> Rect {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let right = self.x.saturating_add(self.width).max(other.x.saturating_add(other.width));
+        let bottom = self.y.saturating_add(self.height).max(other.y.saturating_add(other.height));
+        Rect { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// What lies inside a picture of `size`; `None` where that is nothing.
+    pub fn clip(self, size: Size) -> Option<Rect> {
+        let width = self.x.saturating_add(self.width).min(size.width).checked_sub(self.x)?;
+        let height = self.y.saturating_add(self.height).min(size.height).checked_sub(self.y)?;
+        (width > 0 && height > 0).then_some(Rect { width, height, ..self })
+    }
+}
+
 /// One of the three planes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plane {

@@ -13,7 +13,7 @@ use conclave_codecs::{
     AudioEncoder, CodecError, Color, EncodedInfo, FrameInput, GpuPicture, Picture, Session, Size, VideoEncoder,
 };
 
-use crate::capture::live::Shot;
+use crate::capture::live::{Damage, Rect, Shot};
 use crate::control::{Control, Edge};
 use crate::frame::{Buffer, Encoded, Header, Kind, Structure};
 use crate::gpu::prepare::{Prepare, mirror};
@@ -113,6 +113,8 @@ pub struct Video {
     /// The self view is a mirror.
     mirrored: bool,
     frame: u64,
+    /// The encoder has the picture that damage is told against.
+    whole: bool,
     /// Pictures in a row that showed nothing new, were encoded to sharpen the last one, and those left out.
     resting: u32,
     still: u64,
@@ -174,6 +176,7 @@ impl Video {
             watched: false,
             mirrored: prepare.mirror,
             frame: 0,
+            whole: false,
             resting: 0,
             still: 0,
             pending: [empty; IN_FLIGHT],
@@ -300,9 +303,31 @@ impl Video {
         // Where it fails, what follows shows something new.
         let resting = if rests { self.resting + 1 } else { 0 };
         self.resting = 0;
+        if self.whole {
+            self.tell(shot);
+        }
         let frame = self.make(shot.source, shot.captured, keyframe, now)?;
         self.resting = resting;
         Ok(Some(frame))
+    }
+
+    /// Tells the encoder what differs, in pixels of the encoded picture and with those around it that a filter reaches.
+    fn tell(&mut self, shot: &Shot<'_>) {
+        let (from, to) = (shot.source.size, self.size);
+        // The first sample that a part touches, and the one behind the last; 64 bits hold any product of two sides.
+        let first = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to) / u64::from(from)) as u32;
+        let behind = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to)).div_ceil(u64::from(from)) as u32;
+        let mut parts = [Rect::default(); Damage::MOST];
+        let mut count = 0;
+        for rect in shot.damage.rects().iter().filter_map(|rect| rect.clip(from)) {
+            let x = first(rect.x, from.width, to.width).saturating_sub(AROUND);
+            let y = first(rect.y, from.height, to.height).saturating_sub(AROUND);
+            let right = behind(rect.x + rect.width, from.width, to.width) + AROUND;
+            let bottom = behind(rect.y + rect.height, from.height, to.height) + AROUND;
+            parts[count] = Rect { x, y, width: right - x, height: bottom - y };
+            count += 1;
+        }
+        self.encoder.damaged(&parts[..count]);
     }
 
     /// Pictures that showed nothing new and were left out. None of them is lost.
@@ -312,6 +337,7 @@ impl Video {
 
     fn make(&mut self, source: Source<'_>, captured: Time, keyframe: bool, now: Time) -> Result<u64, EncodeError> {
         self.watch.begin(now);
+        self.whole = false;
         let mut ledger = Ledger::default();
         ledger.stamp(Stage::Capture, captured);
         let size = self.size;
@@ -341,6 +367,7 @@ impl Video {
         self.pending[frame as usize % IN_FLIGHT] = Pending { frame, size, captured, ledger };
         self.last_size = size;
         self.frame += 1;
+        self.whole = true;
         Ok(frame)
     }
 
@@ -445,9 +472,11 @@ impl Video {
     }
 }
 
-/// Pictures without damage in a row that are encoded all the same. After a change the rate control makes the quantizer
-/// finer by an eighth a frame at most: from its coarse end to its fine one in so many.
-pub const RESTS: u32 = 15;
+/// Pictures without damage in a row that are encoded all the same: as many as make a picture sharp after a change.
+pub const RESTS: u32 = conclave_codecs::av1::rest::SHARP as u32;
+
+/// Samples beside a part that change with it: chroma is shared by two, and a filter that scales reaches a little further.
+const AROUND: u32 = 4;
 
 /// Which pictures of a source to take, so that there are so many a second and no more.
 #[derive(Clone, Copy)]

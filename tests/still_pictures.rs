@@ -10,8 +10,8 @@ use conclave::time::{Stopwatch, Time};
 
 const SIZE: Size = Size::new(320, 192);
 
-fn stage(codec: &str, bitrate: u32) -> Video {
-    let config = codecs::Config { size: SIZE, target: Target::Bitrate(bitrate), ..codecs::Config::default() };
+fn stage(codec: &str, target: Target) -> Video {
+    let config = codecs::Config { size: SIZE, target, ..codecs::Config::default() };
     let encoder = codecs::open_encoder(codec, config, Session::Live).unwrap();
     let stage = VideoConfig {
         stream: 1,
@@ -46,14 +46,18 @@ struct Screen {
 }
 
 impl Screen {
-    fn new(codec: &str, bitrate: u32) -> Self {
-        Self { stage: stage(codec, bitrate), edge: Edge::default(), now: 0 }
+    fn new(codec: &str, target: Target) -> Self {
+        Self { stage: stage(codec, target), edge: Edge::default(), now: 0 }
     }
 
     /// The frame that a picture becomes; `None` where it is left out.
     fn show(&mut self, data: &[u8], damage: Damage, fresh: bool) -> Option<Encoded> {
+        self.show_sized(data, SIZE, damage, fresh)
+    }
+
+    fn show_sized(&mut self, data: &[u8], size: Size, damage: Damage, fresh: bool) -> Option<Encoded> {
         self.now += 33_333;
-        let source = Source { format: Format::Bgra, size: SIZE, color: Color::default(), data };
+        let source = Source { format: Format::Bgra, size, color: Color::default(), data };
         let shot = Shot { source, captured: Time(self.now), damage, fresh };
         self.stage.submit_shot(&shot, &self.edge, Time(self.now)).unwrap()?;
         // The rate control may leave one out, too.
@@ -72,7 +76,7 @@ impl Screen {
 
 #[test]
 fn a_picture_that_rests_gets_sharper_and_then_costs_nothing() {
-    let mut screen = Screen::new("cpu", 400_000);
+    let mut screen = Screen::new("cpu", Target::Bitrate(400_000));
     let (first, second) = (page(1), page(2));
     assert!(screen.show(&first, Damage::ALL, true).expect("a frame").info.keyframe);
     let changed = (0..6).find_map(|_| screen.show(&second, Damage::ALL, false)).expect("a frame");
@@ -90,7 +94,7 @@ fn a_picture_that_rests_gets_sharper_and_then_costs_nothing() {
 
 #[test]
 fn what_is_wanted_is_encoded_though_nothing_changed() {
-    let mut screen = Screen::new("raw", 400_000);
+    let mut screen = Screen::new("raw", Target::Bitrate(400_000));
     let page = page(1);
     // The first picture is one, whatever is said of it.
     let first = screen.show(&page, Damage::NONE, false).expect("a frame");
@@ -123,4 +127,33 @@ fn damage_of_a_picture_left_out_is_damage_of_the_next() {
     assert_eq!(first.join(second).rects(), [at(0), at(40)]);
     assert!(Damage::NONE.join(Damage::NONE).is_none());
     assert_eq!(Damage::ALL.join(second).rects()[0].clip(SIZE), Damage::ALL.rects()[0].clip(SIZE));
+}
+
+#[test]
+fn what_is_told_to_differ_holds_every_sample_that_does() {
+    // Scaled down and up, and as it is.
+    for size in [Size::new(500, 300), Size::new(211, 127), SIZE] {
+        let mut rng = fastrand::Rng::with_seed(9);
+        let (width, height) = (size.width, size.height);
+        let mut pixels: Vec<u8> = (0..4 * size.area()).map(|i| (i / 4 % width as usize / 3) as u8).collect();
+        let [mut told, mut whole] = [(); 2].map(|()| Screen::new("cpu", Target::Quantizer(24)));
+        for n in 0..90 {
+            let mut damage = Damage::NONE;
+            for _ in 0..rng.u32(1..3) {
+                let rect = Rect { x: rng.u32(0..width), y: rng.u32(0..height), width: 17, height: 9 };
+                let rect = rect.clip(size).expect("inside");
+                let colour = [rng.u8(..), rng.u8(..), rng.u8(..)];
+                for (y, x) in
+                    (rect.y..rect.y + rect.height).flat_map(|y| (rect.x..rect.x + rect.width).map(move |x| (y, x)))
+                {
+                    pixels[4 * (y * width + x) as usize..][..3].copy_from_slice(&colour);
+                }
+                damage.add(rect);
+            }
+            assert!(told.show_sized(&pixels, size, damage, n == 0).is_some());
+            assert!(whole.show_sized(&pixels, size, Damage::ALL, n == 0).is_some());
+            let (told, whole) = (told.error(), whole.error());
+            assert!(told < whole + 1.0, "picture {n} from {size}: an error of {told:.2} where {whole:.2} is had");
+        }
+    }
 }

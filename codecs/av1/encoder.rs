@@ -21,6 +21,7 @@ use super::layout::{Layout, Tiles};
 use super::obu;
 use super::plan::{self, Plan};
 use super::rate::{Kind, LIMITS, Rate, roughness};
+use super::rest::{Rest, Set};
 use super::sequence::Sequence;
 use super::slots::{Fresh, Slots};
 use super::syntax::tile::MOST_BYTES;
@@ -28,7 +29,8 @@ use super::twin::{Job, Twin};
 use super::words::Words;
 use crate::candidates::{Config, Target, check_bitrate, check_framerate};
 use crate::{
-    CodecError, EncodedInfo, EncoderInfo, FrameInput, GpuPicture, MAX_DEPENDENCIES, Picture, Plane, Size, VideoEncoder,
+    CodecError, EncodedInfo, EncoderInfo, FrameInput, GpuPicture, MAX_DEPENDENCIES, Picture, Plane, Rect, Size,
+    VideoEncoder,
 };
 
 /// Smallest side of a picture; capture pads below it.
@@ -45,6 +47,10 @@ pub struct Encoder {
     sequence: Sequence,
     slots: Slots,
     rate: Option<Rate>,
+    rest: Rest,
+    /// What was said to differ in the picture submitted next, if anything was.
+    damage: Vec<Rect>,
+    told: bool,
     arm: Arm,
     /// Why the GPU was left, and what it had moved until then.
     left: Option<(String, Traffic)>,
@@ -87,6 +93,7 @@ struct Ahead {
     /// `None` where it lay on the GPU.
     picture: Option<Picture>,
     size: Size,
+    changed: Set,
 }
 
 impl Encoder {
@@ -118,6 +125,9 @@ impl Encoder {
                 Target::Bitrate(bits) => Some(Rate::new(bits, rate(config.fps))),
                 Target::Quantizer(_) => None,
             },
+            rest: Rest::default(),
+            damage: Vec::with_capacity(16),
+            told: false,
             arm,
             left: None,
             decisions: Decisions::new(&ceiling(&config)),
@@ -175,11 +185,17 @@ impl Encoder {
     }
 
     /// Hands a picture to the arm.
-    fn start(&mut self, input: Input<'_>, plan: Plan) {
+    fn start(&mut self, input: Input<'_>, plan: Plan, changed: &Set) {
         let layout = Layout::new(plan.size, tiles(plan.size, self.config.tiles));
         if *self.decisions.layout() != layout {
             self.decisions = Decisions::new(&layout);
         }
+        let still = if plan.is_key() {
+            self.rest.wake();
+            Set::default()
+        } else {
+            self.rest.frame(plan.number, &layout, changed)
+        };
         let fresh = self.slots.free(plan.size);
         let number = |slot: u8| self.slots.get(slot).map(|slot| slot.number);
         let job = Job {
@@ -189,6 +205,7 @@ impl Encoder {
                 .and_then(|named| Some([self.slots.buffer(named.last)?, self.slots.buffer(named.golden)?])),
             apart: plan.references.is_some_and(|named| number(named.last) != number(named.golden)),
             fresh: fresh.buffer(),
+            still,
         };
         let key = plan.is_key();
         let looks = key && self.rate.is_some();
@@ -320,6 +337,7 @@ impl Encoder {
     /// A frame was lost with the GPU. Where it was a key frame, or its references are lost too, a key frame follows.
     fn lose(&mut self, key: bool) {
         self.dropped += 1;
+        self.rest.wake();
         let Arm::Twin(twin) = &self.arm else { return };
         self.key_wanted |= key || self.slots.live().any(|(buffer, _)| twin.frame(buffer).is_none());
     }
@@ -346,6 +364,9 @@ impl Encoder {
         if self.last_in.is_some_and(|last| input.frame <= last) {
             return refuse(format!("frame number {} does not follow", input.frame), "let the numbers rise");
         }
+        // What was said holds for this picture alone.
+        let told = std::mem::take(&mut self.told);
+        let changed = if told { Set::touched(&self.damage, size) } else { Set::ALL };
         if let Some(pending) = &self.pending {
             let (same, layout) = (pending.plan.size == size, pending.job.layout);
             let Arm::Gpu(session) = &mut self.arm else {
@@ -357,16 +378,16 @@ impl Encoder {
             // A device that fails here fails again where the frame is started.
             let _ = session.prepare(source, &layout);
             let picture = source.host().map(|picture| self.keep(picture));
-            self.ahead = Some(Ahead { input, picture, size });
+            self.ahead = Some(Ahead { input, picture, size, changed });
         } else {
-            self.begin(source, input, size);
+            self.begin(source, input, size, &changed);
         }
         self.last_in = Some(input.frame);
         Ok(())
     }
 
     /// Makes a picture a frame, or leaves it out to hold the rate.
-    fn begin(&mut self, source: Input<'_>, input: FrameInput, size: Size) {
+    fn begin(&mut self, source: Input<'_>, input: FrameInput, size: Size, changed: &Set) {
         let number = input.frame;
         let resized = self.slots.get(LAST).is_some_and(|last| last.size != size);
         // A frame further back than 16 bits can say is out of reach; the long-term reference is never the later one.
@@ -376,13 +397,14 @@ impl Encoder {
         let key = input.keyframe || self.key_wanted || resized || far || due;
         if !key && self.rate.as_mut().is_some_and(Rate::skip) {
             self.dropped += 1;
+            self.rest.left_out(changed);
             return;
         }
         let plan = self.plan(number, size, key);
         if key {
             (self.key_wanted, self.last_key) = (false, Some(number));
         }
-        self.start(source, plan);
+        self.start(source, plan, changed);
     }
 }
 
@@ -401,6 +423,12 @@ impl VideoEncoder for Encoder {
 
     fn submit(&mut self, picture: &Picture, input: FrameInput) -> Result<(), CodecError> {
         self.take(Input::Host(picture), input)
+    }
+
+    fn damaged(&mut self, parts: &[Rect]) {
+        self.damage.clear();
+        self.damage.extend_from_slice(parts);
+        self.told = true;
     }
 
     fn gpu(&self) -> Option<&Arc<Gpu>> {
@@ -427,8 +455,8 @@ impl VideoEncoder for Encoder {
         if info.is_some() {
             out.extend_from_slice(&self.unit);
         }
-        if let Some(Ahead { input, picture, size }) = self.ahead.take() {
-            self.begin(Input::Prepared(picture.as_ref()), input, size);
+        if let Some(Ahead { input, picture, size, changed }) = self.ahead.take() {
+            self.begin(Input::Prepared(picture.as_ref()), input, size, &changed);
             match &mut self.pending {
                 Some(pending) => pending.picture = picture,
                 None => self.spare.extend(picture),

@@ -19,6 +19,7 @@ pub mod layout;
 pub mod obu;
 pub mod plan;
 pub mod rate;
+pub mod rest;
 pub mod scan;
 pub mod sequence;
 pub mod slots;

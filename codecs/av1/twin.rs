@@ -11,6 +11,7 @@ use super::kernel::search::Motion;
 use super::kernel::subpel::Fine;
 use super::kernel::{cdef, deblock, islands, merge};
 use super::layout::Layout;
+use super::rest::Set;
 use super::threads::Threads;
 use crate::Picture;
 
@@ -25,6 +26,8 @@ pub struct Job {
     pub apart: bool,
     /// Where the new frame goes.
     pub fresh: u8,
+    /// Superblocks of an inter frame that rest.
+    pub still: Set,
 }
 
 /// Dead zones of the quantizer.
@@ -95,6 +98,7 @@ impl Twin {
         let costs = Costs::new(decisions.quantizer);
         if let Some([last, _]) = stores {
             pyramid.load(&source.planes[0]);
+            motion.still = job.still;
             motion.search(&self.threads, layout, pyramid, &last.pyramid, costs.vector_bit);
             fine.refine(&self.threads, layout, &pyramid.full, &last.pyramid.full, motion, costs.vector_bit);
         }

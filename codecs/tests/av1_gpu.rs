@@ -90,7 +90,7 @@ fn what_comes_back_is_little_more_than_what_goes_out() {
     assert!(traffic.second_copies <= 1, "{traffic:?}");
     // Two references of 36 superblocks at most every eight frames.
     assert!(traffic.checkpoints > 0 && traffic.checkpoints <= 5 * 2 * 18 * 6144, "{traffic:?}");
-    assert_eq!(traffic.up, traffic.frames * (size.i420_len() as u64 + 160), "{traffic:?}");
+    assert_eq!(traffic.up, traffic.frames * (size.i420_len() as u64 + 432), "{traffic:?}");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_picture_that_lies_on_the_gpu_makes_the_same_bytes() {
         assert!(a == b, "frame {n}");
     }
     let traffic = ours.traffic().expect("on the GPU");
-    assert_eq!(traffic.up, 6 * 160, "the picture did not cross");
+    assert_eq!(traffic.up, 6 * 432, "the picture did not cross");
 }
 
 #[test]

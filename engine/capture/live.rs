@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::CaptureError;
-use crate::codecs::Size;
+pub use crate::codecs::Rect;
 use crate::devices::Device;
 pub use crate::gpu::Rect;
 use crate::gpu::Source;
@@ -166,6 +166,7 @@ pub enum Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codecs::Size;
 
     #[test]
     fn damage_beyond_its_room_is_covered_still() {

@@ -57,6 +57,8 @@ struct Params {
     cdef_chroma_primary: u32,
     cdef_chroma_secondary: u32,
     pad: u32,
+    // Superblocks that rest, a bit each: zero motion, skipped.
+    still: array<vec4<u32>, 17>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -74,6 +76,13 @@ const MAX_U32: u32 = 0xffffffffu;
 
 fn superblocks() -> u32 {
     return params.sb_cols * params.sb_rows;
+}
+
+// Whether the block of `side` at (`col`, `row`), in blocks, lies in a superblock that rests.
+fn rests(side: u32, col: u32, row: u32) -> bool {
+    let blocks = 64u / side;
+    let number = row / blocks * params.sb_cols + col / blocks;
+    return ((params.still[number / 128u][number / 32u % 4u] >> (number % 32u)) & 1u) != 0u;
 }
 
 // Number of this invocation, where the host spread the groups over two dimensions.

@@ -104,6 +104,14 @@ fn choose(side: u32, block: u32, lane: u32) {
     let size = countTrailingZeros(side) - 3u;
     var best = Choice(MAX_U32, size, 0u);
     var least = MAX_U32;
+    let at = choices_at(side) + (row * grid_stride(side) + col) * 4u;
+    // What rests is as it was, for nothing, so that no smaller size is cheaper.
+    if rests(side, col, row) {
+        if lane == 0u {
+            write_choice(at, Choice(0u, kind_of(size, 1u, true, DC), 0u));
+        }
+        return;
+    }
 
     clear(lane);
     collect_source(site);
@@ -194,12 +202,15 @@ fn choose(side: u32, block: u32, lane: u32) {
         }
     }
     if lane == 0u {
-        let at = choices_at(side) + (row * grid_stride(side) + col) * 4u;
-        choices[at] = best.cost;
-        choices[at + 1u] = best.kind;
-        choices[at + 2u] = best.vector;
-        choices[at + 3u] = 0u;
+        write_choice(at, best);
     }
+}
+
+fn write_choice(at: u32, choice: Choice) {
+    choices[at] = choice.cost;
+    choices[at + 1u] = choice.kind;
+    choices[at + 2u] = choice.vector;
+    choices[at + 3u] = 0u;
 }
 
 // First word of the choices of blocks of `side`.

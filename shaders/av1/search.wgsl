@@ -208,6 +208,13 @@ fn wide(
     }
     let col = number % blocks.x;
     let row = number / blocks.x;
+    let own = EIGHTH_AT * superblocks() + row * grid_stride(64u) + col;
+    if rests(64u, col, row) {
+        if lane == 0u {
+            vectors[own] = 0u;
+        }
+        return;
+    }
     let source = eighth_of(SOURCE);
     let reference = eighth_of(params.last);
     let at = vec2<i32>(i32(col), i32(row)) * 8;
@@ -248,7 +255,7 @@ fn wide(
         let order = atomicLoad(&least) & 1023u;
         let place = select(order - 1u, WIDE_COUNT / 2u, order == 0u);
         let step = vec2<i32>(i32(place % 25u), i32(place / 25u)) - WIDE;
-        vectors[EIGHTH_AT * superblocks() + row * grid_stride(64u) + col] = pack_pair(step);
+        vectors[own] = pack_pair(step);
     }
 }
 
@@ -302,7 +309,7 @@ fn narrow(
     workgroupBarrier();
     let best = choose(centre, w.slot + 8u, 24u);
     if w.exists && w.candidate == 0u && w.part == 0u {
-        vectors[QUARTER_AT * superblocks() + w.row * grid_stride(32u) + w.col] = pack_pair(best.step);
+        vectors[QUARTER_AT * superblocks() + w.row * grid_stride(32u) + w.col] = select(pack_pair(best.step), 0u, rests(32u, w.col, w.row));
     }
 }
 
@@ -343,7 +350,7 @@ fn by16(
     workgroupBarrier();
     best = choose(best, w.slot + 24u, 4u);
     if w.exists && w.candidate == 0u && w.part == 0u {
-        vectors[own] = pack_pair(best.step);
+        vectors[own] = select(pack_pair(best.step), 0u, rests(16u, w.col, w.row));
     }
 }
 
@@ -375,7 +382,7 @@ fn by32(
     workgroupBarrier();
     best = choose(best, w.slot + 8u, 4u);
     if w.exists && w.candidate == 0u && w.part == 0u {
-        vectors[BY32_AT * superblocks() + own] = pack_pair(best.step);
+        vectors[BY32_AT * superblocks() + own] = select(pack_pair(best.step), 0u, rests(32u, w.col, w.row));
     }
 }
 
@@ -406,6 +413,6 @@ fn by8(
     workgroupBarrier();
     best = choose(best, w.slot + 8u, 8u);
     if w.exists && w.candidate == 0u && w.part == 0u {
-        vectors[BY8_AT * superblocks() + w.row * grid_stride(8u) + w.col] = pack_pair(best.step);
+        vectors[BY8_AT * superblocks() + w.row * grid_stride(8u) + w.col] = select(pack_pair(best.step), 0u, rests(8u, w.col, w.row));
     }
 }

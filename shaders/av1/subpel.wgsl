@@ -173,7 +173,7 @@ fn refine(side: u32, parts: u32, whole_at: u32, group: u32, lane: u32) {
     if number <= last && mate == 0u {
         // A vector is row, then column.
         let vector = vec2<i32>(whole.y * 8 + best.offset.y, whole.x * 8 + best.offset.x);
-        vectors[fine_at(side) + own] = pack_pair(vector);
+        vectors[fine_at(side) + own] = select(pack_pair(vector), 0u, rests(side, col, row));
     }
 }
 

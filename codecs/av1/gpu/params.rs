@@ -32,6 +32,8 @@ pub(super) struct Params {
     /// Damping, luma primary and secondary, chroma primary and secondary.
     pub cdef: [u32; 5],
     pub pad: u32,
+    /// Superblocks that rest, a bit each.
+    pub still: [[u32; 4]; 17],
 }
 
 impl Params {

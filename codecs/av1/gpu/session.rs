@@ -328,7 +328,8 @@ fn take(bytes: &[u8], words: &mut Vec<u32>) -> u64 {
 fn params(job: &Job, decisions: &Decisions) -> Params {
     let [last, golden] = job.references.unwrap_or_default().map(|buffer| FIRST + u32::from(buffer));
     let flags = u32::from(job.references.is_some()) | u32::from(job.references.is_some() && job.apart) << 1;
-    let frame = Params { last, golden, fresh: FIRST + u32::from(job.fresh), flags, ..Params::of(&job.layout) };
+    let (fresh, still) = (FIRST + u32::from(job.fresh), job.still.words());
+    let frame = Params { last, golden, fresh, flags, still, ..Params::of(&job.layout) };
     frame
         .costs(&Costs::new(decisions.quantizer))
         .quantizer(&Quantizer::new(decisions.quantizer, DC_ZONE, AC_ZONE))

@@ -152,6 +152,10 @@ fn choose<const SIDE: usize>(
     room: &mut Room,
 ) -> Choice {
     let size = BlockSize::ALL.into_iter().find(|size| size.side() == SIDE).unwrap_or_default();
+    // What rests is as it was, for nothing, so that no smaller size is cheaper.
+    if view.last.is_some_and(|(_, fine)| fine.still.holds(layout, SIDE, (col * CELL / SIDE, row * CELL / SIDE))) {
+        return Choice { cost: 0, block: Block { size, reference: Reference::Last, skip: true, ..Block::default() } };
+    }
     let mut site = Site::<SIDE> {
         costs,
         luma: &view.source.planes[0],

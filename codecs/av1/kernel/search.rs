@@ -9,6 +9,7 @@
 use super::distance::{sad, sad_square};
 use super::pyramid::{Padded, Pyramid};
 use crate::av1::layout::Layout;
+use crate::av1::rest::Set;
 use crate::av1::threads::Threads;
 
 /// A displacement in whole luma samples.
@@ -43,6 +44,8 @@ pub struct Motion {
     pub by32: Vec<Step>,
     /// By 8×8.
     pub by8: Vec<Step>,
+    /// Superblocks that rest: nothing in them is searched, and nothing moves.
+    pub still: Set,
 }
 
 /// Numbers of blocks of 64, 32, 16, 8 across and down.
@@ -79,31 +82,40 @@ impl Motion {
         if self.by16.len() != g16.len() {
             self.by16 = vec![Step::default(); g16.len()];
         }
+        let still = self.still;
+        let moving = |side, col, row| !still.holds(layout, side, (col, row));
         self.eighth.resize(g64.len(), Step::default());
         self.quarter.resize(g32.len(), Step::default());
         self.by32.resize(g32.len(), Step::default());
         self.by8.resize(g8.len(), Step::default());
         threads.rows(&mut self.eighth, g64.cols, |row, steps| {
-            steps.iter_mut().enumerate().for_each(|(col, step)| *step = wide(source, reference, col, row));
+            for (col, step) in steps.iter_mut().enumerate() {
+                *step = if moving(64, col, row) { wide(source, reference, col, row) } else { NONE };
+            }
         });
         let eighth = &self.eighth;
         threads.rows(&mut self.quarter, g32.cols, |row, steps| {
             for (col, step) in steps.iter_mut().enumerate() {
-                *step = narrow(eighth, g64, source, reference, col, row);
+                *step = if moving(32, col, row) { narrow(eighth, g64, source, reference, col, row) } else { NONE };
             }
         });
         let (fit, quarter) = (Fit { source: &source.full, reference: &reference.full, penalty }, &self.quarter);
         threads.rows(&mut self.by16, g16.cols, |row, steps| {
-            steps.iter_mut().enumerate().for_each(|(col, step)| *step = by16(&fit, quarter, g32, *step, col, row));
+            for (col, step) in steps.iter_mut().enumerate() {
+                *step = if moving(16, col, row) { by16(&fit, quarter, g32, *step, col, row) } else { NONE };
+            }
         });
         let whole = &self.by16;
         threads.rows(&mut self.by32, g32.cols, |row, steps| {
             for (col, step) in steps.iter_mut().enumerate() {
-                *step = by32(&fit, whole, g16, quarter[row * g32.cols + col], col, row);
+                let narrow = quarter[row * g32.cols + col];
+                *step = if moving(32, col, row) { by32(&fit, whole, g16, narrow, col, row) } else { NONE };
             }
         });
         threads.rows(&mut self.by8, g8.cols, |row, steps| {
-            steps.iter_mut().enumerate().for_each(|(col, step)| *step = by8(&fit, whole, g16, col, row));
+            for (col, step) in steps.iter_mut().enumerate() {
+                *step = if moving(8, col, row) { by8(&fit, whole, g16, col, row) } else { NONE };
+            }
         });
     }
 }
@@ -290,6 +302,9 @@ pub const REACH: i32 = 80;
 
 /// Samples of the eighth scale searched each way: 96 of the picture.
 const WIDE: i32 = 12;
+
+/// Of what rests.
+const NONE: Step = Step::new(0, 0);
 
 /// A block and its four neighbours.
 const CROSS: [(i32, i32); 5] = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)];

@@ -9,6 +9,7 @@ use super::pyramid::Padded;
 use super::search::{Grid, Motion, REACH, Step, inside};
 use crate::av1::decisions::Vector;
 use crate::av1::layout::Layout;
+use crate::av1::rest::Set;
 use crate::av1::threads::Threads;
 
 /// Quarter-sample vectors of one frame into one reference.
@@ -20,6 +21,8 @@ pub struct Fine {
     pub by16: Vec<Vector>,
     /// By 32×32.
     pub by32: Vec<Vector>,
+    /// Superblocks that rest: nothing in them moves.
+    pub still: Set,
 }
 
 impl Fine {
@@ -33,6 +36,8 @@ impl Fine {
         motion: &Motion,
         penalty: u32,
     ) {
+        self.still = motion.still;
+        let still = motion.still;
         let pairs =
             [(8, &motion.by8, &mut self.by8), (16, &motion.by16, &mut self.by16), (32, &motion.by32, &mut self.by32)];
         for (side, whole, fine) in pairs {
@@ -41,6 +46,10 @@ impl Fine {
             threads.rows(fine, grid.cols, |row, fine| {
                 let whole = &whole[row * grid.cols..];
                 for (col, (fine, whole)) in fine.iter_mut().zip(whole).enumerate() {
+                    if still.holds(layout, side, (col, row)) {
+                        *fine = Vector::ZERO;
+                        continue;
+                    }
                     let site = Site { source, reference, x: (col * side) as i32, y: (row * side) as i32, penalty };
                     *fine = match side {
                         8 => refine8(site, *whole),

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use conclave_codecs::av1::encoder::Encoder;
 use conclave_codecs::av1::gpu::Context;
-use conclave_codecs::{Color, Config, EncodedInfo, FrameInput, Picture, Size, VideoEncoder};
+use conclave_codecs::{Color, Config, EncodedInfo, FrameInput, Picture, Rect, Size, VideoEncoder};
 use conclave_shaders::device::Prefer;
 
 /// One context for all tests of a program; `None`, said aloud, where there is no adapter.
@@ -40,6 +40,13 @@ impl Pair {
         let gpu = Encoder::open_on(context, config).unwrap_or_else(|error| panic!("{config:?}: {error}"));
         let cpu = Encoder::open(config).expect("opens");
         Self { gpu, cpu, units: Vec::new(), pictures: Vec::new(), next: 0 }
+    }
+
+    /// The same with what differs from the picture before.
+    pub fn push_damaged(&mut self, picture: &Picture, parts: &[Rect]) -> Option<EncodedInfo> {
+        self.gpu.damaged(parts);
+        self.cpu.damaged(parts);
+        self.push(picture, false)
     }
 
     /// Encodes a picture on both: decisions, reconstruction and bytes are the same.

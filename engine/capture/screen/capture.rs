@@ -49,6 +49,7 @@ pub struct Capture {
 }
 
 /// What a wait came to.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 enum Step {
     Picture { captured: Time, damage: Damage, fresh: bool },
     Reshaped,
