@@ -1,0 +1,297 @@
+//! Microphones and speakers on a PipeWire of the test's own, reached as everywhere on Linux: `cpal`, ALSA, PipeWire's ALSA
+//! plug-in. What is played into a null sink comes out of its monitor.
+#![cfg(all(feature = "devices", target_os = "linux"))]
+
+#[path = "support/pipewire.rs"]
+mod pipewire;
+#[path = "support/tone.rs"]
+mod tone;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use conclave::audio::microphone::{self, Microphone};
+use conclave::audio::speaker::{self, Speaker};
+use conclave::audio::{mixer, outlet};
+use conclave::capture::live::{Heard, LiveMicrophone, Turn};
+use conclave::devices::{self, DeviceError, Id, Kind};
+use conclave::time::Clock;
+use pipewire::Daemon;
+use tone::{HERTZ, judge, tone};
+
+/// Blocks of 43 ms in the graph, so that a busy machine keeps up.
+const CALM: &str = "context.properties = { default.clock.min-quantum = 2048 default.clock.quantum = 2048 }\n";
+
+/// The arguments of a null sink.
+fn sink(name: &str) -> String {
+    format!(
+        "{{ factory.name = support.null-audio-sink node.name = {name} node.description = \"{name}\" \
+         media.class = Audio/Sink object.linger = true audio.position = [ FL FR ] }}"
+    )
+}
+
+/// A daemon with these null sinks, each of which ALSA knows as `NAME_out` and, its monitor, as `NAME_in`.
+fn start(sinks: &[&str]) -> Option<Daemon> {
+    let daemon = Daemon::start(CALM)?;
+    let mut config = "</usr/share/alsa/alsa.conf>\n".to_owned();
+    for name in sinks {
+        add(&daemon, name);
+        for (end, node) in [("out", "playback_node"), ("in", "capture_node")] {
+            config += &format!(
+                "pcm.{name}_{end} {{ type pipewire {node} \"{name}\" hint {{ show on description \"{name} {end}\" }} }}\n"
+            );
+        }
+    }
+    let path = daemon.folder.join("asound.conf");
+    std::fs::write(&path, config).expect("a configuration");
+    // SAFETY: the daemon lets one test run at a time, and no thread of this one reads the environment yet.
+    unsafe { std::env::set_var("ALSA_CONFIG_PATH", &path) };
+    // PipeWire's plug-in is a package of its own.
+    if Microphone::open(&id(&format!("{}_in", sinks[0])), microphone::Config::default(), Clock::start()).is_err() {
+        println!("skipped: ALSA has no way to PipeWire (pipewire-alsa)");
+        return None;
+    }
+    Some(daemon)
+}
+
+fn add(daemon: &Daemon, name: &str) {
+    daemon.cli(&["create-node", "adapter", &sink(name)]).expect("a null sink");
+    daemon.until("the sink is there", || daemon.node(name).is_some());
+}
+
+fn id(name: &str) -> Id {
+    format!("sound:{name}").parse().expect("an id")
+}
+
+/// Plays the tone into a device until it is told to stop.
+struct Player {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(Vec<Turn>, outlet::Stats)>,
+}
+
+impl Player {
+    fn start(name: &str, clock: Clock) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, id) = (stop.clone(), id(name));
+        let thread = std::thread::spawn(move || {
+            let config = speaker::Config { mixer: mixer::Config { channels: 1, ..Default::default() }, faithful: true };
+            let mut speaker = Speaker::open(&id, config, clock).expect("opens");
+            let seat = speaker.playout().mixer().join().expect("a seat");
+            let (mut n, mut next, mut turns) = (0u64, clock.now(), Vec::new());
+            while !stopped.load(Ordering::Relaxed) {
+                let now = clock.now();
+                while next <= now {
+                    let sound = |i: u64| (tone((n + i) as f64 / 48_000.0) * 32_767.0) as i16;
+                    speaker.playout().mixer().feed(seat, &(0..960).map(sound).collect::<Vec<_>>(), 1);
+                    (n, next) = (n + 960, next.plus(20_000));
+                }
+                turns.extend(speaker.beat(now, &mut |_, _| {}));
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            (turns, speaker.playout().stats())
+        });
+        Self { stop, thread }
+    }
+
+    fn stop(self) -> (Vec<Turn>, outlet::Stats) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("plays")
+    }
+}
+
+fn open(name: &str, clock: Clock) -> Microphone {
+    let config = microphone::Config { channels: 1, fall_back: false };
+    Microphone::open(&id(name), config, clock).expect("opens")
+}
+
+/// Waits for the next packet or event.
+fn next(microphone: &mut Microphone, pcm: &mut [i16]) -> Heard {
+    microphone.wait(pcm, Duration::from_millis(200)).expect("a microphone")
+}
+
+/// Waits until `done` says so, half a minute at most.
+fn until(what: &str, clock: Clock, mut done: impl FnMut() -> bool) {
+    let end = clock.now().plus(30_000_000);
+    while !done() {
+        assert!(clock.now() < end, "not within half a minute: {what}");
+    }
+}
+
+fn seconds() -> usize {
+    std::env::var("CONCLAVE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
+#[test]
+fn devices_are_listed_under_names_that_last() {
+    let Some(_daemon) = start(&["near", "far"]) else { return };
+    let listing = devices::list();
+    let find = |kind, name: &str| listing.devices.iter().find(|d| d.kind == kind && d.id == id(name));
+    for (kind, name) in [(Kind::Microphone, "near_in"), (Kind::Speaker, "near_out"), (Kind::Speaker, "far_out")] {
+        let device = find(kind, name).unwrap_or_else(|| panic!("no {kind} {name} in {:?}", listing.devices));
+        assert!(device.audio.iter().any(|mode| (mode.rates.0..=mode.rates.1).contains(&48_000)), "{device:?}");
+    }
+    for kind in [Kind::Microphone, Kind::Speaker] {
+        assert!(find(kind, "default").is_some_and(|device| device.default));
+        assert_eq!(listing.devices.iter().filter(|device| device.kind == kind && device.default).count(), 1);
+    }
+    for name in ["null", "pulse", "pipewire", "samplerate", "upmix"] {
+        assert!(find(Kind::Speaker, name).is_none(), "{name} is no device");
+    }
+    let missing = Microphone::open(&id("nowhere"), microphone::Config::default(), Clock::start());
+    assert!(matches!(missing.err(), Some(DeviceError::Missing { kind: Kind::Microphone, .. })));
+}
+
+#[test]
+fn what_a_speaker_plays_its_monitor_hears() {
+    let Some(_daemon) = start(&["near"]) else { return };
+    let clock = Clock::start();
+    let player = Player::start("near_out", clock);
+    let mut microphone = open("near_in", clock);
+    let (mut pcm, mut all, mut latencies) = (vec![0; 960], Vec::new(), Vec::new());
+    until(
+        "the tone is there",
+        clock,
+        || matches!(next(&mut microphone, &mut pcm), Heard::Samples { level, .. } if level > -15),
+    );
+    while all.len() < (seconds() + 1) * 48_000 {
+        if let Heard::Samples { captured, .. } = next(&mut microphone, &mut pcm) {
+            latencies.push(clock.now().since(captured));
+            all.extend(pcm.iter().map(|sample| f32::from(*sample) / 32_768.0));
+        }
+    }
+    let heard = microphone.stats();
+    let (_, played) = player.stop();
+    let verdict = judge(&all[48_000..], 48_000.0);
+    latencies.sort_unstable();
+    println!("{verdict:?}\n{heard:?}\n{played:?}");
+    println!("from the microphone to the packet: {} us in the middle", latencies[latencies.len() / 2]);
+    // A busy machine loses pieces in the graph; between them the tone is what it was.
+    assert!(verdict.breaks * 4 < verdict.windows, "{verdict:?}");
+    assert!(verdict.off_ppm.abs() < 1_000.0, "{} Hz is off: {verdict:?}", HERTZ);
+    assert!((verdict.amplitude - 0.5).abs() < 0.05, "{verdict:?}");
+    let calm = heard.leaps + heard.overrun + played.underruns + played.skipped == 0;
+    assert!(!calm || verdict.breaks == 0, "{verdict:?}");
+}
+
+#[test]
+fn muted_nothing_is_read() {
+    let Some(_daemon) = start(&["near"]) else { return };
+    let clock = Clock::start();
+    let player = Player::start("near_out", clock);
+    let mut microphone = open("near_in", clock);
+    let (control, mut pcm) = (microphone.control(), vec![0; 960]);
+    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    assert!(control.level_dbfs() > -15.0);
+    control.mute(true);
+    let before = microphone.stats();
+    let mut muted = 0;
+    until("a second of being muted", clock, || {
+        muted += usize::from(next(&mut microphone, &mut pcm) == Heard::Muted);
+        muted == 50
+    });
+    let stats = microphone.stats();
+    assert!(stats.withheld > before.withheld && stats.ring_us == 0, "{stats:?}");
+    assert_eq!(control.level_dbfs(), -127.0);
+    control.mute(false);
+    let mut first = None;
+    until("the tone is back", clock, || {
+        let heard = next(&mut microphone, &mut pcm);
+        first = first.take().or(match &heard {
+            Heard::Samples { captured, .. } => Some(clock.now().since(*captured)),
+            _ => None,
+        });
+        loud(&heard)
+    });
+    // What is heard first was taken after the mute ended, not before.
+    assert!(first.is_some_and(|age| age < 500_000), "{first:?}");
+    player.stop();
+}
+
+#[test]
+fn a_sink_that_is_destroyed_is_named_and_comes_back() {
+    let Some(daemon) = start(&["near"]) else { return };
+    let clock = Clock::start();
+    let player = Player::start("near_out", clock);
+    let mut microphone = open("near_in", clock);
+    let mut pcm = vec![0; 960];
+    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    daemon.remove("near");
+    until("the loss is told", clock, || match next(&mut microphone, &mut pcm) {
+        Heard::Turn(Turn::Lost { device, why }) => {
+            assert!(device.id == id("near_in") && !why.is_empty(), "{device:?}: {why}");
+            true
+        }
+        heard => {
+            assert!(!matches!(heard, Heard::Turn(_)), "{heard:?}");
+            false
+        }
+    });
+    assert!(microphone.device().is_none());
+    let mut silent = 0;
+    until("silence in its place", clock, || {
+        silent += usize::from(matches!(next(&mut microphone, &mut pcm), Heard::Samples { level: -127, .. }));
+        silent == 25
+    });
+    add(&daemon, "near");
+    until(
+        "it is back",
+        clock,
+        || matches!(next(&mut microphone, &mut pcm), Heard::Turn(Turn::Back(device)) if device.id == id("near_in")),
+    );
+    until("the tone is back", clock, || loud(&next(&mut microphone, &mut pcm)));
+    let (turns, _) = player.stop();
+    let names: Vec<_> = turns.iter().map(|turn| match turn {
+        Turn::Lost { device, .. } => ("lost", &device.id),
+        Turn::Back(device) => ("back", &device.id),
+        other => panic!("{other:?}"),
+    });
+    let names = names.into_iter().collect::<Vec<_>>();
+    assert_eq!(names.first().map(|(what, _)| *what), Some("lost"), "{turns:?}");
+    assert_eq!(names.last().map(|(what, _)| *what), Some("back"), "{turns:?}");
+    assert!(names.iter().all(|(_, device)| **device == id("near_out")));
+}
+
+#[test]
+fn another_microphone_takes_over_without_a_gap() {
+    let Some(_daemon) = start(&["near", "far"]) else { return };
+    let clock = Clock::start();
+    let players = [Player::start("near_out", clock), Player::start("far_out", clock)];
+    let mut microphone = open("near_in", clock);
+    let (control, mut pcm, mut all) = (microphone.control(), vec![0; 960], Vec::new());
+    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    // The other sink has to play too, or there is nothing to be heard without a gap.
+    let mut other = open("far_in", clock);
+    until("the other tone is there", clock, || loud(&next(&mut other, &mut pcm)));
+    drop(other);
+    let opening = std::thread::spawn(move || control.switch(&id("far_in")));
+    let mut after = 0;
+    until("the switch", clock, || {
+        match next(&mut microphone, &mut pcm) {
+            Heard::Samples { .. } => {
+                all.extend_from_slice(&pcm);
+                after += usize::from(after > 0);
+            }
+            Heard::Turn(Turn::Instead(device)) => {
+                assert_eq!(device.id, id("far_in"));
+                after = 1;
+            }
+            Heard::Nothing => {}
+            heard => panic!("{heard:?}"),
+        }
+        after > 25
+    });
+    opening.join().expect("ends").expect("opens");
+    let (mut quiet, mut longest) = (0, 0);
+    for block in all.chunks_exact(120) {
+        quiet = if block.iter().all(|sample| sample.abs() < 300) { quiet + 1 } else { 0 };
+        longest = longest.max(quiet);
+    }
+    println!("longest silence {} ms", longest as f64 * 2.5);
+    assert!(longest as f64 * 2.5 <= 40.0);
+    players.into_iter().for_each(|player| drop(player.stop()));
+}
