@@ -4,104 +4,19 @@
 
 #[path = "support/pipewire.rs"]
 mod pipewire;
+#[path = "support/sinks.rs"]
+mod sinks;
 #[path = "support/tone.rs"]
 mod tone;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use conclave::audio::microphone::{self, Microphone};
-use conclave::audio::speaker::{self, Speaker};
-use conclave::audio::{mixer, outlet};
 use conclave::capture::live::{Heard, LiveMicrophone, Turn};
-use conclave::devices::{self, DeviceError, Id, Kind};
+use conclave::devices::{self, DeviceError, Kind};
 use conclave::time::Clock;
-use pipewire::Daemon;
-use tone::{HERTZ, judge, tone};
-
-/// The arguments of a null sink.
-fn sink(name: &str) -> String {
-    format!(
-        "{{ factory.name = support.null-audio-sink node.name = {name} node.description = \"{name}\" \
-         media.class = Audio/Sink object.linger = true audio.position = [ FL FR ] }}"
-    )
-}
-
-/// A daemon with these null sinks, each of which ALSA knows as `NAME_out` and, its monitor, as `NAME_in`.
-fn start(sinks: &[&str]) -> Option<Daemon> {
-    let daemon = Daemon::start("")?;
-    let mut config = "</usr/share/alsa/alsa.conf>\n".to_owned();
-    for name in sinks {
-        add(&daemon, name);
-        for (end, node) in [("out", "playback_node"), ("in", "capture_node")] {
-            config += &format!(
-                "pcm.{name}_{end} {{ type pipewire {node} \"{name}\" hint {{ show on description \"{name} {end}\" }} }}\n"
-            );
-        }
-    }
-    let path = daemon.folder.join("asound.conf");
-    std::fs::write(&path, config).expect("a configuration");
-    // SAFETY: the daemon lets one test run at a time, and no thread of this one reads the environment yet.
-    unsafe { std::env::set_var("ALSA_CONFIG_PATH", &path) };
-    // PipeWire's plug-in is a package of its own.
-    if Microphone::open(&id(&format!("{}_in", sinks[0])), microphone::Config::default(), Clock::start()).is_err() {
-        println!("skipped: ALSA has no way to PipeWire (pipewire-alsa)");
-        return None;
-    }
-    Some(daemon)
-}
-
-fn add(daemon: &Daemon, name: &str) {
-    daemon.cli(&["create-node", "adapter", &sink(name)]).expect("a null sink");
-    daemon.until("the sink is there", || daemon.node(name).is_some());
-}
-
-fn id(name: &str) -> Id {
-    format!("sound:{name}").parse().expect("an id")
-}
-
-/// Plays the tone into a device until it is told to stop.
-struct Player {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<(Vec<Turn>, outlet::Stats)>,
-}
-
-impl Player {
-    fn start(name: &str, clock: Clock) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, id) = (stop.clone(), id(name));
-        let thread = std::thread::spawn(move || {
-            let config = speaker::Config { mixer: mixer::Config { channels: 1, ..Default::default() }, faithful: true };
-            let mut speaker = Speaker::open(&id, config, clock).expect("opens");
-            let seat = speaker.playout().mixer().join().expect("a seat");
-            let (mut n, mut next, mut turns) = (0u64, clock.now(), Vec::new());
-            while !stopped.load(Ordering::Relaxed) {
-                let now = clock.now();
-                while next <= now {
-                    let sound = |i: u64| (tone((n + i) as f64 / 48_000.0) * 32_767.0) as i16;
-                    speaker.playout().mixer().feed(seat, &(0..960).map(sound).collect::<Vec<_>>(), 1);
-                    (n, next) = (n + 960, next.plus(20_000));
-                }
-                turns.extend(speaker.beat(now, &mut |_, _| {}));
-                std::thread::sleep(Duration::from_millis(3));
-            }
-            (turns, speaker.playout().stats())
-        });
-        Self { stop, thread }
-    }
-
-    fn stop(self) -> (Vec<Turn>, outlet::Stats) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("plays")
-    }
-}
-
-fn open(name: &str, clock: Clock) -> Microphone {
-    let config = microphone::Config { channels: 1, fall_back: false };
-    Microphone::open(&id(name), config, clock).expect("opens")
-}
+use sinks::{Player, add, id, open, start};
+use tone::{HERTZ, judge};
 
 /// Waits for the next packet or event.
 fn next(microphone: &mut Microphone, pcm: &mut [i16]) -> Heard {
