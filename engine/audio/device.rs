@@ -148,8 +148,8 @@ pub(super) struct Found {
     pub format: SampleFormat,
 }
 
-/// Looks for the device called `id`, and for the way that needs the least conversion to `channels` at 48 kHz.
-pub(super) fn find(kind: Kind, id: &Id, channels: u8) -> Result<Found, DeviceError> {
+/// Looks for the device called `id`, and for the way that needs the least conversion to 48 kHz.
+pub(super) fn find(kind: Kind, id: &Id) -> Result<Found, DeviceError> {
     quiet();
     if id.backend() != Backend::Sound {
         return Err(DeviceError::NotBuilt { kind, backend: id.backend() });
@@ -161,7 +161,7 @@ pub(super) fn find(kind: Kind, id: &Id, channels: u8) -> Result<Found, DeviceErr
     };
     let inner = inner.ok_or_else(|| DeviceError::Missing { kind, id: id.clone() })?;
     let ranges = ranges(&inner, kind).map_err(|error| refused(kind, id, &error))?;
-    let best = ranges.iter().filter_map(|range| Some((cost(range, channels)?, range))).min_by_key(|(cost, _)| *cost);
+    let best = ranges.iter().filter_map(|range| Some((cost(range)?, range))).min_by_key(|(cost, _)| *cost);
     let Some((_, range)) = best else {
         let (why, hint) = ("it has no samples that are understood".to_owned(), "pick another device");
         return Err(DeviceError::Unusable { kind, id: id.clone(), why, hint });
@@ -179,8 +179,9 @@ pub(super) fn find(kind: Kind, id: &Id, channels: u8) -> Result<Found, DeviceErr
     Ok(Found { inner, device, config, format })
 }
 
-/// What a mode costs, the least first; `None` for one that cannot be used.
-fn cost(range: &SupportedStreamConfigRange, channels: u8) -> Option<(u32, u16, u8)> {
+/// What a mode costs, the least first; `None` for one that cannot be used. Two channels are best whatever is wanted: sound
+/// servers make one of two by rules of their own, some of them louder than either.
+fn cost(range: &SupportedStreamConfigRange) -> Option<(u32, u16, u8)> {
     let format = match range.sample_format() {
         SampleFormat::F32 => 0,
         SampleFormat::I16 => 1,
@@ -192,7 +193,7 @@ fn cost(range: &SupportedStreamConfigRange, channels: u8) -> Option<(u32, u16, u
     let rate = RATE.clamp(range.min_sample_rate(), range.max_sample_rate());
     // A lower rate loses sound, a higher one costs time.
     let rate = if rate < RATE { 2 * (RATE - rate) } else { rate - RATE };
-    Some((rate, range.channels().abs_diff(u16::from(channels)), format))
+    Some((rate, range.channels().abs_diff(2), format))
 }
 
 /// Builds a stream with blocks of 10 ms, or with the device's own where it does not take that.
@@ -326,7 +327,7 @@ mod tests {
             range(2, 8_000, 96_000, SampleFormat::I16),
             range(2, 48_000, 48_000, SampleFormat::DsdU8),
         ];
-        let best = all.iter().filter(|range| cost(range, 2).is_some()).min_by_key(|range| cost(range, 2));
+        let best = all.iter().filter(|range| cost(range).is_some()).min_by_key(|range| cost(range));
         assert_eq!(best, Some(&all[4]));
     }
 }

@@ -290,7 +290,7 @@ const PLAUSIBLE_US: u64 = 500_000;
 
 impl Source {
     fn open(id: &Id, channels: u8, muted: Arc<AtomicBool>, clock: Clock) -> Result<Self, DeviceError> {
-        let found = find(Kind::Microphone, id, channels)?;
+        let found = find(Kind::Microphone, id)?;
         let format = Format { rate: found.config.sample_rate, channels: found.config.channels, wanted: channels };
         let trouble = Trouble::new();
         // A stream that is refused has swallowed its tap.

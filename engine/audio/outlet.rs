@@ -77,6 +77,8 @@ const SHRINK_US: f64 = 100.0;
 /// What lies beyond the target by more is left out, not played faster, until little is left of it.
 const LEAP_US: f64 = 60_000.0;
 const LEFT_US: f64 = 12_000.0;
+/// Blocks after which the level at which it has begun shows.
+const SETTLED: u32 = 8;
 /// Share of one stamp in the device's mean delay.
 const MEAN: f64 = 1.0 / 64.0;
 /// A device is thought to go on for so long after its last callback.
@@ -114,6 +116,7 @@ pub fn outlet(format: Format) -> (Drain, Outlet) {
         held: vec![0.0; BLOCK * channels],
         holding: false,
         skipping: false,
+        settled: 0,
         pushed: 0,
         level_us: 0.0,
         target_us: LEAST_US,
@@ -215,6 +218,8 @@ pub struct Outlet {
     held: Vec<f32>,
     holding: bool,
     skipping: bool,
+    /// Blocks since it plays.
+    settled: u32,
     pushed: u64,
     level_us: f64,
     target_us: f64,
@@ -237,7 +242,7 @@ impl Outlet {
             self.stamp = Some(stamp);
         }
         let passed_us = self.last.replace(beat).map_or(0, |last| beat.since(last)) as f64;
-        self.adapt(passed_us);
+        let falling = self.adapt(passed_us);
         let playing = self.shared.playing.load(Ordering::Relaxed);
         let beyond_us = self.level_us - self.target_us;
         self.skipping = playing && beyond_us > if self.skipping { LEFT_US } else { LEAP_US };
@@ -250,9 +255,15 @@ impl Outlet {
             self.write(block);
         }
         self.level_us = self.level(beat);
-        if playing && !self.holding {
+        self.settled = if playing { self.settled.saturating_add(1) } else { 0 };
+        if self.settled == SETTLED {
+            // It begins with a block more or less. Whoever hurried to the target now would be out of tune.
+            self.target_us = self.level_us.clamp(self.target_us, self.target_us + BLOCK_US);
+            self.drift.forget();
+        }
+        if self.settled >= SETTLED && !self.holding {
             let speed = self.drift.update((self.level_us - self.target_us) / 1e6, passed_us / 1e6);
-            self.stretch.lengthen(1.0 / speed);
+            self.stretch.lengthen(1.0 / (speed + falling));
         }
         let delay_us = self.delay_us.unwrap_or(0.0);
         let filter_us = self.stretch.delay() as f64 * 1e6 / f64::from(self.format.rate);
@@ -311,8 +322,10 @@ impl Outlet {
         (self.pushed as f64 - stamp.taken as f64) * 1e6 / rate - since_us
     }
 
-    /// More waits in the ring after it ran dry, and less after a long time without.
-    fn adapt(&mut self, passed_us: f64) {
+    /// More waits in the ring after it ran dry, and less after a long time without. Returns how fast the target falls, which
+    /// is no drift to be learnt.
+    fn adapt(&mut self, passed_us: f64) -> f64 {
+        let before_us = self.target_us;
         let underruns = self.shared.underruns.load(Ordering::Relaxed);
         if underruns > self.underruns {
             self.target_us = (self.target_us + GROW_US).min(MOST_US);
@@ -322,6 +335,7 @@ impl Outlet {
             self.target_us = (self.target_us - SHRINK_US * passed_us / 1e6).max(LEAST_US);
         }
         self.aim();
+        if passed_us > 0.0 { (before_us - self.target_us).max(0.0) / passed_us } else { 0.0 }
     }
 
     fn aim(&self) {

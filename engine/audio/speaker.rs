@@ -140,7 +140,7 @@ const PLAUSIBLE_US: u64 = 500_000;
 
 impl Sink {
     fn open(id: &Id, channels: u8, clock: Clock) -> Result<(Self, Outlet), DeviceError> {
-        let found = find(Kind::Speaker, id, channels)?;
+        let found = find(Kind::Speaker, id)?;
         let format = Format { rate: found.config.sample_rate, channels: found.config.channels, given: channels };
         let trouble = Trouble::new();
         // A stream that is refused has swallowed its end of the ring.

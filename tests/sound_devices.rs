@@ -1,0 +1,219 @@
+//! Microphones and speakers on a PipeWire of the test's own, reached as everywhere on Linux: `cpal`, ALSA, PipeWire's ALSA
+//! plug-in. What is played into a null sink comes out of its monitor.
+#![cfg(all(feature = "devices", target_os = "linux"))]
+
+#[path = "support/pipewire.rs"]
+mod pipewire;
+#[path = "support/sinks.rs"]
+mod sinks;
+#[path = "support/tone.rs"]
+mod tone;
+
+use std::time::Duration;
+
+use conclave::audio::microphone::{self, Microphone};
+use conclave::capture::live::{Heard, LiveMicrophone, Turn};
+use conclave::devices::{self, DeviceError, Kind};
+use conclave::time::Clock;
+use sinks::{Player, add, id, open, start};
+use tone::{HERTZ, judge};
+
+/// Waits for the next packet or event.
+fn next(microphone: &mut Microphone, pcm: &mut [i16]) -> Heard {
+    microphone.wait(pcm, Duration::from_millis(200)).expect("a microphone")
+}
+
+/// Waits until `done` says so, half a minute at most.
+fn until(what: &str, clock: Clock, mut done: impl FnMut() -> bool) {
+    let end = clock.now().plus(30_000_000);
+    while !done() {
+        assert!(clock.now() < end, "not within half a minute: {what}");
+    }
+}
+
+fn seconds() -> usize {
+    std::env::var("CONCLAVE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
+#[test]
+fn devices_are_listed_under_names_that_last() {
+    let Some(_daemon) = start(&["near", "far"]) else { return };
+    let listing = devices::list();
+    let find = |kind, name: &str| listing.devices.iter().find(|d| d.kind == kind && d.id == id(name));
+    for (kind, name) in [(Kind::Microphone, "near_in"), (Kind::Speaker, "near_out"), (Kind::Speaker, "far_out")] {
+        let device = find(kind, name).unwrap_or_else(|| panic!("no {kind} {name} in {:?}", listing.devices));
+        assert!(device.audio.iter().any(|mode| (mode.rates.0..=mode.rates.1).contains(&48_000)), "{device:?}");
+    }
+    for kind in [Kind::Microphone, Kind::Speaker] {
+        assert!(find(kind, "default").is_some_and(|device| device.default));
+        assert_eq!(listing.devices.iter().filter(|device| device.kind == kind && device.default).count(), 1);
+    }
+    for name in ["null", "pulse", "pipewire", "samplerate", "upmix"] {
+        assert!(find(Kind::Speaker, name).is_none(), "{name} is no device");
+    }
+    let missing = Microphone::open(&id("nowhere"), microphone::Config::default(), Clock::start());
+    assert!(matches!(missing.err(), Some(DeviceError::Missing { kind: Kind::Microphone, .. })));
+}
+
+#[test]
+fn what_a_speaker_plays_its_monitor_hears() {
+    let Some(_daemon) = start(&["near"]) else { return };
+    let clock = Clock::start();
+    let player = Player::start("near_out", clock);
+    let mut microphone = open("near_in", clock);
+    let (mut pcm, mut all, mut latencies) = (vec![0; 960], Vec::new(), Vec::new());
+    until(
+        "the tone is there",
+        clock,
+        || matches!(next(&mut microphone, &mut pcm), Heard::Samples { level, .. } if level > -15),
+    );
+    // A busy machine loses pieces in the graph. Between them the tone is what it was: there is a second without a break.
+    let (mut whole, mut pieces, end) = (None, 0, clock.now().plus(30_000_000));
+    while pieces < seconds() || whole.is_none() && clock.now() < end {
+        let Heard::Samples { captured, .. } = next(&mut microphone, &mut pcm) else { continue };
+        latencies.push(clock.now().since(captured));
+        all.extend(pcm.iter().map(|sample| f32::from(*sample) / 32_768.0));
+        if all.len() == 48_000 {
+            let verdict = judge(&all, 48_000.0);
+            println!("{verdict:?}");
+            pieces += 1;
+            // While a level that was disturbed comes back the pitch is off, by 0.2 % at most.
+            let calm = verdict.breaks + verdict.dropouts == 0 && verdict.off_ppm.abs() < 1_000.0;
+            whole = whole.or(calm.then_some(verdict));
+            all.clear();
+        }
+    }
+    let heard = microphone.stats();
+    let (_, played) = player.stop();
+    latencies.sort_unstable();
+    println!("{heard:?}\n{played:?}");
+    println!("from the microphone to the packet: {} us in the middle", latencies[latencies.len() / 2]);
+    let Some(whole) = whole else {
+        assert!(heard.leaps + played.skipped + played.underruns > 0, "breaks, and nobody has lost anything");
+        println!("skipped: this machine is too busy to hear a second of sound without a break");
+        return;
+    };
+    println!("{HERTZ} Hz is off by {:.0} ppm", whole.off_ppm);
+    assert!((whole.amplitude - 0.5).abs() < 0.05, "{whole:?}");
+}
+
+#[test]
+fn muted_nothing_is_read() {
+    let Some(_daemon) = start(&["near"]) else { return };
+    let clock = Clock::start();
+    let player = Player::start("near_out", clock);
+    let mut microphone = open("near_in", clock);
+    let (control, mut pcm) = (microphone.control(), vec![0; 960]);
+    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    assert!(control.level_dbfs() > -15.0);
+    control.mute(true);
+    let before = microphone.stats();
+    let mut muted = 0;
+    until("a second of being muted", clock, || {
+        muted += usize::from(next(&mut microphone, &mut pcm) == Heard::Muted);
+        muted == 50
+    });
+    let stats = microphone.stats();
+    assert!(stats.withheld > before.withheld && stats.ring_us == 0, "{stats:?}");
+    assert_eq!(control.level_dbfs(), -127.0);
+    control.mute(false);
+    let mut first = None;
+    until("the tone is back", clock, || {
+        let heard = next(&mut microphone, &mut pcm);
+        first = first.take().or(match &heard {
+            Heard::Samples { captured, .. } => Some(clock.now().since(*captured)),
+            _ => None,
+        });
+        loud(&heard)
+    });
+    // What is heard first was taken after the mute ended, not before.
+    assert!(first.is_some_and(|age| age < 500_000), "{first:?}");
+    player.stop();
+}
+
+#[test]
+fn a_sink_that_is_destroyed_is_named_and_comes_back() {
+    let Some(daemon) = start(&["near"]) else { return };
+    let clock = Clock::start();
+    let player = Player::start("near_out", clock);
+    let mut microphone = open("near_in", clock);
+    let mut pcm = vec![0; 960];
+    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    daemon.remove("near");
+    until("the loss is told", clock, || match next(&mut microphone, &mut pcm) {
+        Heard::Turn(Turn::Lost { device, why }) => {
+            assert!(device.id == id("near_in") && !why.is_empty(), "{device:?}: {why}");
+            true
+        }
+        heard => {
+            assert!(!matches!(heard, Heard::Turn(_)), "{heard:?}");
+            false
+        }
+    });
+    assert!(microphone.device().is_none());
+    let mut silent = 0;
+    until("silence in its place", clock, || {
+        silent += usize::from(matches!(next(&mut microphone, &mut pcm), Heard::Samples { level: -127, .. }));
+        silent == 25
+    });
+    add(&daemon, "near");
+    until(
+        "it is back",
+        clock,
+        || matches!(next(&mut microphone, &mut pcm), Heard::Turn(Turn::Back(device)) if device.id == id("near_in")),
+    );
+    until("the tone is back", clock, || loud(&next(&mut microphone, &mut pcm)));
+    let (turns, _) = player.stop();
+    let names = turns.iter().map(|turn| match turn {
+        Turn::Lost { device, .. } => ("lost", &device.id),
+        Turn::Back(device) => ("back", &device.id),
+        other => panic!("{other:?}"),
+    });
+    let names: Vec<_> = names.collect();
+    assert_eq!(names.first().map(|(what, _)| *what), Some("lost"), "{turns:?}");
+    assert_eq!(names.last().map(|(what, _)| *what), Some("back"), "{turns:?}");
+    assert!(names.iter().all(|(_, device)| **device == id("near_out")));
+}
+
+#[test]
+fn another_microphone_takes_over_without_a_gap() {
+    let Some(_daemon) = start(&["near", "far"]) else { return };
+    let clock = Clock::start();
+    let players = [Player::start("near_out", clock), Player::start("far_out", clock)];
+    let mut microphone = open("near_in", clock);
+    let (control, mut pcm, mut all) = (microphone.control(), vec![0; 960], Vec::new());
+    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    // The other sink has to play too, or there is nothing to be heard without a gap.
+    let mut other = open("far_in", clock);
+    until("the other tone is there", clock, || loud(&next(&mut other, &mut pcm)));
+    drop(other);
+    let opening = std::thread::spawn(move || control.switch(&id("far_in")));
+    let mut after = 0;
+    until("the switch", clock, || {
+        match next(&mut microphone, &mut pcm) {
+            Heard::Samples { .. } => {
+                all.extend_from_slice(&pcm);
+                after += usize::from(after > 0);
+            }
+            Heard::Turn(Turn::Instead(device)) => {
+                assert_eq!(device.id, id("far_in"));
+                after = 1;
+            }
+            Heard::Nothing => {}
+            heard => panic!("{heard:?}"),
+        }
+        after > 25
+    });
+    opening.join().expect("ends").expect("opens");
+    let (mut quiet, mut longest) = (0, 0);
+    for block in all.chunks_exact(120) {
+        quiet = if block.iter().all(|sample| sample.abs() < 300) { quiet + 1 } else { 0 };
+        longest = longest.max(quiet);
+    }
+    println!("longest silence {} ms", longest as f64 * 2.5);
+    assert!(longest as f64 * 2.5 <= 40.0);
+    players.into_iter().for_each(|player| drop(player.stop()));
+}

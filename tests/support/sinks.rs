@@ -1,0 +1,105 @@
+//! Null sinks on a PipeWire of the test's own, reached as everywhere on Linux: `cpal`, ALSA, PipeWire's ALSA plug-in. What
+//! is played into one comes out of its monitor.
+#![allow(dead_code)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use conclave::audio::microphone::{self, Microphone};
+use conclave::audio::speaker::{self, Speaker};
+use conclave::audio::{mixer, outlet};
+use conclave::capture::live::Turn;
+use conclave::devices::Id;
+use conclave::time::Clock;
+
+use super::pipewire::Daemon;
+use super::tone::tone;
+
+/// The arguments of a null sink.
+pub fn sink(name: &str) -> String {
+    format!(
+        "{{ factory.name = support.null-audio-sink node.name = {name} node.description = \"{name}\" \
+         media.class = Audio/Sink object.linger = true audio.position = [ FL FR ] }}"
+    )
+}
+
+/// A daemon with these null sinks, each of which ALSA knows as `NAME_out` and, its monitor, as `NAME_in`.
+pub fn start(sinks: &[&str]) -> Option<Daemon> {
+    let daemon = Daemon::start("")?;
+    let mut config = "</usr/share/alsa/alsa.conf>\n".to_owned();
+    for name in sinks {
+        add(&daemon, name);
+        for (end, node) in [("out", "playback_node"), ("in", "capture_node")] {
+            config += &format!(
+                "pcm.{name}_{end} {{ type pipewire {node} \"{name}\" hint {{ show on description \"{name} {end}\" }} }}\n"
+            );
+        }
+    }
+    let path = daemon.folder.join("asound.conf");
+    std::fs::write(&path, config).expect("a configuration");
+    // SAFETY: the daemon lets one test run at a time, and no thread of this one reads the environment yet.
+    unsafe { std::env::set_var("ALSA_CONFIG_PATH", &path) };
+    // PipeWire's plug-in is a package of its own.
+    if Microphone::open(&id(&format!("{}_in", sinks[0])), microphone::Config::default(), Clock::start()).is_err() {
+        println!("skipped: ALSA has no way to PipeWire (pipewire-alsa)");
+        return None;
+    }
+    Some(daemon)
+}
+
+/// Adds a null sink.
+pub fn add(daemon: &Daemon, name: &str) {
+    daemon.cli(&["create-node", "adapter", &sink(name)]).expect("a null sink");
+    daemon.until("the sink is there", || daemon.node(name).is_some());
+}
+
+/// A sound device's id.
+pub fn id(name: &str) -> Id {
+    format!("sound:{name}").parse().expect("an id")
+}
+
+/// Plays the tone into a device until it is told to stop.
+pub struct Player {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(Vec<Turn>, outlet::Stats)>,
+}
+
+impl Player {
+    /// Begins to play.
+    pub fn start(name: &str, clock: Clock) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, id) = (stop.clone(), id(name));
+        let thread = std::thread::spawn(move || {
+            let config = speaker::Config { mixer: mixer::Config { channels: 1, ..Default::default() }, faithful: true };
+            let mut speaker = Speaker::open(&id, config, clock).expect("opens");
+            let seat = speaker.playout().mixer().join().expect("a seat");
+            let (mut n, mut next, mut turns) = (0u64, clock.now(), Vec::new());
+            while !stopped.load(Ordering::Relaxed) {
+                let now = clock.now();
+                while next <= now {
+                    let sound = |i: u64| (tone((n + i) as f64 / 48_000.0) * 32_767.0) as i16;
+                    speaker.playout().mixer().feed(seat, &(0..960).map(sound).collect::<Vec<_>>(), 1);
+                    (n, next) = (n + 960, next.plus(20_000));
+                }
+                turns.extend(speaker.beat(now, &mut |_, _| {}));
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            (turns, speaker.playout().stats())
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends; what became of the device, and the counters.
+    pub fn stop(self) -> (Vec<Turn>, outlet::Stats) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("plays")
+    }
+}
+
+/// A microphone that waits for its device.
+pub fn open(name: &str, clock: Clock) -> Microphone {
+    let config = microphone::Config { channels: 1, fall_back: false };
+    Microphone::open(&id(name), config, clock).expect("opens")
+}
