@@ -69,6 +69,7 @@ impl Seat {
 
 const CAMERA: u32 = 1;
 const VOICE: u32 = 2;
+const DATA: u32 = 3;
 
 fn sending_parts(
     config: &Config,
@@ -93,6 +94,8 @@ fn sending_parts(
     let streams = vec![
         send::Stream { id: CAMERA, kind: Kind::Camera, payload_type: 96 },
         send::Stream { id: VOICE, kind: Kind::Microphone, payload_type: 111 },
+        // Carries the proofs of who made the other two.
+        send::Stream { id: DATA, kind: Kind::Data, payload_type: 109 },
     ];
     let sender = send::Config { streams, watch, ..Default::default() };
     let mut sender = send::Sender::new(sender, Box::new(keys))?;
@@ -111,6 +114,7 @@ fn receiving_parts(keys: Keyring, transport: Transport, clock: Clock) -> anyhow:
     let config = receive::Config {
         video: Some((CAMERA, Kind::Camera)),
         audio: Some((VOICE, Kind::Microphone)),
+        data: Some(DATA),
         watch,
         ..Default::default()
     };
