@@ -14,7 +14,7 @@ const IN_FLIGHT: usize = 16;
 pub struct Video {
     decoder: Box<dyn VideoDecoder>,
     picture: Picture,
-    pending: [(u64, Ledger); IN_FLIGHT],
+    pending: [(u64, Time, Ledger); IN_FLIGHT],
     watch: Stopwatch,
 }
 
@@ -24,6 +24,8 @@ pub struct Shown<'a> {
     pub frame: u64,
     /// The pixels; they may be swapped out for a picture that is no longer needed.
     pub picture: &'a mut Picture,
+    /// When it was captured, on the sender's clock.
+    pub captured: Time,
     /// Stamps from arrival to decode.
     pub ledger: Ledger,
 }
@@ -32,14 +34,14 @@ impl Video {
     /// A stage around `decoder`.
     pub fn new(decoder: Box<dyn VideoDecoder>, watch: Stopwatch) -> Self {
         let picture = Picture::new(Size::new(16, 16), Color::default());
-        Self { decoder, picture, pending: [(0, Ledger::default()); IN_FLIGHT], watch }
+        Self { decoder, picture, pending: [(0, Time(0), Ledger::default()); IN_FLIGHT], watch }
     }
 
     /// Takes one opened frame, number `frame` of its stream. On an error the decoder has been reset, and the next
     /// frame must be a key frame.
     pub fn submit(&mut self, frame: u64, opened: &Opened, now: Time) -> Result<(), CodecError> {
         self.watch.begin(now);
-        self.pending[frame as usize % IN_FLIGHT] = (frame, opened.ledger);
+        self.pending[frame as usize % IN_FLIGHT] = (frame, opened.captured, opened.ledger);
         self.decoder.submit(opened.payload.as_slice(), frame).inspect_err(|_| self.decoder.reset())
     }
 
@@ -48,9 +50,9 @@ impl Video {
         let Some(frame) = self.decoder.poll(&mut self.picture).inspect_err(|_| self.decoder.reset())? else {
             return Ok(None);
         };
-        let (_, mut ledger) = self.pending[frame as usize % IN_FLIGHT];
+        let (_, captured, mut ledger) = self.pending[frame as usize % IN_FLIGHT];
         ledger.stamp(Stage::Decode, self.watch.read());
-        Ok(Some(Shown { frame, picture: &mut self.picture, ledger }))
+        Ok(Some(Shown { frame, picture: &mut self.picture, captured, ledger }))
     }
 
     /// Decodes the next frame of the camera that `receiver` has ready and gives its pictures to `show`, with the time at which each is

@@ -186,6 +186,8 @@ pub struct Shown {
     pub picture: Picture,
     /// When it is to be shown so that it keeps step with the sound, on the session's clock.
     pub show_at: Time,
+    /// When it was captured, on the sender's clock.
+    pub captured: Time,
     /// Stamps from arrival to the moment it was taken from the screen's queue.
     pub ledger: Ledger,
 }
@@ -356,7 +358,8 @@ impl Decode {
                 stages.record(&shown.ledger);
                 let mut picture = pictures.take();
                 std::mem::swap(shown.picture, &mut picture);
-                let shown = Shown { frame: shown.frame, picture, show_at, ledger: shown.ledger };
+                let decode::Shown { frame, captured, ledger, .. } = shown;
+                let shown = Shown { frame, picture, show_at, captured, ledger };
                 screen.push(shown).returned().into_iter().for_each(|old| pictures.give(old.picture));
             };
             match stage.step_of(*pair, &mut self.receiver, self.clock.now(), &mut show) {

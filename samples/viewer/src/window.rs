@@ -1,0 +1,291 @@
+//! The window: what the meeting has is drawn whenever it has something new, and keys are heard.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use conclave::codecs::Size;
+use winit::application::ApplicationHandler;
+use winit::dpi::{LogicalSize, PhysicalSize};
+use winit::event::{ElementState, KeyEvent, WindowEvent};
+use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop};
+use winit::keyboard::{Key, NamedKey};
+use winit::window::{Fullscreen, Window, WindowId};
+
+use crate::device::{Graphics, instance, write_png};
+use crate::draw::{Painter, Scene};
+use crate::meeting::{Figures, Meeting};
+use crate::overlay::{View, compose};
+
+/// How the window behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Its size at first.
+    pub size: (u32, u32),
+    /// How long it stays; until it is closed where nothing is said.
+    pub length: Option<Duration>,
+    /// Where what it shows is written to, once everybody was seen for a moment.
+    pub screenshot: Option<PathBuf>,
+    /// The ledger is open from the start.
+    pub ledger: bool,
+    /// At the right of the line above.
+    pub caption: String,
+}
+
+/// The display that windows are opened on.
+pub struct Display(EventLoop<()>);
+
+/// Finds the display.
+///
+/// # Errors
+/// There is none.
+pub fn open() -> anyhow::Result<Display> {
+    let hint = "set DISPLAY or WAYLAND_DISPLAY, or bring a display along: xvfb-run viewer";
+    EventLoop::new().map(Display).map_err(|error| anyhow!("no window opens here ({error}); {hint}"))
+}
+
+impl Display {
+    /// Shows `meeting` until the window is closed or its time is over.
+    ///
+    /// # Errors
+    /// No adapter draws to a window, or the screenshot cannot be written.
+    pub fn run(self, meeting: Meeting, config: Config) -> anyhow::Result<Figures> {
+        let (ledger, begun) = (config.ledger, Instant::now());
+        let mut app = App { meeting, config, pane: None, mirror: true, ledger, begun, refused: 0, failure: None };
+        self.0.run_app(&mut app)?;
+        match app.failure {
+            Some(failure) => Err(failure),
+            None => Ok(app.meeting.figures()),
+        }
+    }
+}
+
+struct App {
+    meeting: Meeting,
+    config: Config,
+    pane: Option<Pane>,
+    mirror: bool,
+    ledger: bool,
+    begun: Instant,
+    /// Times in a row that the surface or the device gave nothing to draw on.
+    refused: u32,
+    failure: Option<anyhow::Error>,
+}
+
+/// The window's surface and what draws to it.
+struct Pane {
+    window: Arc<Window>,
+    surface: wgpu::Surface<'static>,
+    settings: wgpu::SurfaceConfiguration,
+    graphics: Graphics,
+    painter: Painter,
+    /// The painter has no pictures yet.
+    empty: bool,
+}
+
+impl ApplicationHandler for App {
+    fn resumed(&mut self, events: &ActiveEventLoop) {
+        if self.pane.is_none() {
+            let (width, height) = self.config.size;
+            let attributes = Window::default_attributes()
+                .with_title("Conclave")
+                .with_inner_size(LogicalSize::new(width, height))
+                .with_min_inner_size(LogicalSize::new(64, 48));
+            let window = events.create_window(attributes).context("the display gave no window");
+            let pane = window.and_then(|window| Pane::open(Arc::new(window)));
+            let opened = pane.map(|pane| self.pane = Some(pane));
+            self.settle(events, opened);
+        }
+    }
+
+    fn window_event(&mut self, events: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
+        match event {
+            WindowEvent::CloseRequested => events.exit(),
+            WindowEvent::Resized(size) => self.pane.iter_mut().for_each(|pane| pane.resize(size)),
+            WindowEvent::RedrawRequested => {
+                let drawn = self.redraw();
+                self.settle(events, drawn);
+            }
+            WindowEvent::KeyboardInput { event, .. } => self.key(events, &event),
+            _ => {}
+        }
+    }
+
+    fn about_to_wait(&mut self, events: &ActiveEventLoop) {
+        self.meeting.troubles().iter().for_each(|trouble| tracing::warn!("{trouble}"));
+        self.meeting.pull();
+        // Levels move also where no picture comes.
+        self.pane.iter().for_each(|pane| pane.window.request_redraw());
+        let over = self.config.length.is_some_and(|length| self.begun.elapsed() >= length);
+        if over || (self.config.screenshot.is_some() && self.meeting.fewest() >= SEEN) {
+            let done = self.screenshot();
+            self.settle(events, done);
+        }
+        if over {
+            events.exit();
+        }
+        events.set_control_flow(ControlFlow::WaitUntil(Instant::now() + BEAT));
+    }
+}
+
+impl App {
+    /// Ends the program where `result` is an error.
+    fn settle(&mut self, events: &ActiveEventLoop, result: anyhow::Result<()>) {
+        if let Err(error) = result {
+            self.failure.get_or_insert(error);
+            events.exit();
+        }
+    }
+
+    fn key(&mut self, events: &ActiveEventLoop, event: &KeyEvent) {
+        if event.state != ElementState::Pressed || event.repeat {
+            return;
+        }
+        match event.logical_key.as_ref() {
+            Key::Character("q") | Key::Named(NamedKey::Escape) => events.exit(),
+            Key::Character("m") => self.mirror = !self.mirror,
+            Key::Character("l") => self.ledger = !self.ledger,
+            Key::Character("f") => {
+                let Some(pane) = &self.pane else { return };
+                let full = pane.window.fullscreen().is_none();
+                pane.window.set_fullscreen(full.then_some(Fullscreen::Borderless(None)));
+            }
+            _ => {}
+        }
+    }
+
+    fn scene(&mut self, size: Size) -> Scene {
+        let view = View {
+            people: self.meeting.people(),
+            shield: self.meeting.shield(),
+            caption: self.config.caption.clone(),
+            mirror: self.mirror,
+            ledger: self.ledger.then(|| self.meeting.ledger()),
+        };
+        compose(&view, size)
+    }
+
+    fn redraw(&mut self) -> anyhow::Result<()> {
+        let Some(pane) = &mut self.pane else { return Ok(()) };
+        if pane.graphics.is_lost() {
+            self.refused += 1;
+            anyhow::ensure!(self.refused < PATIENCE, "the GPU was lost again and again; look for its driver's log");
+            let window = pane.window.clone();
+            // The surface goes first: a window has one at most.
+            self.pane = None;
+            self.pane = Some(Pane::open(window)?);
+            return Ok(());
+        }
+        if !pane.has_room() {
+            return Ok(());
+        }
+        let size = pane.size();
+        let texture = match pane.surface.get_current_texture() {
+            wgpu::CurrentSurfaceTexture::Success(texture) => texture,
+            // Drawn to all the same: what fits better is set up for the next.
+            wgpu::CurrentSurfaceTexture::Suboptimal(texture) => texture,
+            // Behind others, or the display is late: the next turn tries again.
+            wgpu::CurrentSurfaceTexture::Timeout | wgpu::CurrentSurfaceTexture::Occluded => return Ok(()),
+            wgpu::CurrentSurfaceTexture::Outdated => {
+                pane.surface.configure(&pane.graphics.device, &pane.settings);
+                return Ok(());
+            }
+            wgpu::CurrentSurfaceTexture::Lost | wgpu::CurrentSurfaceTexture::Validation => {
+                pane.graphics.give_up();
+                return Ok(());
+            }
+        };
+        pane.take(&mut self.meeting);
+        let scene = self.scene(size);
+        let Some(pane) = &self.pane else { return Ok(()) };
+        pane.painter.draw(&texture.texture.create_view(&Default::default()), size, &scene);
+        pane.window.pre_present_notify();
+        pane.graphics.queue.present(texture);
+        self.meeting.presented();
+        self.refused = 0;
+        Ok(())
+    }
+
+    /// Draws once more to a texture that can be read, and writes it where one was asked for.
+    fn screenshot(&mut self) -> anyhow::Result<()> {
+        let Some(path) = self.config.screenshot.take() else { return Ok(()) };
+        let Some(size) = self.pane.as_ref().filter(|pane| pane.has_room()).map(Pane::size) else {
+            return Err(anyhow!("the window has no size, so there is nothing to write to {}", path.display()));
+        };
+        let scene = self.scene(size);
+        let Some(pane) = &self.pane else { return Ok(()) };
+        let canvas = pane.graphics.canvas(size, pane.settings.format);
+        pane.painter.draw(&canvas.create_view(&Default::default()), size, &scene);
+        let rgba = pane.graphics.read(&canvas).context("the GPU gave no screenshot; try again")?;
+        // Whoever waits for the file finds it whole.
+        let part = path.with_extension("part");
+        let written = write_png(&part, size, &rgba).and_then(|()| Ok(std::fs::rename(&part, &path)?));
+        written.with_context(|| format!("no screenshot was written to {}", path.display()))
+    }
+}
+
+impl Pane {
+    fn open(window: Arc<Window>) -> anyhow::Result<Self> {
+        let instance = instance();
+        let surface = instance.create_surface(window.clone()).context("the window takes no pictures from Vulkan")?;
+        let (graphics, adapter) = Graphics::open_with_adapter(&instance, Some(&surface))?;
+        let takes = surface.get_capabilities(&adapter);
+        // Samples are in the screen's own transfer already.
+        let format = takes.formats.iter().copied().find(|format| FORMATS.contains(format));
+        let format = format.with_context(|| format!("the window takes none of {FORMATS:?}; update the driver"))?;
+        let PhysicalSize { width, height } = window.inner_size();
+        let settings = wgpu::SurfaceConfiguration {
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
+            format,
+            color_space: Default::default(),
+            width,
+            height,
+            present_mode: wgpu::PresentMode::AutoVsync,
+            desired_maximum_frame_latency: 1,
+            alpha_mode: wgpu::CompositeAlphaMode::Auto,
+            view_formats: Vec::new(),
+        };
+        let painter = Painter::new(&graphics.device, &graphics.queue, format);
+        let mut pane = Self { window, surface, settings, graphics, painter, empty: true };
+        pane.resize(PhysicalSize { width, height });
+        Ok(pane)
+    }
+
+    /// A window without area, as a minimised one may be, keeps its last surface and is not drawn to.
+    fn resize(&mut self, size: PhysicalSize<u32>) {
+        let most = self.graphics.device.limits().max_texture_dimension_2d;
+        (self.settings.width, self.settings.height) = (size.width.min(most), size.height.min(most));
+        if self.has_room() {
+            self.surface.configure(&self.graphics.device, &self.settings);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.settings.width > 0 && self.settings.height > 0
+    }
+
+    fn size(&self) -> Size {
+        Size::new(self.settings.width, self.settings.height)
+    }
+
+    /// Takes the pictures that it has not, or all of them where it has none.
+    fn take(&mut self, meeting: &mut Meeting) {
+        let again = std::mem::take(&mut self.empty);
+        meeting.pictures(again, |slot, picture| {
+            self.painter.take(slot, picture);
+        });
+    }
+}
+
+/// Formats that store what they are given.
+const FORMATS: [wgpu::TextureFormat; 2] = [wgpu::TextureFormat::Bgra8Unorm, wgpu::TextureFormat::Rgba8Unorm];
+
+/// Between two looks at what has arrived.
+const BEAT: Duration = Duration::from_millis(8);
+
+/// Pictures of everybody before the screenshot.
+const SEEN: u64 = 10;
+
+/// Devices lost in a row until it is given up.
+const PATIENCE: u32 = 5;

@@ -1,0 +1,112 @@
+//! Eight colour bars come out of encoder, decoder and shader as they went in, in every matrix and range.
+
+use conclave::codecs::{self, Color, FrameInput, Matrix, Picture, Range, Session, Size, Target, VideoDecoder, dav1d};
+use conclave::gpu::Converter;
+use conclave_viewer::bars::{Bars, farthest};
+use conclave_viewer::device::{Graphics, instance};
+use conclave_viewer::draw::{Painter, Scene, Tile, rows};
+use conclave_viewer::layout::Rect;
+
+const COLORS: [(Matrix, Range); 4] = [
+    (Matrix::Bt601, Range::Limited),
+    (Matrix::Bt601, Range::Full),
+    (Matrix::Bt709, Range::Limited),
+    (Matrix::Bt709, Range::Full),
+];
+
+#[test]
+fn bars_keep_their_colours_within_three_levels_in_every_matrix_and_range() {
+    let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
+    for (matrix, range) in COLORS {
+        let color = Color { matrix, range };
+        let picture = decoded(Size::new(320, 180), color);
+        assert_eq!(picture.color, color, "the decoder says what the bitstream says");
+        let off = drawn(&graphics, &picture, Rect::new(0.0, 0.0, 480.0, 270.0), false);
+        println!("{matrix:?} {range:?}: {off} levels");
+        assert!(off <= 3, "{matrix:?} {range:?}: {off} levels off");
+        // Read by another matrix or range they are far off, so the test tells them apart.
+        let other_matrix = if matrix == Matrix::Bt601 { Matrix::Bt709 } else { Matrix::Bt601 };
+        let other_range = if range == Range::Full { Range::Limited } else { Range::Full };
+        let mut wrong = picture;
+        for color in [Color { matrix: other_matrix, range }, Color { matrix, range: other_range }] {
+            wrong.color = color;
+            assert!(drawn(&graphics, &wrong, Rect::new(0.0, 0.0, 480.0, 270.0), false) > 10);
+        }
+    }
+    assert!(!graphics.is_lost());
+}
+
+#[test]
+fn a_mirrored_picture_has_its_bars_the_other_way_round() {
+    let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
+    let picture = decoded(Size::new(320, 180), Color::default());
+    assert!(drawn(&graphics, &picture, Rect::new(0.0, 0.0, 480.0, 270.0), true) > 100);
+}
+
+#[test]
+fn odd_sides_keep_chroma_on_its_luma() {
+    let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
+    // Luma grows to the right by one level a sample, and U with it, by two a sample of its own. Where chroma sits in the
+    // middle of its two luma samples, blue less luma is the same everywhere but for the rounding.
+    let (size, color) = (Size::new(101, 7), Color { matrix: Matrix::Bt709, range: Range::Full });
+    let mut picture = Picture::new(size, color);
+    for row in picture.plane_mut(codecs::Plane::Y).chunks_exact_mut(101) {
+        row.iter_mut().enumerate().for_each(|(x, y)| *y = 60 + x as u8);
+    }
+    for row in picture.plane_mut(codecs::Plane::U).chunks_exact_mut(51) {
+        row.iter_mut().enumerate().for_each(|(x, u)| *u = 78 + 2 * x as u8);
+    }
+    let rgba = draw(&graphics, &picture, Rect::new(0.0, 0.0, 101.0, 7.0), false, Size::new(101, 7));
+    let row = &rgba[4 * 101 * 3..][..4 * 101];
+    let [_, _, [_, u, ..]] = rows(color);
+    for (x, pixel) in row.chunks_exact(4).enumerate().skip(2).take(96) {
+        // The centre of luma sample x lies at (x - 0.5) / 2 between chroma samples.
+        let blue = (60.0 + x as f32 + u * (78.0 + x as f32 - 0.5 - 128.0)).clamp(0.0, 255.0);
+        assert!((f32::from(pixel[2]) - blue).abs() <= 1.0, "at {x}: {} for {blue}", pixel[2]);
+    }
+}
+
+#[test]
+fn grey_is_grey_and_the_ends_are_the_ends() {
+    for matrix in [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020] {
+        for (range, black, white) in [(Range::Limited, 16.0, 235.0), (Range::Full, 0.0, 255.0)] {
+            for row in rows(Color { matrix, range }) {
+                let of = |y: f32| (row[0] * y + (row[1] + row[2]) * 128.0) / 255.0 + row[3];
+                assert!(of(black).abs() < 1e-5 && (of(white) - 1.0).abs() < 1e-5, "{matrix:?} {range:?}");
+            }
+        }
+    }
+}
+
+/// Bars through our encoder at a fine quantizer, and back through dav1d: the second frame, which leans on the first.
+fn decoded(size: Size, color: Color) -> Picture {
+    let mut picture = Picture::new(size, color);
+    Converter::cpu().convert(Bars::new(size, color, 15).source(), size, color, None, &mut picture).unwrap();
+    let config = codecs::Config { size, color, target: Target::Quantizer(8), ..Default::default() };
+    let mut encoder = codecs::open_encoder("cpu", config, Session::Live).unwrap();
+    let mut decoder = dav1d::Decoder::open(dav1d::Config::default()).unwrap();
+    let mut out = Picture::new(size, Color::default());
+    for frame in 0..2 {
+        encoder.submit(&picture, FrameInput { frame, keyframe: frame == 0 }).unwrap();
+        let mut unit = Vec::new();
+        encoder.poll(&mut unit).unwrap().unwrap();
+        decoder.submit(&unit, frame).unwrap();
+        assert_eq!(decoder.poll(&mut out).unwrap(), Some(frame));
+    }
+    out
+}
+
+/// The farthest that a bar of the drawn picture is from its colour.
+fn drawn(graphics: &Graphics, picture: &Picture, rect: Rect, mirror: bool) -> u8 {
+    farthest(&draw(graphics, picture, rect, mirror, Size::new(480, 270)), 480, rect)
+}
+
+fn draw(graphics: &Graphics, picture: &Picture, rect: Rect, mirror: bool, window: Size) -> Vec<u8> {
+    let format = wgpu::TextureFormat::Bgra8Unorm;
+    let mut painter = Painter::new(&graphics.device, &graphics.queue, format);
+    assert!(painter.take(0, picture));
+    let scene = Scene { tiles: vec![Tile { slot: 0, rect, corner: 0.0, mirror }], ..Default::default() };
+    let canvas = graphics.canvas(window, format);
+    painter.draw(&canvas.create_view(&Default::default()), window, &scene);
+    graphics.read(&canvas).expect("the adapter gives what it drew")
+}
