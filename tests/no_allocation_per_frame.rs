@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use conclave::codecs::{Color, Picture, Size};
 use conclave::frame::{Encoded, Kind};
-use conclave::gpu::{Converter, Format, Prefer, Source};
+use conclave::gpu::{Converter, Fit, Format, Lift, Prefer, Prepare, Rect, Source, Strength};
 use conclave::ledger::Ledger;
 use conclave::netem;
 use conclave::receive::Heard;
@@ -118,6 +118,15 @@ fn conversions(converter: &mut Converter) -> Vec<u64> {
 #[test]
 fn converting_and_scaling_on_the_cpu_allocates_nothing() {
     assert!(conversions(&mut Converter::cpu()).iter().all(|count| *count == 0));
+}
+
+#[test]
+fn preparing_on_the_cpu_allocates_nothing() {
+    let crop = Some(Rect { x: 10, y: 10, width: 200, height: 100 });
+    let (denoise, lift) = (Some(Strength::Medium), Lift::Strong);
+    let mut converter = Converter::cpu();
+    converter.set_prepare(Prepare { mirror: true, crop, fit: Fit::Bars, denoise, lift });
+    assert!(conversions(&mut converter).iter().all(|count| *count == 0));
 }
 
 #[test]

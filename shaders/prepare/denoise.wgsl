@@ -41,12 +41,15 @@ fn remember(place: Place) -> u32 {
     let last = vec2<i32>(extent) - 1;
     var sum = 0;
     var size = 0;
+    var counts = 0u;
     for (var dy = -1; dy <= 1; dy += 1) {
         let row = first + u32(clamp(i32(place.y) + dy, 0, last.y)) * extent.x;
         for (var dx = -1; dx <= 1; dx += 1) {
-            let d = difference(row + u32(clamp(i32(place.x) + dx, 0, last.x)));
+            let there = row + u32(clamp(i32(place.x) + dx, 0, last.x));
+            let d = difference(there);
             sum += d;
             size += abs(d);
+            counts += memory(there) & 15u;
         }
     }
     let at = first + place.y * extent.x + place.x;
@@ -56,7 +59,9 @@ fn remember(place: Place) -> u32 {
     let slope = select(params.slope.y, params.slope.x, luma);
     let shut = clamp(((moved - begin) * slope) >> 8u, 0, 256);
     let past = memory(at);
-    let kept = ((past & 15u) * u32(256 - shut)) >> 8u;
+    // No more than those around it have on average: a ninth, for sums up to 135.
+    let known = min(past & 15u, (counts * 57u) >> 9u);
+    let kept = (known * u32(256 - shut)) >> 8u;
     let weight = i32((256u + (kept + 1u) / 2u) / (kept + 1u));
     let value = i32(past >> 4u) + ((own * weight + 128) >> 8u);
     return (u32(value) << 4u) | min(kept + 1u, params.most);

@@ -174,7 +174,7 @@ impl Curve {
                 Some(t @ 1..) if t < span => {
                     let below = 256 * span + (gain - 256) * t;
                     let lifted = TOE + (gain * t * span + below / 2) / below;
-                    (black as u32 + lifted, (256 * lifted + above / 2) / above)
+                    (black as u32 + lifted, ((256 * lifted + above / 2) / above).min(gain))
                 }
                 _ => (code as u32, 256),
             };
@@ -189,5 +189,76 @@ impl Curve {
 
     pub(crate) fn is_identity(&self) -> bool {
         self.made_for.is_none_or(|(gain, _)| gain == 256)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codecs::Size;
+    use crate::gpu::prepare::lift;
+
+    const SIZE: Size = Size::new(128, 64);
+    const LIMITED: Color = Color { matrix: crate::codecs::Matrix::Bt709, range: Range::Limited };
+
+    /// The last of 120 pictures, which are the same but for their noise: what came of it, and the gain.
+    fn watched(how: Lift, code: impl Fn(usize, &mut fastrand::Rng) -> u8) -> (Vec<u8>, Vec<u8>, u32) {
+        let (mut rng, mut exposure, mut counts) = (fastrand::Rng::with_seed(1), Exposure::default(), Counts::default());
+        let mut last = (Vec::new(), Vec::new());
+        for _ in 0..120 {
+            let mut picture: Vec<u8> = (0..SIZE.area()).map(|i| code(i, &mut rng)).collect();
+            picture.resize(SIZE.i420_len(), 120);
+            last.0.clone_from(&picture);
+            lift::count(SIZE, floor(LIMITED), &picture, &mut counts);
+            lift::apply(exposure.curve(LIMITED), SIZE, &mut picture);
+            exposure.observe(&counts, how, LIMITED);
+            last.1 = picture;
+        }
+        (last.0, last.1, exposure.gain())
+    }
+
+    #[test]
+    fn a_well_lit_picture_stays_as_it_is() {
+        let (before, after, gain) = watched(Lift::Strong, |i, rng| (30 + i % 128 * 3 / 2 + rng.usize(..4)) as u8);
+        assert_eq!((before == after, gain), (true, 256));
+    }
+
+    #[test]
+    fn a_dark_picture_is_lifted_within_its_bound_and_its_colour_with_it() {
+        for (how, most) in [(Lift::Gentle, 512), (Lift::Strong, 1024)] {
+            let (before, after, gain) = watched(how, |i, rng| (24 + i % 128 / 3 + rng.usize(..3)) as u8);
+            assert!(gain > most * 3 / 4 && gain <= most, "{how:?}: {gain}");
+            let mean = |data: &[u8]| data.iter().map(|c| u32::from(*c)).sum::<u32>() / SIZE.area() as u32;
+            assert!(mean(&after[..SIZE.area()]) > mean(&before[..SIZE.area()]) + 15, "{how:?}");
+            assert!(after[SIZE.area()..].iter().all(|c| *c <= 120) && after[SIZE.area() + 63] < 116, "{how:?}");
+        }
+        assert_eq!(watched(Lift::Off, |i, _| (24 + i % 32) as u8).2, 256);
+    }
+
+    #[test]
+    fn black_and_mere_noise_are_not_lifted() {
+        // A lens that is covered: noise of 3 levels and nothing else.
+        let normal = |rng: &mut fastrand::Rng| (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
+        assert_eq!(watched(Lift::Strong, |_, rng| (34.0 + 3.0 * normal(rng)).round() as u8).2, 256);
+        assert_eq!(watched(Lift::Strong, |_, _| 16).2, 256);
+        // Bars do not make a well-lit picture dark.
+        let bars = |i: usize, _: &mut fastrand::Rng| if i / 128 % 64 < 40 { 16 } else { (60 + i % 128) as u8 };
+        assert_eq!(watched(Lift::Strong, bars).2, 256);
+    }
+
+    #[test]
+    fn every_curve_rises_and_keeps_black_and_white() {
+        for range in [Range::Limited, Range::Full] {
+            let color = Color { range, ..LIMITED };
+            let white = if range == Range::Full { 255 } else { 235 };
+            for gain in 256..=1024 {
+                let mut curve = Curve::default();
+                curve.set(gain, color);
+                let codes = curve.words().map(|word| word & 255);
+                assert!(codes.is_sorted(), "{range:?} {gain}");
+                assert_eq!((codes[usize::from(color.black())], codes[white]), (color.black().into(), white as u32));
+                assert!(curve.words().iter().all(|word| (256..=gain).contains(&(word >> 8))), "{range:?} {gain}");
+            }
+        }
     }
 }

@@ -52,9 +52,9 @@ pub enum Fit {
 pub enum Strength {
     /// Noise of 2 levels; over 4 pictures, which leaves a seventh of its power.
     Light,
-    /// Noise of 4 levels; over 8 pictures, which leaves a fifteenth.
+    /// Noise of 3 levels; over 8 pictures, which leaves a fifteenth.
     Medium,
-    /// Noise of 7 levels; over 16 pictures, which leaves a thirty-first.
+    /// Noise of 6 levels; over 16 pictures, which leaves a thirty-first.
     Strong,
 }
 
