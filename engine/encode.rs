@@ -303,7 +303,11 @@ impl Video {
         // Where it fails, what follows shows something new.
         let resting = if rests { self.resting + 1 } else { 0 };
         self.resting = 0;
-        if self.whole {
+        if shot.fresh {
+            self.restart();
+        }
+        // What is prepared may change where the source does not, and lie elsewhere.
+        if self.whole && self.converter.prepare() == Prepare::default() {
             self.tell(shot);
         }
         let frame = self.make(shot.source, shot.captured, keyframe, now)?;

@@ -2,7 +2,7 @@
 
 use conclave::codecs::Size;
 use conclave::e2ee::group::{GroupSuite, MeetingType};
-use conclave::gpu::Prefer;
+use conclave::gpu::{Lift, Prefer, Strength};
 
 /// `1500k`, `1.5M`, `64000` → bits a second; 0 and words are refused.
 pub fn bitrate(text: &str) -> Result<u32, String> {
@@ -71,6 +71,26 @@ pub fn device(text: &str) -> Result<Prefer, String> {
         "cpu" => Ok(Prefer::Cpu),
         "gpu" => Ok(Prefer::Gpu),
         _ => Err(format!("`{text}` is no place to convert; try auto, cpu or gpu")),
+    }
+}
+
+/// `light`, `medium` or `strong`.
+pub fn denoise(text: &str) -> Result<Strength, String> {
+    match text {
+        "light" => Ok(Strength::Light),
+        "medium" => Ok(Strength::Medium),
+        "strong" => Ok(Strength::Strong),
+        _ => Err(format!("`{text}` is no strength of denoising; try light, medium or strong")),
+    }
+}
+
+/// `off`, `gentle` or `strong`.
+pub fn lift(text: &str) -> Result<Lift, String> {
+    match text {
+        "off" => Ok(Lift::Off),
+        "gentle" => Ok(Lift::Gentle),
+        "strong" => Ok(Lift::Strong),
+        _ => Err(format!("`{text}` is no way to lift low light; try off, gentle or strong")),
     }
 }
 

@@ -5,7 +5,7 @@ use conclave::capture::{FileAudio, FileCamera, FileVideo, Microphone, SceneCamer
 use conclave::codecs::{self, CodecError, Color, EncoderInfo, Session, Size, Target, VideoEncoder, dav1d, opus};
 use conclave::e2ee::proof;
 use conclave::frame::Kind;
-use conclave::gpu::Converter;
+use conclave::gpu::{Converter, Prepare};
 use conclave::rehearsal::Cast;
 use conclave::time::Stopwatch;
 use conclave::{decode, encode, receive, send};
@@ -51,7 +51,8 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
     let (encoder, session) = open(&args.encoder, config)?;
     let info = encoder.info();
     let stage = encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color, session, watch };
-    let video = encode::Video::open(stage, Converter::open(args.convert)?, encoder)?;
+    let mut video = encode::Video::open(stage, Converter::open(args.convert)?, encoder)?;
+    video.set_prepare(Prepare { denoise: args.denoise, lift: args.lift, ..Prepare::default() });
     let channels = microphone.channels();
     let voice = opus::Encoder::open(opus::Config { channels, ..opus::Config::default() })?;
     let audio = encode::Audio::new(AUDIO, Kind::Microphone, Box::new(voice), watch);

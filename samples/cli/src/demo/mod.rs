@@ -99,6 +99,12 @@ pub struct Args {
     /// Where pictures are converted: auto takes a real GPU, else the CPU; gpu takes a software driver too.
     #[arg(long, default_value = "auto", value_parser = input::device)]
     pub convert: conclave::gpu::Prefer,
+    /// Takes noise out of the pictures before they are encoded: light, medium or strong.
+    #[arg(long, value_parser = input::denoise)]
+    pub denoise: Option<conclave::gpu::Strength>,
+    /// Lifts pictures taken in little light: gentle or strong.
+    #[arg(long, default_value = "off", value_parser = input::lift)]
+    pub lift: conclave::gpu::Lift,
     /// Where the report goes.
     #[arg(long, default_value = "conclave-report.html")]
     pub report: PathBuf,
