@@ -75,7 +75,7 @@ fn format(wire: Option<Wire>, size: ChoiceEnum<Rectangle>, fps: ChoiceEnum<Fract
 /// What a stream wants of its buffers: memory that can be mapped, and times, crops and damage where the source has them.
 pub(super) fn buffers() -> Vec<Vec<u8>> {
     let kinds = (1 << sys::SPA_DATA_MemPtr) | (1 << sys::SPA_DATA_MemFd);
-    let count = ChoiceEnum::Range { default: 4, min: 2, max: 16 };
+    let count = ChoiceEnum::Range { default: 8, min: 2, max: 16 };
     let memory = bytes(
         SpaTypes::ObjectParamBuffers,
         ParamType::Buffers,

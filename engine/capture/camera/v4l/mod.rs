@@ -29,6 +29,8 @@ const BUFFERS: u32 = 4;
 /// A camera that gives no picture for so long has stopped.
 const STALLED: Duration = Duration::from_secs(5);
 
+const OTHER: &str = "try another camera, or another size and rate";
+
 const GROUP: &str = "add the user to the group `video`, as in `sudo usermod -aG video $USER`, and log in again";
 
 /// A camera that the kernel has.
@@ -90,12 +92,8 @@ pub(super) fn file(id: &Id) -> Option<PathBuf> {
 /// Opens the camera `id`.
 pub(super) fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Camera, DeviceError> {
     let missing = || DeviceError::Missing { kind: Kind::Camera, id: id.clone() };
-    let unfit = |why: &str| DeviceError::Unusable {
-        kind: Kind::Camera,
-        id: id.clone(),
-        why: why.to_owned(),
-        hint: "try another camera, or another size and rate",
-    };
+    let unfit =
+        |why: &str| DeviceError::Unusable { kind: Kind::Camera, id: id.clone(), why: why.to_owned(), hint: OTHER };
     let refused = |error: io::Error| refusal(&error, id).unwrap_or_else(missing);
     let path = file(id).ok_or_else(missing)?;
     let (card, file) = look(&path).map_err(refused)?.ok_or_else(|| unfit("it gives no pictures"))?;
@@ -247,9 +245,14 @@ impl Camera {
         }
     }
 
+    /// A picture is broken: it is counted, and one too many is the end.
     fn fault(&mut self, why: String) -> Result<bool, CaptureError> {
         self.dropped += 1;
-        if self.faults.bad() { Err(self.end(why)) } else { Ok(false) }
+        if !self.faults.bad() {
+            return Ok(false);
+        }
+        let unfit = DeviceError::Unusable { kind: Kind::Camera, id: self.device.id.clone(), why, hint: OTHER };
+        Err(self.over.insert(unfit).clone().into())
     }
 }
 
