@@ -41,8 +41,14 @@ pub struct Display(EventLoop<()>);
 /// # Errors
 /// There is none.
 pub fn open() -> anyhow::Result<Display> {
-    let hint = "set DISPLAY or WAYLAND_DISPLAY, or bring a display along: xvfb-run viewer";
-    EventLoop::new().map(Display).map_err(|error| anyhow!("no window opens here ({error}); {hint}"))
+    EventLoop::new().map(Display).map_err(|error| {
+        // Where in the library it happened is of no use to who reads it.
+        let text = error.to_string();
+        let why = text.rsplit_once(": ").map_or(text.as_str(), |(_, why)| why);
+        anyhow!(
+            "no window opens here ({why}); set DISPLAY or WAYLAND_DISPLAY, or bring a display along: xvfb-run viewer"
+        )
+    })
 }
 
 impl Display {

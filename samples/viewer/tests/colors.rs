@@ -69,6 +69,35 @@ fn odd_sides_keep_chroma_on_its_luma() {
 }
 
 #[test]
+fn a_lost_device_is_noted_and_drawing_on_goes_nowhere() {
+    let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
+    let format = wgpu::TextureFormat::Bgra8Unorm;
+    let (size, picture) = (Size::new(64, 48), Picture::new(Size::new(32, 18), Color::default()));
+    let mut painter = Painter::new(&graphics.device, &graphics.queue, format);
+    let canvas = graphics.canvas(size, format);
+    assert!(painter.take(0, &picture) && !graphics.is_lost());
+    graphics.device.destroy();
+    let scene = Scene {
+        tiles: vec![Tile { slot: 0, rect: Rect::new(0.0, 0.0, 64.0, 48.0), corner: 4.0, mirror: false }],
+        ..Default::default()
+    };
+    painter.take(0, &picture);
+    painter.draw(&canvas.create_view(&Default::default()), size, &scene);
+    assert!(graphics.read(&canvas).is_none());
+    assert!(graphics.is_lost());
+}
+
+#[test]
+fn a_picture_that_no_texture_holds_is_refused() {
+    let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
+    let mut painter = Painter::new(&graphics.device, &graphics.queue, wgpu::TextureFormat::Bgra8Unorm);
+    let most = graphics.device.limits().max_texture_dimension_2d;
+    assert!(!painter.take(0, &Picture::new(Size::new(most + 1, 2), Color::default())));
+    assert!(!painter.take(0, &Picture::new(Size::new(0, 0), Color::default())));
+    assert!(painter.take(0, &Picture::new(Size::new(1, 1), Color::default())) && !graphics.is_lost());
+}
+
+#[test]
 fn grey_is_grey_and_the_ends_are_the_ends() {
     for matrix in [Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020] {
         for (range, black, white) in [(Range::Limited, 16.0, 235.0), (Range::Full, 0.0, 255.0)] {
