@@ -4,9 +4,14 @@ use conclave::capture::{CaptureError, VideoInput};
 use conclave::codecs::{Color, Range, Size};
 use conclave::gpu::{Format, Source};
 
-/// White, yellow, cyan, green, magenta, red, blue, black, at 75 of 100 but for white and black, as on test cards.
+/// White, yellow, cyan, green, magenta, red, blue, black, at 75 of 100 but for white and black, and with room for the
+/// grain on both sides.
 pub const COLORS: [[u8; 3]; 8] =
-    [[255, 255, 255], [191, 191, 0], [0, 191, 191], [0, 191, 0], [191, 0, 191], [191, 0, 0], [0, 0, 191], [0, 0, 0]];
+    [[252, 252, 252], [191, 191, 3], [3, 191, 191], [3, 191, 3], [191, 3, 191], [191, 3, 3], [3, 3, 191], [3, 3, 3]];
+
+/// Levels by which pixels are brighter and darker in turn. A real-time encoder judges by luma whether a block has anything
+/// to code beyond its prediction, so luma has something everywhere, as that of cameras has; chroma is even.
+const GRAIN: u8 = 3;
 
 /// The bars as a camera.
 pub struct Bars {
@@ -20,9 +25,11 @@ impl Bars {
     /// Bars of `size`; `color` says which matrix they are converted by.
     pub fn new(size: Size, color: Color, fps: u32) -> Self {
         let bar = |x: u32| COLORS[(x as usize * COLORS.len() / size.width.max(1) as usize).min(7)];
-        let row: Vec<u8> = (0..size.width).flat_map(|x| bar(x).into_iter().chain([255])).collect();
+        let grain = |sample: u8, odd: bool| if odd { sample + GRAIN } else { sample - GRAIN };
+        let pixel = |x: u32, y: u32| bar(x).map(|sample| grain(sample, (x + y) % 2 == 1)).into_iter().chain([255]);
+        let rgba = (0..size.height).flat_map(|y| (0..size.width).flat_map(move |x| pixel(x, y))).collect();
         let color = Color { range: Range::Full, ..color };
-        Self { rgba: row.repeat(size.height as usize), size, color, interval_us: 1_000_000 / u64::from(fps.max(1)) }
+        Self { rgba, size, color, interval_us: 1_000_000 / u64::from(fps.max(1)) }
     }
 
     /// The picture, tight full-range RGBA.
@@ -41,17 +48,20 @@ impl VideoInput for Bars {
     }
 }
 
-/// The farthest that any bar of a drawn picture is from its colour, in levels of 255, each judged in a window of five by
-/// five pixels around its centre; `at` is the picture's rectangle within `rgba`, rows of `width` pixels.
-pub fn farthest(rgba: &[u8], width: usize, at: crate::layout::Rect) -> u8 {
-    let mut farthest = 0;
+/// The farthest that any bar of a drawn picture is from its colour, in levels of 255: of the mean of eleven by eleven pixels
+/// around its centre. `at` is the picture's rectangle within `rgba`, rows of `width` pixels.
+pub fn farthest(rgba: &[u8], width: usize, at: crate::layout::Rect) -> f32 {
+    let mut farthest: f32 = 0.0;
     for (bar, color) in COLORS.iter().enumerate() {
         let (x, y) = (at.x + at.w * (bar as f32 + 0.5) / 8.0, at.y + at.h / 2.0);
-        for (dx, dy) in (0..25).map(|i| (i % 5, i / 5)) {
-            let (x, y) = (x as usize + dx - 2, y as usize + dy - 2);
-            let Some(pixel) = rgba.get(4 * (y * width + x)..) else { return 255 };
-            farthest = pixel.iter().zip(color).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(255).max(farthest);
+        let mut sums = [0u32; 3];
+        for (dx, dy) in (0..121).map(|i| (i % 11, i / 11)) {
+            let at = 4 * ((y as usize + dy).saturating_sub(5) * width + (x as usize + dx).saturating_sub(5));
+            let Some(pixel) = rgba.get(at..at + 3) else { return f32::INFINITY };
+            sums.iter_mut().zip(pixel).for_each(|(sum, sample)| *sum += u32::from(*sample));
         }
+        let off = sums.iter().zip(color).map(|(sum, sample)| (*sum as f32 / 121.0 - f32::from(*sample)).abs());
+        farthest = off.fold(farthest, f32::max);
     }
     farthest
 }

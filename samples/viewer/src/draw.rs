@@ -2,7 +2,6 @@
 
 use bytemuck::{Pod, Zeroable};
 use conclave::codecs::{Color, Picture, Plane, Range, Size};
-use wgpu::util::DeviceExt;
 
 use crate::layout::Rect;
 
@@ -211,14 +210,21 @@ impl Painter {
     }
 
     fn uniform<T: Pod>(&self, value: &[T]) -> wgpu::Buffer {
-        let (contents, usage) = (bytemuck::cast_slice(value), wgpu::BufferUsages::UNIFORM);
-        self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
+        self.buffer(bytemuck::cast_slice(value), wgpu::BufferUsages::UNIFORM)
     }
 
     fn instances(&self, shapes: &[Shape]) -> Option<wgpu::Buffer> {
-        let (contents, usage) = (bytemuck::cast_slice(shapes), wgpu::BufferUsages::VERTEX);
-        let descriptor = wgpu::util::BufferInitDescriptor { label: Some("shapes"), contents, usage };
-        (!shapes.is_empty()).then(|| self.device.create_buffer_init(&descriptor))
+        (!shapes.is_empty()).then(|| self.buffer(bytemuck::cast_slice(shapes), wgpu::BufferUsages::VERTEX))
+    }
+
+    /// A buffer with `contents`. Written through the queue: to map one of a device that is lost ends the program.
+    fn buffer(&self, contents: &[u8], usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        let usage = usage | wgpu::BufferUsages::COPY_DST;
+        let size = contents.len() as u64;
+        let buffer =
+            self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+        self.queue.write_buffer(&buffer, 0, contents);
+        buffer
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use conclave::codecs::{Color, Matrix, Range, Size};
-use conclave_viewer::meeting::{Config, Input, Meeting};
+use conclave_viewer::meeting::{Config, Input};
 use conclave_viewer::window;
 
 /// Shows a meeting: everybody captures, encodes, seals and sends in this process, and the window receives, opens, decodes
@@ -104,10 +104,12 @@ fn run(args: Args) -> anyhow::Result<()> {
         ledger: args.ledger,
         caption: "L ledger   M mirror   F full screen   Q quit".to_owned(),
     };
-    let display = window::open()?;
-    let figures = display.run(Meeting::start(&config)?, window)?;
+    let figures = window::open()?.run(config, window)?;
     let total = figures.total.unwrap_or_default();
-    println!("{} pictures shown, {} frames or packets dropped", figures.shown, figures.dropped);
+    println!(
+        "{} pictures shown, {} dropped, {} packets of sound dropped",
+        figures.shown, figures.dropped, figures.silent
+    );
     println!("capture to screen: p50 {:.1} ms, p95 {:.1} ms", ms(total.p50), ms(total.p95));
     Ok(())
 }

@@ -8,7 +8,7 @@ use conclave::codecs::{Color, Picture, Size};
 use conclave::drive::Event;
 use conclave::ledger::Stage;
 use conclave::meeting::shield::Shield;
-use conclave::stats::{Percentiles, StageStats};
+use conclave::stats::{Cause, Drops, Percentiles, StageStats};
 use conclave::time::Clock;
 
 use crate::keys::Group;
@@ -60,8 +60,10 @@ pub struct Meeting {
 pub struct Figures {
     /// Pictures that reached the screen.
     pub shown: u64,
-    /// Frames and packets lost at any border, a picture that a newer one displaced included.
+    /// Lost at any border: pictures that a newer one displaced, frames, datagrams.
     pub dropped: u64,
+    /// Packets of sound that were not listened to in time.
+    pub silent: u64,
     /// From capture to the moment after presenting.
     pub total: Option<Percentiles>,
 }
@@ -164,9 +166,13 @@ impl Meeting {
 
     /// The figures so far.
     pub fn figures(&mut self) -> Figures {
-        let dropped = |seat: &mut Seat| seat.sending.stats().drops().total() + seat.receiving.stats().drops().total();
-        let dropped = self.seats.iter_mut().map(dropped).sum();
-        Figures { shown: self.shown, dropped, total: self.stages.latency().total }
+        let mut drops = Drops::default();
+        for Seat { sending, receiving, .. } in &mut self.seats {
+            drops.merge(&sending.stats().drops());
+            drops.merge(&receiving.stats().drops());
+        }
+        let silent = drops.of(Cause::PlayoutFull);
+        Figures { shown: self.shown, dropped: drops.total() - silent, silent, total: self.stages.latency().total }
     }
 
     /// Takes what went wrong since it was last asked.

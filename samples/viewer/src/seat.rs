@@ -88,7 +88,9 @@ fn sending_parts(
     let coding = codecs::Config { size, color: config.color, fps: (config.fps, 1), target, ..Default::default() };
     let stage = encode::VideoConfig { stream: CAMERA, kind: Kind::Camera, size, color: config.color, session, watch };
     let encoder = codecs::open_encoder("auto", coding, session)?;
-    let video = encode::Video::open(stage, Converter::open(Prefer::Auto)?, encoder)?;
+    let mut video = encode::Video::open(stage, Converter::open(Prefer::Auto)?, encoder)?;
+    // A test picture is judged at its own size, however late.
+    video.set_adaptive(!matches!(config.input, Input::Bars));
     let voice = opus::Encoder::open(opus::Config { channels: 1, ..Default::default() })?;
     let audio = encode::Audio::new(VOICE, Kind::Microphone, Box::new(voice), watch);
     let streams = vec![

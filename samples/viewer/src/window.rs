@@ -15,7 +15,7 @@ use winit::window::{Fullscreen, Window, WindowId};
 
 use crate::device::{Graphics, instance, write_png};
 use crate::draw::{Painter, Scene};
-use crate::meeting::{Figures, Meeting};
+use crate::meeting::{self, Figures, Meeting};
 use crate::overlay::{View, compose};
 
 /// How the window behaves.
@@ -41,33 +41,53 @@ pub struct Display(EventLoop<()>);
 /// # Errors
 /// There is none.
 pub fn open() -> anyhow::Result<Display> {
-    let hint = "set DISPLAY or WAYLAND_DISPLAY, or bring a display along: xvfb-run viewer";
-    EventLoop::new().map(Display).map_err(|error| anyhow!("no window opens here ({error}); {hint}"))
+    EventLoop::new().map(Display).map_err(|error| {
+        // Where in the library it happened is of no use to who reads it.
+        let text = error.to_string();
+        let why = text.rsplit_once(": ").map_or(text.as_str(), |(_, why)| why);
+        anyhow!(
+            "no window opens here ({why}); set DISPLAY or WAYLAND_DISPLAY, or bring a display along: xvfb-run viewer"
+        )
+    })
 }
 
 impl Display {
-    /// Shows `meeting` until the window is closed or its time is over.
+    /// Opens a window, starts the meeting that `start` makes, and shows it until the window is closed or its time is over.
     ///
     /// # Errors
-    /// No adapter draws to a window, or the screenshot cannot be written.
-    pub fn run(self, meeting: Meeting, config: Config) -> anyhow::Result<Figures> {
-        let (ledger, begun) = (config.ledger, Instant::now());
-        let mut app = App { meeting, config, pane: None, mirror: true, ledger, begun, refused: 0, failure: None };
+    /// No adapter draws to a window, the meeting does not start, or the screenshot cannot be written.
+    pub fn run(self, start: meeting::Config, config: Config) -> anyhow::Result<Figures> {
+        let (ledger, now) = (config.ledger, Instant::now());
+        let mut app = App {
+            start,
+            config,
+            pane: None,
+            meeting: None,
+            mirror: true,
+            ledger,
+            begun: now,
+            drawn: now,
+            refused: 0,
+            failure: None,
+        };
         self.0.run_app(&mut app)?;
         match app.failure {
             Some(failure) => Err(failure),
-            None => Ok(app.meeting.figures()),
+            None => Ok(app.meeting.map_or_else(Figures::default, |mut meeting| meeting.figures())),
         }
     }
 }
 
 struct App {
-    meeting: Meeting,
+    start: meeting::Config,
     config: Config,
     pane: Option<Pane>,
+    meeting: Option<Meeting>,
     mirror: bool,
     ledger: bool,
+    /// When the meeting began, and when the window was last drawn.
     begun: Instant,
+    drawn: Instant,
     /// Times in a row that the surface or the device gave nothing to draw on.
     refused: u32,
     failure: Option<anyhow::Error>,
@@ -87,14 +107,7 @@ struct Pane {
 impl ApplicationHandler for App {
     fn resumed(&mut self, events: &ActiveEventLoop) {
         if self.pane.is_none() {
-            let (width, height) = self.config.size;
-            let attributes = Window::default_attributes()
-                .with_title("Conclave")
-                .with_inner_size(LogicalSize::new(width, height))
-                .with_min_inner_size(LogicalSize::new(64, 48));
-            let window = events.create_window(attributes).context("the display gave no window");
-            let pane = window.and_then(|window| Pane::open(Arc::new(window)));
-            let opened = pane.map(|pane| self.pane = Some(pane));
+            let opened = self.open(events);
             self.settle(events, opened);
         }
     }
@@ -113,12 +126,14 @@ impl ApplicationHandler for App {
     }
 
     fn about_to_wait(&mut self, events: &ActiveEventLoop) {
-        self.meeting.troubles().iter().for_each(|trouble| tracing::warn!("{trouble}"));
-        self.meeting.pull();
+        let (Some(meeting), Some(pane)) = (&mut self.meeting, &self.pane) else { return };
+        meeting.troubles().iter().for_each(|trouble| tracing::warn!("{trouble}"));
         // Levels move also where no picture comes.
-        self.pane.iter().for_each(|pane| pane.window.request_redraw());
+        if meeting.pull() || self.drawn.elapsed() >= REST {
+            pane.window.request_redraw();
+        }
         let over = self.config.length.is_some_and(|length| self.begun.elapsed() >= length);
-        if over || (self.config.screenshot.is_some() && self.meeting.fewest() >= SEEN) {
+        if over || (self.config.screenshot.is_some() && meeting.fewest() >= SEEN) {
             let done = self.screenshot();
             self.settle(events, done);
         }
@@ -130,6 +145,22 @@ impl ApplicationHandler for App {
 }
 
 impl App {
+    /// The window comes first: it takes its time, and a meeting that nobody looks at loses its pictures.
+    fn open(&mut self, events: &ActiveEventLoop) -> anyhow::Result<()> {
+        let (width, height) = self.config.size;
+        let attributes = Window::default_attributes()
+            .with_title("Conclave")
+            .with_inner_size(LogicalSize::new(width, height))
+            .with_min_inner_size(LogicalSize::new(64, 48));
+        let window = events.create_window(attributes).context("the display gave no window")?;
+        self.pane = Some(Pane::open(Arc::new(window))?);
+        if self.meeting.is_none() {
+            self.meeting = Some(Meeting::start(&self.start)?);
+            self.begun = Instant::now();
+        }
+        Ok(())
+    }
+
     /// Ends the program where `result` is an error.
     fn settle(&mut self, events: &ActiveEventLoop, result: anyhow::Result<()>) {
         if let Err(error) = result {
@@ -156,18 +187,20 @@ impl App {
     }
 
     fn scene(&mut self, size: Size) -> Scene {
+        let Some(meeting) = &mut self.meeting else { return Scene::default() };
         let view = View {
-            people: self.meeting.people(),
-            shield: self.meeting.shield(),
+            people: meeting.people(),
+            shield: meeting.shield(),
             caption: self.config.caption.clone(),
             mirror: self.mirror,
-            ledger: self.ledger.then(|| self.meeting.ledger()),
+            ledger: self.ledger.then(|| meeting.ledger()),
         };
         compose(&view, size)
     }
 
     fn redraw(&mut self) -> anyhow::Result<()> {
-        let Some(pane) = &mut self.pane else { return Ok(()) };
+        let (Some(meeting), Some(pane)) = (&mut self.meeting, &mut self.pane) else { return Ok(()) };
+        self.drawn = Instant::now();
         if pane.graphics.is_lost() {
             self.refused += 1;
             anyhow::ensure!(self.refused < PATIENCE, "the GPU was lost again and again; look for its driver's log");
@@ -181,14 +214,13 @@ impl App {
             return Ok(());
         }
         let size = pane.size();
-        let texture = match pane.surface.get_current_texture() {
-            wgpu::CurrentSurfaceTexture::Success(texture) => texture,
-            // Drawn to all the same: what fits better is set up for the next.
-            wgpu::CurrentSurfaceTexture::Suboptimal(texture) => texture,
+        let (texture, fits) = match pane.surface.get_current_texture() {
+            wgpu::CurrentSurfaceTexture::Success(texture) => (texture, true),
+            wgpu::CurrentSurfaceTexture::Suboptimal(texture) => (texture, false),
             // Behind others, or the display is late: the next turn tries again.
             wgpu::CurrentSurfaceTexture::Timeout | wgpu::CurrentSurfaceTexture::Occluded => return Ok(()),
             wgpu::CurrentSurfaceTexture::Outdated => {
-                pane.surface.configure(&pane.graphics.device, &pane.settings);
+                pane.resize(pane.window.inner_size());
                 return Ok(());
             }
             wgpu::CurrentSurfaceTexture::Lost | wgpu::CurrentSurfaceTexture::Validation => {
@@ -196,13 +228,16 @@ impl App {
                 return Ok(());
             }
         };
-        pane.take(&mut self.meeting);
+        pane.take(meeting);
         let scene = self.scene(size);
-        let Some(pane) = &self.pane else { return Ok(()) };
+        let (Some(meeting), Some(pane)) = (&mut self.meeting, &mut self.pane) else { return Ok(()) };
         pane.painter.draw(&texture.texture.create_view(&Default::default()), size, &scene);
         pane.window.pre_present_notify();
         pane.graphics.queue.present(texture);
-        self.meeting.presented();
+        meeting.presented();
+        if !fits {
+            pane.resize(pane.window.inner_size());
+        }
         self.refused = 0;
         Ok(())
     }
@@ -283,6 +318,9 @@ const FORMATS: [wgpu::TextureFormat; 2] = [wgpu::TextureFormat::Bgra8Unorm, wgpu
 
 /// Between two looks at what has arrived.
 const BEAT: Duration = Duration::from_millis(8);
+
+/// Between two drawings at most.
+const REST: Duration = Duration::from_millis(100);
 
 /// Pictures of everybody before the screenshot.
 const SEEN: u64 = 10;

@@ -22,15 +22,15 @@ fn bars_keep_their_colours_within_three_levels_in_every_matrix_and_range() {
         let picture = decoded(Size::new(320, 180), color);
         assert_eq!(picture.color, color, "the decoder says what the bitstream says");
         let off = drawn(&graphics, &picture, Rect::new(0.0, 0.0, 480.0, 270.0), false);
-        println!("{matrix:?} {range:?}: {off} levels");
-        assert!(off <= 3, "{matrix:?} {range:?}: {off} levels off");
+        println!("{matrix:?} {range:?}: {off:.2} levels");
+        assert!(off <= 3.0, "{matrix:?} {range:?}: {off} levels off");
         // Read by another matrix or range they are far off, so the test tells them apart.
         let other_matrix = if matrix == Matrix::Bt601 { Matrix::Bt709 } else { Matrix::Bt601 };
         let other_range = if range == Range::Full { Range::Limited } else { Range::Full };
         let mut wrong = picture;
         for color in [Color { matrix: other_matrix, range }, Color { matrix, range: other_range }] {
             wrong.color = color;
-            assert!(drawn(&graphics, &wrong, Rect::new(0.0, 0.0, 480.0, 270.0), false) > 10);
+            assert!(drawn(&graphics, &wrong, Rect::new(0.0, 0.0, 480.0, 270.0), false) > 10.0);
         }
     }
     assert!(!graphics.is_lost());
@@ -40,30 +40,61 @@ fn bars_keep_their_colours_within_three_levels_in_every_matrix_and_range() {
 fn a_mirrored_picture_has_its_bars_the_other_way_round() {
     let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
     let picture = decoded(Size::new(320, 180), Color::default());
-    assert!(drawn(&graphics, &picture, Rect::new(0.0, 0.0, 480.0, 270.0), true) > 100);
+    assert!(drawn(&graphics, &picture, Rect::new(0.0, 0.0, 480.0, 270.0), true) > 100.0);
 }
 
 #[test]
 fn odd_sides_keep_chroma_on_its_luma() {
     let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
-    // Luma grows to the right by one level a sample, and U with it, by two a sample of its own. Where chroma sits in the
-    // middle of its two luma samples, blue less luma is the same everywhere but for the rounding.
+    // U grows to the right by four levels a sample: two a luma sample, and whole numbers in between.
     let (size, color) = (Size::new(101, 7), Color { matrix: Matrix::Bt709, range: Range::Full });
     let mut picture = Picture::new(size, color);
-    for row in picture.plane_mut(codecs::Plane::Y).chunks_exact_mut(101) {
-        row.iter_mut().enumerate().for_each(|(x, y)| *y = 60 + x as u8);
-    }
+    picture.plane_mut(codecs::Plane::Y).fill(128);
     for row in picture.plane_mut(codecs::Plane::U).chunks_exact_mut(51) {
-        row.iter_mut().enumerate().for_each(|(x, u)| *u = 78 + 2 * x as u8);
+        row.iter_mut().enumerate().for_each(|(x, u)| *u = 78 + 4 * x.min(40) as u8);
     }
     let rgba = draw(&graphics, &picture, Rect::new(0.0, 0.0, 101.0, 7.0), false, Size::new(101, 7));
     let row = &rgba[4 * 101 * 3..][..4 * 101];
     let [_, _, [_, u, ..]] = rows(color);
-    for (x, pixel) in row.chunks_exact(4).enumerate().skip(2).take(96) {
+    let mut sum = 0.0;
+    for (x, pixel) in row.chunks_exact(4).enumerate().skip(2).take(54) {
         // The centre of luma sample x lies at (x - 0.5) / 2 between chroma samples.
-        let blue = (60.0 + x as f32 + u * (78.0 + x as f32 - 0.5 - 128.0)).clamp(0.0, 255.0);
-        assert!((f32::from(pixel[2]) - blue).abs() <= 1.0, "at {x}: {} for {blue}", pixel[2]);
+        let blue = 128.0 + u * (78.0 + 2.0 * x as f32 - 1.0 - 128.0);
+        let off = f32::from(pixel[2]) - blue;
+        assert!(off.abs() <= 1.5, "at {x}: {} for {blue}", pixel[2]);
+        sum += off;
     }
+    // Chroma that sat on the left luma sample would be off by 1.9 everywhere.
+    assert!((sum / 54.0).abs() < 0.4, "blue is off by {} in the mean", sum / 54.0);
+}
+
+#[test]
+fn a_lost_device_is_noted_and_drawing_on_goes_nowhere() {
+    let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
+    let format = wgpu::TextureFormat::Bgra8Unorm;
+    let (size, picture) = (Size::new(64, 48), Picture::new(Size::new(32, 18), Color::default()));
+    let mut painter = Painter::new(&graphics.device, &graphics.queue, format);
+    let canvas = graphics.canvas(size, format);
+    assert!(painter.take(0, &picture) && !graphics.is_lost());
+    graphics.device.destroy();
+    let scene = Scene {
+        tiles: vec![Tile { slot: 0, rect: Rect::new(0.0, 0.0, 64.0, 48.0), corner: 4.0, mirror: false }],
+        ..Default::default()
+    };
+    painter.take(0, &picture);
+    painter.draw(&canvas.create_view(&Default::default()), size, &scene);
+    assert!(graphics.read(&canvas).is_none());
+    assert!(graphics.is_lost());
+}
+
+#[test]
+fn a_picture_that_no_texture_holds_is_refused() {
+    let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
+    let mut painter = Painter::new(&graphics.device, &graphics.queue, wgpu::TextureFormat::Bgra8Unorm);
+    let most = graphics.device.limits().max_texture_dimension_2d;
+    assert!(!painter.take(0, &Picture::new(Size::new(most + 1, 2), Color::default())));
+    assert!(!painter.take(0, &Picture::new(Size::new(0, 0), Color::default())));
+    assert!(painter.take(0, &Picture::new(Size::new(1, 1), Color::default())) && !graphics.is_lost());
 }
 
 #[test]
@@ -97,7 +128,7 @@ fn decoded(size: Size, color: Color) -> Picture {
 }
 
 /// The farthest that a bar of the drawn picture is from its colour.
-fn drawn(graphics: &Graphics, picture: &Picture, rect: Rect, mirror: bool) -> u8 {
+fn drawn(graphics: &Graphics, picture: &Picture, rect: Rect, mirror: bool) -> f32 {
     farthest(&draw(graphics, picture, rect, mirror, Size::new(480, 270)), 480, rect)
 }
 

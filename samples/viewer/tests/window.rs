@@ -23,11 +23,11 @@ fn the_window_shows_the_bars_within_three_levels_in_every_matrix_and_range() {
         // Oneself is mirrored: the bars stand the other way round, so they are turned back for judging.
         let at = fit(layout(WINDOW, 1).tiles[0], Size::new(320, 180));
         let off = farthest(&mirrored(&written, at), WINDOW.width as usize, at);
-        assert!(off <= 3, "{matrix} {range}: the screenshot is {off} levels off");
+        assert!(off <= 3.0, "{matrix} {range}: the screenshot is {off} levels off");
         let Some(seen) = display.grab() else { continue };
         let off_screen = farthest(&mirrored(&seen, at), WINDOW.width as usize, at);
-        assert!(off_screen <= 3, "{matrix} {range}: the display is {off_screen} levels off");
-        println!("{matrix} {range}: {off} levels in the screenshot, {off_screen} on the display");
+        assert!(off_screen <= 3.0, "{matrix} {range}: the display is {off_screen} levels off");
+        println!("{matrix} {range}: {off:.2} levels in the screenshot, {off_screen:.2} on the display");
         viewer.end();
     }
 }
@@ -65,7 +65,7 @@ fn without_a_display_or_with_a_wrong_word_it_says_what_to_do() {
     let (code, text) = said(viewer(&[]));
     assert_eq!(code, Some(1), "{text}");
     assert!(text.starts_with("viewer: no window opens here") && text.contains("xvfb-run"), "{text}");
-    assert!(!text.contains("panicked"), "{text}");
+    assert!(!text.contains("panicked") && !text.contains(".rs:"), "{text}");
     for arguments in [["--size", "3x3"], ["--size", "wide"], ["--matrix", "240m"]] {
         let (code, text) = said(viewer(&arguments));
         assert_eq!(code, Some(2), "{text}");
@@ -79,7 +79,8 @@ fn what_cannot_be_shown_is_a_sentence() {
         let output = display.command(&arguments, &artefact("never.png")).output().expect("it ran");
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.starts_with("viewer: ") && !text.contains("panicked"), "{text}");
+        // Drivers may say something of their own before.
+        assert!(text.lines().any(|line| line.starts_with("viewer: ")) && !text.contains("panicked"), "{text}");
     }
 }
 
