@@ -61,6 +61,11 @@ impl Rect {
         Rect { x, y, width: right - x, height: bottom - y }
     }
 
+    /// All of a picture.
+    pub const fn whole(size: Size) -> Rect {
+        Rect { x: 0, y: 0, width: size.width, height: size.height }
+    }
+
     /// What lies inside a picture of `size`; `None` where that is nothing.
     pub fn clip(self, size: Size) -> Option<Rect> {
         let width = self.x.saturating_add(self.width).min(size.width).checked_sub(self.x)?;

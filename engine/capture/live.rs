@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::CaptureError;
 pub use crate::codecs::Rect;
+use crate::codecs::Size;
 use crate::devices::Device;
-pub use crate::gpu::Rect;
+
 use crate::gpu::Source;
 use crate::time::Time;
 

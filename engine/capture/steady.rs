@@ -259,7 +259,6 @@ const LIGHT: u8 = 180;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -323,20 +322,20 @@ mod tests {
     const SIZE: Size = Size::new(320, 180);
 
     /// What came of `waits` waits: turns by name, pictures by the luma in their corner, `!` where fresh.
-    fn see(steady: &mut Steady, waits: usize) -> VecDeque<String> {
-        let mut seen = VecDeque::new();
+    fn see(steady: &mut Steady, waits: usize) -> Vec<String> {
+        let mut seen = Vec::new();
         for _ in 0..waits {
             match steady.wait(Duration::ZERO).expect("goes on") {
                 Taken::Picture(shot) => {
                     assert_eq!(shot.source.data.len(), Format::I420.len(shot.source.size));
                     assert_eq!(shot.source.size, SIZE, "the card has the size of the picture before it");
                     assert!(!shot.fresh || shot.damage == Damage::ALL);
-                    seen.push_back(format!("{}{}", shot.source.data[0], if shot.fresh { "!" } else { "" }));
+                    seen.push(format!("{}{}", shot.source.data[0], if shot.fresh { "!" } else { "" }));
                 }
-                Taken::Turn(Turn::Lost { device, why }) => seen.push_back(format!("lost {} ({why})", device.name)),
-                Taken::Turn(Turn::Instead(device)) => seen.push_back(format!("instead {}", device.name)),
-                Taken::Turn(Turn::Back(device)) => seen.push_back(format!("back {}", device.name)),
-                Taken::Turn(Turn::Reshaped(device)) => seen.push_back(format!("reshaped {}", device.name)),
+                Taken::Turn(Turn::Lost { device, why }) => seen.push(format!("lost {} ({why})", device.name)),
+                Taken::Turn(Turn::Instead(device)) => seen.push(format!("instead {}", device.name)),
+                Taken::Turn(Turn::Back(device)) => seen.push(format!("back {}", device.name)),
+                Taken::Turn(Turn::Reshaped(device)) => seen.push(format!("reshaped {}", device.name)),
                 Taken::Nothing => {}
             }
         }

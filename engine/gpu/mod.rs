@@ -13,18 +13,17 @@ mod coefficients;
 mod convert;
 mod device;
 pub mod prepare;
-mod rect;
 mod scale;
 mod taps;
 
 pub use conclave_shaders::{AdapterReport, DeviceError, Gpu, adapters};
 pub use prepare::{Fit, Lift, Prepare, Strength};
-pub use rect::Rect;
 
 use std::sync::Arc;
 
 use conclave_shaders::wgpu;
 
+pub use crate::codecs::Rect;
 use crate::codecs::{Color, Picture, Size};
 use coefficients::Params;
 use prepare::exposure::{self, Exposure};
