@@ -38,7 +38,9 @@ pub(super) fn list(listing: &mut Listing) {
         let mut seen = Vec::new();
         for device in extra.into_iter().chain(found) {
             let default = Some(name(&device)) == chosen_name;
-            if seen.contains(&name(&device)) || !default && (!fits(&device, kind) || is_alias(&name(&device), &names)) {
+            if seen.contains(&name(&device))
+                || !default && (!fits(&device, kind) || is_alias(&host, &name(&device), &names))
+            {
                 continue;
             }
             seen.push(name(&device));
@@ -80,17 +82,24 @@ fn fits(device: &cpal::Device, kind: Kind) -> bool {
 }
 
 fn describe(device: &cpal::Device, kind: Kind, default: bool, audio: Vec<AudioMode>) -> Device {
-    let id = name(device);
+    // The same name everywhere for the one that follows the user's choice.
+    let id = if default { DEFAULT.to_owned() } else { name(device) };
     let said = device.description().map_or_else(|_| id.clone(), |said| said.name().to_owned());
     Device { id: Id::new(Backend::Sound, id), kind, name: said, default, video: Vec::new(), audio }
 }
 
 /// ALSA lists a device once for each of its plug-ins: only those count that a person would choose. A card is reached by
 /// `plughw`, which converts what it must, under its name, which outlasts a restart; its number does not.
-fn is_alias(name: &str, all: &[String]) -> bool {
-    if !cfg!(target_os = "linux") {
-        return false;
+fn is_alias(host: &cpal::Host, name: &str, all: &[String]) -> bool {
+    match host.id().to_string().as_str() {
+        "alsa" => is_alsa_alias(name, all),
+        // What the server would take has its place at the top of the list.
+        "pipewire" => ["sink_default", "input_default", "output_default"].contains(&name),
+        _ => false,
     }
+}
+
+fn is_alsa_alias(name: &str, all: &[String]) -> bool {
     const PLUGINS: [&str; 14] = [
         "null",
         "pipewire",
@@ -305,13 +314,11 @@ mod tests {
             "dmix:CARD=PCH,DEV=0",
         ]
         .map(str::to_owned);
-        let kept: Vec<&String> = names.iter().filter(|name| !is_alias(name, &names)).collect();
-        if cfg!(target_os = "linux") {
-            assert_eq!(kept, ["default", "my_headset", "plughw:CARD=PCH,DEV=0"]);
-        }
+        let kept: Vec<&String> = names.iter().filter(|name| !is_alsa_alias(name, &names)).collect();
+        assert_eq!(kept, ["default", "my_headset", "plughw:CARD=PCH,DEV=0"]);
         // Without hints a number is all that there is.
         let bare = ["plughw:CARD=0,DEV=0".to_owned()];
-        assert!(!is_alias(&bare[0], &bare));
+        assert!(!is_alsa_alias(&bare[0], &bare));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use conclave::audio::microphone::{self, Microphone};
 use conclave::audio::speaker::{self, Speaker};
 use conclave::audio::{mixer, outlet};
 use conclave::capture::live::Turn;
-use conclave::devices::Id;
+use conclave::devices::{self, Id};
 use conclave::time::Clock;
 
 use super::pipewire::Daemon;
@@ -41,6 +41,8 @@ pub fn start(sinks: &[&str]) -> Option<Daemon> {
     std::fs::write(&path, config).expect("a configuration");
     // SAFETY: the daemon lets one test run at a time, and no thread of this one reads the environment yet.
     unsafe { std::env::set_var("ALSA_CONFIG_PATH", &path) };
+    let listed = devices::list().devices;
+    NATIVE.store(listed.iter().any(|device| device.id.name() == sinks[0]), Ordering::Relaxed);
     // PipeWire's plug-in is a package of its own.
     if Microphone::open(&id(&format!("{}_in", sinks[0])), microphone::Config::default(), Clock::start()).is_err() {
         println!("skipped: ALSA has no way to PipeWire (pipewire-alsa)");
@@ -55,10 +57,15 @@ pub fn add(daemon: &Daemon, name: &str) {
     daemon.until("the sink is there", || daemon.node(name).is_some());
 }
 
-/// A sound device's id.
+/// The id of `NAME_out` or `NAME_in`: where sound goes to PipeWire without ALSA between, both are its node's.
 pub fn id(name: &str) -> Id {
+    let node = name.trim_end_matches("_out").trim_end_matches("_in");
+    let name = if NATIVE.load(Ordering::Relaxed) { node } else { name };
     format!("sound:{name}").parse().expect("an id")
 }
+
+/// Nodes are listed by their own names.
+static NATIVE: AtomicBool = AtomicBool::new(false);
 
 /// Plays the tone into a device until it is told to stop.
 pub struct Player {
