@@ -95,7 +95,7 @@ mod tests {
 
     fn vectors(layout: &Layout) -> Fine {
         let of = |side: usize| vec![Vector { row: side as i16, col: -2 }; Grid::of(layout, side).len()];
-        Fine { by8: of(8), by16: of(16), by32: of(32) }
+        Fine { by8: of(8), by16: of(16), by32: of(32), ..Fine::default() }
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Scene {
         let golden = moved(layout, &source, Vector::ZERO, random);
         let eighths = Vector { row: by.row * 8, col: by.col * 8 };
         let mut field = |side| (0..Grid::of(layout, side).len()).map(|_| vector(eighths, random)).collect();
-        let fine = Fine { by8: field(8), by16: field(16), by32: field(32) };
+        let fine = Fine { by8: field(8), by16: field(16), by32: field(32), ..Fine::default() };
         Self { layout: *layout, source, last, golden, fine }
     }
 

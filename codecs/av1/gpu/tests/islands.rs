@@ -45,7 +45,7 @@ fn islands_are_those_of_the_twin() {
                 |random: &mut fastrand::Rng| Vector { row: random.i16(-99..99) * 2, col: random.i16(-99..99) * 2 };
             let mut of =
                 |side: usize| (0..Grid::of(&layout, side).len()).map(|_| vector(&mut random)).collect::<Vec<_>>();
-            let fine = Fine { by8: of(8), by16: of(16), by32: of(32) };
+            let fine = Fine { by8: of(8), by16: of(16), by32: of(32), ..Fine::default() };
             for (side, first, vectors) in [(8, 89, &fine.by8), (16, 153, &fine.by16), (32, 169, &fine.by32)] {
                 let (cols, stride) = (Grid::of(&layout, side).cols, layout.superblock_cols() * 64 / side);
                 for (i, row) in vectors.chunks(cols).enumerate() {
