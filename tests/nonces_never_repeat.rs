@@ -58,9 +58,14 @@ fn no_key_meets_a_nonce_twice() {
     let seal = &|context: Context| {
         let kind = kinds.into_iter().find(|kind| context.carries(*kind)).unwrap();
         let mut rng = fastrand::Rng::with_seed(u64::from(context.number()));
-        let mut sealer = Sealer::<Witness>::on_arm(&mut group.lock().unwrap().1, context).unwrap();
-        let second = Sealer::<Witness>::on_arm(&mut group.lock().unwrap().1, context);
-        assert_eq!(second.err(), Some(KeyError::Taken(context.number())));
+        let mut sealer = {
+            // In one epoch: the next one has a sealer for each context again.
+            let ring = &mut group.lock().unwrap().1;
+            let sealer = Sealer::<Witness>::on_arm(ring, context).unwrap();
+            let second = Sealer::<Witness>::on_arm(ring, context);
+            assert_eq!(second.err(), Some(KeyError::Taken(context.number())));
+            sealer
+        };
         let (mut renewed, mut stepped, mut id) = (0, 0, sealer.key_id());
         for frame in 0..seals / 8 {
             let layer = (frame % 9) as u8;

@@ -87,6 +87,8 @@ pub struct Stats {
     pub share: [Counters; 3],
     /// Border from the socket to the sending thread.
     pub feedback: Counters,
+    /// Pictures that devices gave and that were lost before the first border.
+    pub not_taken: u64,
     /// Pictures and packets of sound that were not encoded.
     pub not_encoded: u64,
     /// Frames that were not sealed, that did not fit or that named no stream.
@@ -104,7 +106,7 @@ impl Stats {
     pub fn drops(&self) -> Drops {
         let mut drops = Drops::default();
         let [grabs, pictures, sounds] = &self.share;
-        drops.add(Cause::CaptureReplaced, self.camera.dropped() + grabs.dropped());
+        drops.add(Cause::CaptureReplaced, self.camera.dropped() + grabs.dropped() + self.not_taken);
         drops.add(Cause::EncodeFailed, self.not_encoded);
         drops.add(Cause::SealFailed, self.not_sealed);
         drops.add(Cause::SendQueueFull, self.video.dropped() + self.audio.dropped());
@@ -192,6 +194,7 @@ impl Sending {
             audio,
             share: read(&self.gauges.share),
             feedback: self.gauges.feedback.read(),
+            not_taken: self.lost.not_taken.load(Ordering::Relaxed),
             not_encoded: self.lost.not_encoded.load(Ordering::Relaxed),
             not_sealed: self.lost.not_sealed.load(Ordering::Relaxed),
             unsent: self.tally.unsent.load(Ordering::Relaxed),
@@ -254,7 +257,8 @@ impl Start<'_> {
             }
             Video::Device(input, stage) => {
                 let grabs = self.encoding(stage, encode, &mut started)?;
-                self.crew.spawn(take, move |worker| follow(worker, input, grabs))?;
+                let lost = self.lost.clone();
+                self.crew.spawn(take, move |worker| follow(worker, input, grabs, &lost))?;
             }
         }
         match audio {
@@ -297,11 +301,17 @@ impl Start<'_> {
 /// What the threads lose between the queues.
 #[derive(Default)]
 pub(super) struct Lost {
+    not_taken: AtomicU64,
     not_encoded: AtomicU64,
     not_sealed: AtomicU64,
 }
 
 impl Lost {
+    /// So many pictures of a device were lost in front of the first border.
+    pub(super) fn not_taken(&self, pictures: u64) {
+        self.not_taken.fetch_add(pictures, Ordering::Relaxed);
+    }
+
     /// A picture or a packet of sound was not encoded.
     pub(super) fn not_encoded(&self) {
         self.not_encoded.fetch_add(1, Ordering::Relaxed);

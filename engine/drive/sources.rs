@@ -95,9 +95,13 @@ pub(super) fn watch(worker: &mut Worker, mut input: Box<dyn VideoInput>, mut gra
 }
 
 /// Work of the thread of a device, which is waited for.
-pub(super) fn follow(worker: &mut Worker, mut input: Box<dyn LiveVideo>, mut grabs: Grabs) {
+pub(super) fn follow(worker: &mut Worker, mut input: Box<dyn LiveVideo>, mut grabs: Grabs, lost: &Lost) {
+    let mut counted = 0;
     while !worker.stopping() {
         let interval_us = input.interval_us();
+        let dropped = input.dropped();
+        lost.not_taken(dropped.saturating_sub(counted));
+        counted = dropped;
         match input.wait(PATIENCE) {
             Ok(Taken::Picture(shot)) => {
                 if !grabs.push(shot, interval_us) {
