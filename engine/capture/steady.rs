@@ -94,6 +94,7 @@ impl Steady {
             turns,
             failed: None,
             fresh: true,
+            dropped: 0,
             next_look,
             card,
             interval_us,
