@@ -104,10 +104,13 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
         if let (Some(speaker), Some(seat)) = (&mut playing, seat) {
             speaker.playout().take(seat, &mut sound, 1);
             let turn = speaker.beat(clock.now(), &mut |pcm, at| feed.iter_mut().for_each(|feed| feed.played(pcm, at)));
-            turn.iter().for_each(|turn| println!("{turn:?}"));
+            turn.iter().for_each(|turn| println!("the speaker: {turn}"));
         }
         while let Ok(event) = sending.event(Duration::ZERO) {
-            println!("{event:?}");
+            match event {
+                conclave::drive::Event::Turn(role, turn) => println!("the {role}: {turn}"),
+                other => println!("{other:?}"),
+            }
         }
     }
     let stats = sending.stop();

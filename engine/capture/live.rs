@@ -74,6 +74,17 @@ pub enum Turn {
     Reshaped(Device),
 }
 
+impl std::fmt::Display for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Turn::Lost { device, why } => write!(f, "the {} {} is gone ({why})", device.kind, device.name),
+            Turn::Instead(device) => write!(f, "{} goes on in its place", device.name),
+            Turn::Back(device) => write!(f, "{} is back", device.name),
+            Turn::Reshaped(device) => write!(f, "{} gives another picture or sound now", device.name),
+        }
+    }
+}
+
 /// The parts of a picture that differ from the one before, in pixels of the picture; all of it where that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {

@@ -46,6 +46,12 @@ enum Command {
 }
 
 fn main() -> std::process::ExitCode {
+    // A reader that has enough, `head` say, ends the program quietly, as it does with any other.
+    #[cfg(unix)]
+    // SAFETY: no thread runs yet, and the default action is no handler of ours.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)

@@ -190,13 +190,7 @@ fn get(kind: Kind) -> &'static str {
 }
 
 fn tell(turn: &Turn) {
-    let said = match turn {
-        Turn::Lost { device, why } => format!("the {} {} is gone ({why})", device.kind, device.name),
-        Turn::Instead(device) => format!("{} goes on in its place", device.name),
-        Turn::Back(device) => format!("{} is back", device.name),
-        Turn::Reshaped(device) => format!("{} gives another picture or sound now", device.name),
-    };
-    eprintln!("conclave: {said}");
+    eprintln!("conclave: {turn}");
 }
 
 /// Arguments that contradict each other.
