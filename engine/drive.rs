@@ -21,7 +21,7 @@ mod sources;
 pub mod transport;
 
 pub use events::{Event, Failure, Role};
-pub use inject::{Injected, Injector, Pushed, injection};
+pub use inject::{Injected, Injector, Pushed, injection, injection_of};
 pub use receiving::{Receiving, Screen, Shown, Sound, Speaker};
 pub use sending::Sending;
 pub use transport::{OpenError, Transport};

@@ -46,6 +46,8 @@ struct Pending {
     frame: u64,
     size: Size,
     captured: Time,
+    /// It came of a picture that showed nothing new.
+    rests: bool,
     ledger: Ledger,
 }
 
@@ -115,9 +117,16 @@ pub struct Video {
     frame: u64,
     /// The encoder has the picture that damage is told against.
     whole: bool,
-    /// Pictures in a row that showed nothing new, were encoded to sharpen the last one, and those left out.
+    /// Frames in a row that came of pictures which showed nothing new, to sharpen the last one.
     resting: u32,
+    /// Whether that is so of the picture that is being submitted.
+    rests: bool,
+    /// Pictures that showed nothing new and were left out.
     still: u64,
+    content: Option<Content>,
+    /// What the app allows, of which `content` may leave less.
+    may_adapt: bool,
+    wished_fps: Option<(u32, u32)>,
     /// In a live session.
     pace: Option<Pace>,
     beat: Option<Beat>,
@@ -158,7 +167,7 @@ impl Video {
         }
         let prepare = converter.prepare();
         converter.set_prepare(Prepare { mirror: false, ..prepare });
-        let empty = Pending { frame: 0, size: config.size, captured: Time(0), ledger: Ledger::default() };
+        let empty = Pending { frame: 0, size: config.size, captured: Time(0), rests: false, ledger: Ledger::default() };
         let resizable = encoder.check_size(config.size).is_ok();
         Ok(Self {
             framing: Framing::video(config.stream, config.kind, config.size),
@@ -178,7 +187,11 @@ impl Video {
             frame: 0,
             whole: false,
             resting: 0,
+            rests: false,
             still: 0,
+            content: None,
+            may_adapt: config.session == Session::Live,
+            wished_fps: None,
             pending: [empty; IN_FLIGHT],
             pool: Pool::new(8, move || Buffer::with_capacity(config.size.area() / 4)),
             watch: config.watch,
@@ -200,6 +213,17 @@ impl Video {
     /// # Errors
     /// The encoder does not take such a rate.
     pub fn set_framerate(&mut self, fps: (u32, u32)) -> Result<(), EncodeError> {
+        self.limit(Some(fps), self.content)?;
+        self.wished_fps = Some(fps);
+        Ok(())
+    }
+
+    /// The lesser of what was wished and what the content needs.
+    fn limit(&mut self, wished: Option<(u32, u32)>, content: Option<Content>) -> Result<(), EncodeError> {
+        let least = |a: (u32, u32), b: (u32, u32)| {
+            if u64::from(a.0) * u64::from(b.1) < u64::from(b.0) * u64::from(a.1) { a } else { b }
+        };
+        let Some(fps) = wished.into_iter().chain(content.map(Content::fps)).reduce(least) else { return Ok(()) };
         self.encoder.set_framerate(fps)?;
         let next = self.beat.map_or(Time(0), |beat| beat.next);
         self.beat = Some(Beat { next, interval_us: (u64::from(fps.1) * 1_000_000 / u64::from(fps.0)).max(1) });
@@ -221,17 +245,20 @@ impl Video {
             return Err(CodecError::Config { codec, what, hint }.into());
         }
         self.wanted = size;
-        self.set_adaptive(self.pace.is_some());
+        self.adapt();
         Ok(())
     }
 
-    /// For a screen: from the next picture on the stage does best what `content` needs. Text keeps its size, motion its rate.
+    /// For a screen: from the next picture on the stage does best what `content` needs, within what the app wished. Text
+    /// keeps its size, motion its rate.
     ///
     /// # Errors
     /// The encoder does not take the rate.
     pub fn set_content(&mut self, content: Content) -> Result<(), EncodeError> {
-        self.set_adaptive(content == Content::Motion);
-        self.set_framerate(content.fps())
+        self.limit(self.wished_fps, Some(content))?;
+        self.content = Some(content);
+        self.adapt();
+        Ok(())
     }
 
     /// Camera or screen.
@@ -252,7 +279,12 @@ impl Video {
     /// Whether [`Self::paced`] may change the size, which is the wanted one again now. A live session begins with `true`,
     /// an offline one with `false`.
     pub fn set_adaptive(&mut self, adaptive: bool) {
-        let size = self.wanted;
+        self.may_adapt = adaptive;
+        self.adapt();
+    }
+
+    fn adapt(&mut self) {
+        let (size, adaptive) = (self.wanted, self.may_adapt && self.content != Some(Content::Sharp));
         self.pace = adaptive.then(|| Pace::new(size, self.encoder.check_size(size).is_ok()));
         self.size = size;
     }
@@ -281,13 +313,13 @@ impl Video {
     ) -> Result<u64, EncodeError> {
         let wish = edge.take();
         self.heed(&wish)?;
-        self.resting = 0;
+        (self.resting, self.rests) = (0, false);
         self.make(source, captured, wish.keyframe, now)
     }
 
     /// Takes one picture of a device, with what is known of it. A fresh one becomes a key frame. One without damage is
-    /// encoded only while that sharpens what is shown: after [`RESTS`] of them in a row, or so many pictures, it is
-    /// neither converted nor encoded, and counted in [`Self::still`]; `None` then.
+    /// encoded only while that sharpens what is shown: after [`RESTS`] frames of such pictures in a row it is neither
+    /// converted nor encoded, and counted in [`Self::still`]; `None` then.
     ///
     /// Damage says what differs from the picture taken before. Who leaves out a picture in between puts its damage to
     /// that of the next ([`crate::capture::live::Damage::join`]).
@@ -300,9 +332,10 @@ impl Video {
             self.still += 1;
             return Ok(None);
         }
-        // Where it fails, what follows shows something new.
-        let resting = if rests { self.resting + 1 } else { 0 };
-        self.resting = 0;
+        self.rests = rests;
+        if !rests {
+            self.resting = 0;
+        }
         if shot.fresh {
             self.restart();
         }
@@ -310,9 +343,10 @@ impl Video {
         if self.whole && self.converter.prepare() == Prepare::default() {
             self.tell(shot);
         }
-        let frame = self.make(shot.source, shot.captured, keyframe, now)?;
-        self.resting = resting;
-        Ok(Some(frame))
+        let made = self.make(shot.source, shot.captured, keyframe, now);
+        // Where it failed, what follows shows something new.
+        self.resting = if made.is_err() { 0 } else { self.resting };
+        made.map(Some)
     }
 
     /// Tells the encoder what differs, in pixels of the encoded picture and with those around it that a filter reaches.
@@ -321,13 +355,16 @@ impl Video {
         // The first sample that a part touches, and the one behind the last; 64 bits hold any product of two sides.
         let first = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to) / u64::from(from)) as u32;
         let behind = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to)).div_ceil(u64::from(from)) as u32;
+        // One sample of chroma stands for two of luma, and an enlarging filter spreads it by the ratio.
+        let reach = |from: u32, to: u32| AROUND + if to > from { 2 * to.div_ceil(from) } else { 0 };
+        let around = (reach(from.width, to.width), reach(from.height, to.height));
         let mut parts = [Rect::default(); Damage::MOST];
         let mut count = 0;
         for rect in shot.damage.rects().iter().filter_map(|rect| rect.clip(from)) {
-            let x = first(rect.x, from.width, to.width).saturating_sub(AROUND);
-            let y = first(rect.y, from.height, to.height).saturating_sub(AROUND);
-            let right = behind(rect.x + rect.width, from.width, to.width) + AROUND;
-            let bottom = behind(rect.y + rect.height, from.height, to.height) + AROUND;
+            let x = first(rect.x, from.width, to.width).saturating_sub(around.0);
+            let y = first(rect.y, from.height, to.height).saturating_sub(around.1);
+            let right = behind(rect.x + rect.width, from.width, to.width) + around.0;
+            let bottom = behind(rect.y + rect.height, from.height, to.height) + around.1;
             parts[count] = Rect { x, y, width: right - x, height: bottom - y };
             count += 1;
         }
@@ -368,7 +405,7 @@ impl Video {
         if let Some(us) = gpu_us {
             ledger.stamp_gpu(Stage::Convert, us);
         }
-        self.pending[frame as usize % IN_FLIGHT] = Pending { frame, size, captured, ledger };
+        self.pending[frame as usize % IN_FLIGHT] = Pending { frame, size, captured, rests: self.rests, ledger };
         self.last_size = size;
         self.frame += 1;
         self.whole = true;
@@ -463,8 +500,10 @@ impl Video {
     }
 
     fn finish(&mut self, payload: Buffer, info: EncodedInfo) -> Encoded {
-        let Pending { frame, size, captured, mut ledger } = self.pending[info.frame as usize % IN_FLIGHT];
+        let Pending { frame, size, captured, rests, mut ledger } = self.pending[info.frame as usize % IN_FLIGHT];
         debug_assert_eq!(frame, info.frame);
+        // A picture that the rate control leaves out has sharpened nothing.
+        self.resting = if rests { self.resting + 1 } else { 0 };
         if info.keyframe {
             self.framing.structure = descriptor::single_layer_structure(size);
         }

@@ -65,6 +65,10 @@ impl LiveVideo for Scripted {
     fn interval_us(&self) -> u64 {
         10_000
     }
+
+    fn dropped(&self) -> u64 {
+        3
+    }
 }
 
 fn device() -> Device {
@@ -211,6 +215,7 @@ fn the_ledger_begins_when_the_device_took_the_picture() {
     let shown = until(&mut call.camera, 50);
     drop(say);
     let stats = call.sending.stop();
+    assert_eq!(stats.not_taken, 3, "what the device lost is counted once");
     let convert = stats.latency.stage(Stage::Convert).expect("one picture").p50;
     assert!(convert >= 25_000, "from capture to converted in {convert} µs");
     assert!(shown.ledger.at(Stage::Render).is_some());
@@ -277,8 +282,11 @@ fn a_still_screen_gets_sharp_then_costs_nothing_and_can_still_be_joined() {
     assert!(idle.is_err(), "nothing is sent of a screen that stands still");
     // Somebody joins and asks for a key frame: a screen that gives no new picture answers all the same.
     call.wishes.request_keyframe();
-    until(&mut call.screen, 60);
-    assert!(call.screen.next(Duration::from_millis(500)).is_err(), "one picture, as was asked");
+    for _ in 0..=encode::RESTS {
+        until(&mut call.screen, 60);
+    }
+    assert_eq!(call.keyframes.load(Ordering::Relaxed), 2, "the first picture, and what was asked for");
+    assert!(call.screen.next(Duration::from_millis(900)).is_err(), "and then nothing again");
     // One that the frame rate left out is sent when its turn comes.
     let part = |grey| {
         let mut damage = Damage::NONE;
@@ -286,8 +294,13 @@ fn a_still_screen_gets_sharp_then_costs_nothing_and_can_still_be_joined() {
         Said::Picture { grey, captured: call.clock.now(), damage, fresh: false }
     };
     say.send(part(70)).unwrap();
+    until(&mut call.screen, 70);
     say.send(part(80)).unwrap();
     until(&mut call.screen, 80);
+    // The last one too where the source ends before its turn.
+    say.send(part(90)).unwrap();
+    say.send(Said::Dies).unwrap();
+    until(&mut call.screen, 90);
 }
 
 #[test]

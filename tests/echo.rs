@@ -1,7 +1,7 @@
 //! Echo, noise and loudness of a microphone: what is removed, what is kept, and what breaks nothing.
 //!
 //! A rendered room tells echo and voice apart exactly, so it carries the bounds. Recordings of the shared media are judged
-//! by parts whose talkers are known from listening to them.
+//! by parts whose talkers were read off their spectrograms.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

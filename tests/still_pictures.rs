@@ -3,6 +3,7 @@
 use conclave::capture::live::{Damage, Rect, Shot};
 use conclave::codecs::{self, Color, Picture, Plane, Session, Size, Target};
 use conclave::control::Edge;
+use conclave::encode::content::Content;
 use conclave::encode::{RESTS, Video, VideoConfig};
 use conclave::frame::{Encoded, Kind};
 use conclave::gpu::{Converter, Format, Source};
@@ -43,11 +44,12 @@ struct Screen {
     stage: Video,
     edge: Edge,
     now: u64,
+    interval_us: u64,
 }
 
 impl Screen {
     fn new(codec: &str, target: Target) -> Self {
-        Self { stage: stage(codec, target), edge: Edge::default(), now: 0 }
+        Self { stage: stage(codec, target), edge: Edge::default(), now: 0, interval_us: 33_333 }
     }
 
     /// The frame that a picture becomes; `None` where it is left out.
@@ -56,7 +58,7 @@ impl Screen {
     }
 
     fn show_sized(&mut self, data: &[u8], size: Size, damage: Damage, fresh: bool) -> Option<Encoded> {
-        self.now += 33_333;
+        self.now += self.interval_us;
         let source = Source { format: Format::Bgra, size, color: Color::default(), data };
         let shot = Shot { source, captured: Time(self.now), damage, fresh };
         self.stage.submit_shot(&shot, &self.edge, Time(self.now)).unwrap()?;
@@ -76,20 +78,54 @@ impl Screen {
 
 #[test]
 fn a_picture_that_rests_gets_sharper_and_then_costs_nothing() {
-    let mut screen = Screen::new("cpu", Target::Bitrate(400_000));
-    let (first, second) = (page(1), page(2));
-    assert!(screen.show(&first, Damage::ALL, true).expect("a frame").info.keyframe);
-    let changed = (0..6).find_map(|_| screen.show(&second, Damage::ALL, false)).expect("a frame");
-    assert!(!changed.info.keyframe);
-    let blurred = screen.error();
-    (0..RESTS).for_each(|_| drop(screen.show(&second, Damage::NONE, false)));
-    let sharp = screen.error();
-    println!("squared error {blurred:.1} after the change, {sharp:.1} after {RESTS} pictures at rest");
-    assert!(sharp < blurred / 2.0, "{sharp} after {blurred}");
-    let sent = screen.show(&second, Damage::NONE, false);
-    assert!(sent.is_none() && screen.stage.still() == 1);
-    // Nothing came to the encoder: what it shows is as it was.
-    assert_eq!(screen.error(), sharp);
+    // Where bits are few the rate control leaves pictures out, which sharpens nothing and does not count.
+    for (bits, fps) in [(400_000, 30), (60_000, 10)] {
+        let mut screen = Screen::new("cpu", Target::Bitrate(bits));
+        screen.stage.set_framerate((fps, 1)).unwrap();
+        screen.interval_us = 1_000_000 / u64::from(fps);
+        let (first, second) = (page(1), page(2));
+        assert!(screen.show(&first, Damage::ALL, true).expect("a frame").info.keyframe);
+        let changed = (0..60).find_map(|_| screen.show(&second, Damage::ALL, false)).expect("a frame");
+        assert!(!changed.info.keyframe);
+        let blurred = screen.error();
+        let (mut frames, mut pictures) = (0, 0);
+        while screen.stage.still() == 0 {
+            frames += u32::from(screen.show(&second, Damage::NONE, false).is_some());
+            pictures += 1;
+            assert!(pictures < 200, "it is sharpened on and on");
+        }
+        assert_eq!(frames, RESTS);
+        let sharp = screen.error();
+        println!(
+            "{bits} bit/s: squared error {blurred:.1} after the change, {sharp:.1} after {pictures} pictures at rest"
+        );
+        assert!(sharp < blurred / 2.0, "{sharp} after {blurred}");
+        let sent = screen.show(&second, Damage::NONE, false);
+        assert!(sent.is_none() && screen.stage.still() == 2);
+        // Nothing came to the encoder: what it shows is as it was.
+        assert_eq!(screen.error(), sharp);
+    }
+}
+
+#[test]
+fn what_the_app_wished_is_kept_whatever_a_screen_shows() {
+    let mut screen = Screen::new("raw", Target::Bitrate(400_000));
+    // Pictures taken of four seconds at 30 a second.
+    let taken = |screen: &mut Screen, content| {
+        screen.stage.set_content(content).unwrap();
+        let from = screen.now;
+        screen.now += 10_000_000;
+        (0..120).filter(|i| screen.stage.wants(Time(from + i * 33_334))).count()
+    };
+    assert_eq!([taken(&mut screen, Content::Sharp), taken(&mut screen, Content::Motion)], [40, 120]);
+    screen.stage.set_framerate((5, 1)).unwrap();
+    assert_eq!([taken(&mut screen, Content::Sharp), taken(&mut screen, Content::Motion)], [20, 20]);
+    let before = screen.stage.size();
+    screen.stage.set_adaptive(false);
+    screen.stage.set_content(Content::Motion).unwrap();
+    // Work that takes ten times the time there is makes no smaller pictures of it.
+    (1..400).for_each(|i| assert!(screen.stage.paced(Time(i * 200_000), 2_000_000, 200_000, 0).is_none()));
+    assert_eq!(screen.stage.size(), before);
 }
 
 #[test]

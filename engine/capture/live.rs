@@ -26,9 +26,7 @@ pub trait LiveVideo: Send {
     fn interval_us(&self) -> u64;
 
     /// Pictures so far that the device gave and that were not handed out: newer ones displaced them, or they were broken.
-    fn dropped(&self) -> u64 {
-        0
-    }
+    fn dropped(&self) -> u64;
 }
 
 /// What became of a wait for a picture.
@@ -49,7 +47,7 @@ pub struct Shot<'a> {
     pub source: Source<'a>,
     /// When the device took it, on the session's clock.
     pub captured: Time,
-    /// What differs from the picture before. Nothing where it is given again, so that an encoder may sharpen it.
+    /// What differs from the picture before; nothing where it is given again.
     pub damage: Damage,
     /// It does not follow the picture before it: the first one, or the first after a change of the source. A key frame is
     /// due.

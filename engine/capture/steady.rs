@@ -10,7 +10,7 @@ use super::CaptureError;
 use super::font;
 use super::live::{Damage, LiveVideo, Shot, Taken, Turn};
 use crate::codecs::{Color, Matrix, Range, Size};
-use crate::devices::{Backend, Device, DeviceError, Kind};
+use crate::devices::{Backend, Device, DeviceError, Id, Kind};
 use crate::gpu::{Format, Source};
 use crate::time::{Clock, Time};
 
@@ -32,7 +32,8 @@ pub struct Rules {
     /// Another device of the kind goes on. Right for cameras; a screen that people did not mean to share is not to be
     /// shown in place of the one that they did.
     pub instead: bool,
-    /// Time between two looks for the device that was wanted, which can cost some milliseconds.
+    /// Time between two looks for the device that was wanted. A look costs the back ends' time to list, some milliseconds as
+    /// a rule, and some seconds where a daemon hangs; it is taken between two pictures.
     pub look: Duration,
 }
 
@@ -57,9 +58,10 @@ pub struct Steady {
     fresh: bool,
     /// Pictures that devices lost which have gone since.
     dropped: u64,
+    /// One that was lost a moment ago, and that the first look leaves alone.
+    shunned: Option<Id>,
     next_look: Time,
     card: Card,
-    interval_us: u64,
 }
 
 enum State {
@@ -81,7 +83,6 @@ impl Steady {
         clock: Clock,
     ) -> Result<Self, DeviceError> {
         let live = devices.open(&wanted)?;
-        let interval_us = live.interval_us();
         let card = Card::new(wanted.kind);
         let state = State::Live(live, wanted.clone());
         let (turns, next_look) = (Vec::new(), Time(0));
@@ -95,9 +96,9 @@ impl Steady {
             failed: None,
             fresh: true,
             dropped: 0,
+            shunned: None,
             next_look,
             card,
-            interval_us,
         })
     }
 
@@ -112,36 +113,30 @@ impl Steady {
     /// The device was lost: whoever goes on.
     fn lost(&mut self, why: String) {
         let now = self.clock.now();
-        self.next_look = now.plus(self.rules.look.as_micros() as u64);
+        self.next_look = now;
         // Let go first: a back end may allow one stream at a time.
         let State::Live(live, device) = std::mem::replace(&mut self.state, State::Card { due: now }) else { return };
         self.dropped += live.dropped();
         drop(live);
         self.card.begin();
-        self.turns.insert(0, Turn::Lost { device: device.clone(), why });
-        if self.rules.instead {
-            let others = self.devices.list(self.wanted.kind);
-            for other in others.into_iter().filter(|other| other.id != device.id) {
-                if let Ok(live) = self.devices.open(&other) {
-                    self.go_on(live, other);
-                    return;
-                }
-            }
-        }
+        self.shunned = Some(device.id.clone());
+        self.turns.insert(0, Turn::Lost { device, why });
     }
 
     /// Looks for the device that was wanted, and for any where none gives pictures.
     fn look(&mut self, now: Time) {
-        // A portal asks the user each time it is opened: that is for the user to begin.
-        if now < self.next_look || self.wanted.id.backend() == Backend::Portal {
+        if now < self.next_look {
             return;
         }
         self.next_look = now.plus(self.rules.look.as_micros() as u64);
+        let shunned = self.shunned.take();
         let found = self.devices.list(self.wanted.kind);
         let wanted = found.iter().find(|device| device.id == self.wanted.id);
-        let standing_in = matches!(self.state, State::Card { .. });
-        let others = found.iter().filter(|device| device.id != self.wanted.id && standing_in && self.rules.instead);
-        for device in wanted.into_iter().chain(others) {
+        let others_too = self.rules.instead && matches!(self.state, State::Card { .. });
+        let others = found.iter().filter(|device| others_too && device.id != self.wanted.id);
+        // A portal asks the user each time it is opened, and waits for the answer: that is for the user to begin.
+        let fits = |device: &&Device| device.id.backend() != Backend::Portal && shunned.as_ref() != Some(&device.id);
+        for device in wanted.into_iter().chain(others).filter(fits) {
             if let Ok(live) = self.devices.open(device) {
                 self.go_on(live, device.clone());
                 return;
@@ -155,7 +150,6 @@ impl Steady {
         }
         let back = device.id == self.wanted.id;
         self.turns.insert(0, if back { Turn::Back(device.clone()) } else { Turn::Instead(device.clone()) });
-        self.interval_us = live.interval_us();
         self.state = State::Live(live, device);
         self.fresh = true;
     }
@@ -203,8 +197,8 @@ impl LiveVideo for Steady {
     }
 
     fn interval_us(&self) -> u64 {
-        match self.state {
-            State::Live(..) => self.interval_us,
+        match &self.state {
+            State::Live(live, _) => live.interval_us(),
             State::Card { .. } => CARD_US,
         }
     }
@@ -276,7 +270,6 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::devices::Id;
 
     /// Devices that tests plug in and out: each picture is of the device's own grey.
     #[derive(Clone, Default)]
@@ -284,7 +277,11 @@ mod tests {
 
     impl Desk {
         fn plug(&self, name: &str, grey: u8) -> Device {
-            let id = Id::new(Backend::V4l, name);
+            self.plug_at(Backend::V4l, name, grey)
+        }
+
+        fn plug_at(&self, backend: Backend, name: &str, grey: u8) -> Device {
+            let id = Id::new(backend, name);
             let (video, audio) = (Vec::new(), Vec::new());
             let device = Device { id, kind: Kind::Camera, name: name.into(), default: false, video, audio };
             self.0.lock().unwrap().push((device.clone(), grey));
@@ -303,6 +300,7 @@ mod tests {
         }
 
         fn open(&mut self, device: &Device) -> Result<Box<dyn LiveVideo>, DeviceError> {
+            assert_ne!(device.id.backend(), Backend::Portal, "the user is asked");
             let all = self.0.lock().unwrap();
             let Device { kind, id, .. } = device.clone();
             let Some((device, grey)) = all.iter().find(|(there, _)| there.id == id).cloned() else {
@@ -330,6 +328,10 @@ mod tests {
 
         fn interval_us(&self) -> u64 {
             40_000
+        }
+
+        fn dropped(&self) -> u64 {
+            1
         }
     }
 
@@ -372,6 +374,7 @@ mod tests {
         assert_eq!(see(&mut steady, 5), [lost, "instead lid", "20!", "20"]);
         desk.plug("desk", 10);
         assert_eq!(see(&mut steady, 3), ["back desk", "10!", "10"]);
+        assert_eq!(steady.dropped(), 3, "one of each device that was opened");
     }
 
     #[test]
@@ -389,6 +392,16 @@ mod tests {
         desk.unplug("lid");
         desk.plug("desk", 10);
         assert_eq!(see(&mut steady, 5).iter().filter(|seen| seen.contains("back desk")).count(), 1);
+    }
+
+    #[test]
+    fn nobody_is_asked_by_a_portal_because_a_camera_was_lost() {
+        let desk = Desk::default();
+        let (wanted, _) = (desk.plug("desk", 10), desk.plug_at(Backend::Portal, "camera", 99));
+        let mut steady = open(&desk, wanted, true);
+        see(&mut steady, 1);
+        desk.unplug("desk");
+        assert_eq!(see(&mut steady, 20).len(), 2, "that it is lost, and the card");
     }
 
     #[test]

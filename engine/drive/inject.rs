@@ -6,11 +6,21 @@ use crate::pool::Pool;
 use crate::queue::{self, Gauge, Policy, Push, pair};
 use crate::send::Sender;
 
-/// Opens the border for one stream of `sender`, for an app that encodes by itself. The [`Injected`] end goes to
+/// Opens the border for the first video stream of `sender`, for an app that encodes by itself. The [`Injected`] end goes to
 /// [`super::Sending`], the other stays with the encoder.
 pub fn injection(sender: &Sender) -> (Injector, Injected) {
+    opened(sender.edge())
+}
+
+/// The border for `stream`, which has wishes of its own: a shared screen beside a camera. `None` where `sender` has no such
+/// stream.
+pub fn injection_of(sender: &Sender, stream: u32) -> Option<(Injector, Injected)> {
+    sender.edge_of(stream).map(opened)
+}
+
+fn opened(edge: &Edge) -> (Injector, Injected) {
     let buffers = Pool::new(VIDEO_DEPTH + 4, || Buffer::with_capacity(FIRST_CAPACITY));
-    border(buffers, sender.edge().clone(), VIDEO_DEPTH)
+    border(buffers, edge.clone(), VIDEO_DEPTH)
 }
 
 /// The border with a shelf and a depth of the caller's.
@@ -60,7 +70,7 @@ impl Injector {
         }
     }
 
-    /// Takes what the receiving side and the network wish of the encoder, to be asked before each frame. One sender has
+    /// Takes what the receiving side and the network wish of the encoder, to be asked before each frame. One stream has
     /// one set of wishes, so one encoder takes them.
     pub fn wishes(&self) -> Control {
         self.edge.take()

@@ -47,6 +47,8 @@ pub struct Stats {
     pub receiver: receive::Snapshot,
     /// Time spent in each stage up to decode, refreshed once a second and at the end.
     pub latency: Latency,
+    /// The same for a shared screen.
+    pub share_latency: Latency,
     /// Border from the socket to the receiving thread.
     pub packets: Counters,
     /// Border from the decoder to the screen.
@@ -80,11 +82,14 @@ impl Stats {
     }
 }
 
+/// What the receiving thread shows of itself: the core, and the stages of a person and of a screen.
+type Board = (receive::Snapshot, [Latency; 2]);
+
 /// See the module. Dropping it stops the side and waits for its threads.
 pub struct Receiving {
     crew: Crew,
-    board: queue::Receiver<(receive::Snapshot, Latency)>,
-    last: (receive::Snapshot, Latency),
+    board: queue::Receiver<Board>,
+    last: Board,
     gauges: [Gauge; 5],
     shared: Arc<Shared>,
     tally: Arc<Tally>,
@@ -156,10 +161,11 @@ impl Receiving {
             self.last = newest;
         }
         let [packets, screen, speaker, shared_screen, shared_speaker] = &self.gauges;
-        let (receiver, latency) = self.last.clone();
+        let (receiver, [latency, share_latency]) = self.last.clone();
         Stats {
             receiver,
             latency,
+            share_latency,
             packets: packets.read(),
             screen: screen.read(),
             speaker: speaker.read(),
@@ -250,7 +256,7 @@ struct Decode {
     receiver: Receiver,
     wire: Wire,
     packets: queue::Receiver<Packet>,
-    board: queue::Sender<(receive::Snapshot, Latency)>,
+    board: queue::Sender<Board>,
     clock: Clock,
     outlets: [Outlet; 2],
     shared: Arc<Shared>,
@@ -299,7 +305,7 @@ struct Play {
 impl Decode {
     fn run(mut self, worker: &mut Worker) {
         let packet_us = self.receiver.audio_samples() as u64 * 1_000_000 / 48_000;
-        let mut latency = Latency::default();
+        let mut latency = <[Latency; 2]>::default();
         let (mut next_tick, mut next_latency) = (self.clock.now(), Time(0));
         let mut next_play = next_tick;
         let mut open = true;
@@ -390,8 +396,9 @@ impl Decode {
         }
     }
 
-    fn latency(&self) -> Latency {
-        self.outlets[0].video.as_ref().map_or_else(Latency::default, |show| show.stages.latency())
+    fn latency(&self) -> [Latency; 2] {
+        let of = |outlet: &Outlet| outlet.video.as_ref().map_or_else(Latency::default, |show| show.stages.latency());
+        self.outlets.each_ref().map(of)
     }
 }
 

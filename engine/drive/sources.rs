@@ -36,7 +36,7 @@ pub(super) struct Grab {
     /// Times that the source began anew so far.
     turns: u64,
     /// What a screen shows.
-    content: Content,
+    switch: Switch,
 }
 
 /// Hands pictures to the encoding thread.
@@ -58,12 +58,12 @@ impl Grabs {
         let Shot { source: Source { format, size, color, data }, captured, damage, fresh } = shot;
         self.number += 1;
         self.turns += u64::from(fresh);
-        let content = self.switch.picture(captured, damage.share(size));
+        self.switch.picture(captured, damage.share(size));
         let mut copy = self.shelf.take();
         copy.clear();
         copy.extend_from_slice(data);
-        let (number, turns) = (self.number, self.turns);
-        let grab = Grab { format, size, color, data: copy, captured, interval_us, damage, number, turns, content };
+        let (number, turns, switch) = (self.number, self.turns, self.switch);
+        let grab = Grab { format, size, color, data: copy, captured, interval_us, damage, number, turns, switch };
         match self.queue.push(grab) {
             Push::Closed(_) => false,
             other => {
@@ -132,8 +132,8 @@ struct Held {
     grab: Grab,
     /// It was left out, as the frame rate wanted.
     owed: bool,
-    /// Times that it is still to be encoded anew, so that what few bits made coarse gets sharp.
-    again: u32,
+    /// Encoding it anew may still make sharp what few bits made coarse.
+    coarse: bool,
     due: Time,
 }
 
@@ -145,17 +145,37 @@ struct Look {
     fresh: bool,
 }
 
+/// The encoder fails on and on.
+struct Hopeless;
+
 impl Encoding {
-    pub(super) fn run(mut self, worker: &mut Worker) {
-        let mut failures = Failures::default();
-        let mut on_gpu = self.stage.encoder().gpu().is_some();
-        let (waiting, mut displaced) = (self.grabs.gauge(), 0);
-        let (mut seen, mut turns, mut content) = (0, 0, None);
-        let screen = self.stage.kind() == Kind::Screen;
+    pub(super) fn run(self, worker: &mut Worker) {
+        let on_gpu = self.stage.encoder().gpu().is_some();
+        let waiting = self.grabs.gauge();
+        let work = Work { parts: self, failures: Failures::default(), content: None, last: Time(0), on_gpu };
+        // It has told of its failures.
+        let (Ok(()) | Err(Hopeless)) = work.run(worker, &waiting);
+    }
+}
+
+/// The encoding thread at work.
+struct Work {
+    parts: Encoding,
+    failures: Failures,
+    content: Option<Content>,
+    /// Capture time of the last picture.
+    last: Time,
+    on_gpu: bool,
+}
+
+impl Work {
+    fn run(mut self, worker: &mut Worker, waiting: &queue::Gauge) -> Result<(), Hopeless> {
+        let (mut seen, mut turns, mut displaced) = (0, 0, 0);
+        let screen = self.parts.stage.kind() == Kind::Screen;
         let mut held: Option<Held> = None;
         loop {
-            let patience = held.as_ref().filter(|held| held.again > 0 || held.owed).map_or(PATIENCE, |_| SETTLE / 4);
-            match self.grabs.pop_wait(patience) {
+            let patience = held.as_ref().filter(|held| held.coarse || held.owed).map_or(PATIENCE, |_| SETTLE / 4);
+            match self.parts.grabs.pop_wait(patience) {
                 Ok(mut grab) => {
                     if grab.number != seen + 1 {
                         grab.damage = Damage::ALL;
@@ -166,82 +186,96 @@ impl Encoding {
                     }
                     let fresh = grab.turns != turns;
                     turns = grab.turns;
-                    if screen && content != Some(grab.content) {
-                        content = Some(grab.content);
-                        if let Err(error) = self.stage.set_content(grab.content) {
-                            worker.post.fail(error);
-                        }
-                        worker.post.tell(Event::Content(grab.content));
+                    if screen {
+                        self.show(grab.switch.content(), worker);
                     }
                     // The first picture of a new source is not left to the frame rate.
-                    let wanted = self.stage.wants(grab.captured) || fresh;
-                    let begun = self.clock.now();
-                    let look = Look { captured: grab.captured, damage: grab.damage, fresh };
-                    if wanted && !self.encode(&grab, look, begun, worker, &mut failures) {
-                        return;
-                    }
+                    let wanted = self.parts.stage.wants(grab.captured) || fresh;
+                    let begun = self.parts.clock.now();
                     if wanted {
-                        let (now, so_far) = (self.clock.now(), waiting.read().displaced);
-                        let spent = now.since(begun);
-                        if let Some(change) = self.stage.paced(now, spent, grab.interval_us, so_far - displaced) {
+                        let look = Look { captured: grab.captured, damage: grab.damage, fresh };
+                        self.encode(&grab, look, begun, worker)?;
+                        let (now, so_far) = (self.parts.clock.now(), waiting.read().displaced);
+                        let (spent, lost) = (now.since(begun), so_far - displaced);
+                        if let Some(change) = self.parts.stage.paced(now, spent, grab.interval_us, lost) {
                             worker.post.tell(Event::Resized(change));
                         }
                         displaced = so_far;
                     }
-                    if screen {
-                        let due = begun.plus(SETTLE.as_micros() as u64);
-                        let before = held.replace(Held { grab, owed: !wanted, again: encode::RESTS, due });
-                        before.into_iter().for_each(|held| self.shelf.give(held.grab.data));
+                    let old = if screen {
+                        let held = held.replace(Held { grab, owed: !wanted, coarse: true, due: begun.plus(SETTLE_US) });
+                        held.map(|held| held.grab)
                     } else {
-                        self.shelf.give(grab.data);
-                    }
+                        Some(grab)
+                    };
+                    old.into_iter().for_each(|old| self.parts.shelf.give(old.data));
                 }
                 Err(Idle::Empty) => {
-                    let now = self.clock.now();
-                    let asked = self.injector.edge().wants_keyframe();
-                    if let Some(last) = &mut held
-                        && (asked || (last.owed && self.stage.wants(now)) || (last.again > 0 && last.due <= now))
-                    {
-                        let damage = if last.owed { last.grab.damage } else { Damage::NONE };
-                        last.again = if last.owed { last.again } else { last.again.saturating_sub(1) };
+                    let Some(last) = &mut held else { continue };
+                    let now = self.parts.clock.now();
+                    self.show(last.grab.switch.picture(now, 0), worker);
+                    let asked = self.parts.injector.edge().wants_keyframe();
+                    if last.owed && (asked || self.parts.stage.wants(now)) {
                         last.owed = false;
-                        last.due = now.plus(SETTLE.as_micros() as u64);
-                        let look = Look { captured: now, damage, fresh: false };
-                        if !self.encode(&last.grab, look, now, worker, &mut failures) {
-                            return;
-                        }
+                        let look = Look { captured: last.grab.captured, damage: last.grab.damage, fresh: false };
+                        self.encode(&last.grab, look, now, worker)?;
+                    } else if asked || (last.coarse && last.due <= now) {
+                        let look = Look { captured: now, damage: Damage::NONE, fresh: false };
+                        last.coarse = self.encode(&last.grab, look, now, worker)?;
+                    } else {
+                        continue;
                     }
+                    last.due = now.plus(SETTLE_US);
                 }
                 Err(Idle::Closed) => break,
             }
-            if on_gpu && self.stage.encoder().gpu().is_none() {
-                on_gpu = false;
-                let info = self.stage.encoder().info();
-                let _ = self.place.push(info.clone());
-                worker.post.tell(Event::Moved(info));
-            }
         }
-        let flushed = self.stage.flush().and_then(|()| self.drain());
-        failures.hopeless(flushed, worker, &self.lost);
+        if let Some(Held { grab, owed: true, .. }) = &held {
+            let look = Look { captured: grab.captured, damage: grab.damage, fresh: false };
+            self.encode(grab, look, self.parts.clock.now(), worker)?;
+        }
+        let flushed = self.parts.stage.flush().and_then(|()| self.drain());
+        self.failures.judge(flushed, worker, &self.parts.lost)
     }
 
-    /// `false` where the thread has to give up.
-    fn encode(&mut self, grab: &Grab, look: Look, now: Time, worker: &mut Worker, failures: &mut Failures) -> bool {
+    /// A screen shows `content`, whatever it showed before.
+    fn show(&mut self, content: Content, worker: &mut Worker) {
+        if self.content.replace(content) != Some(content) {
+            if let Err(error) = self.parts.stage.set_content(content) {
+                worker.post.fail(error);
+            }
+            worker.post.tell(Event::Content(content));
+        }
+    }
+
+    /// `false` where the picture shows nothing that encoding it anew would make sharper.
+    fn encode(&mut self, grab: &Grab, look: Look, now: Time, worker: &mut Worker) -> Result<bool, Hopeless> {
         let source = Source { format: grab.format, size: grab.size, color: grab.color, data: &grab.data };
         let Look { captured, damage, fresh } = look;
-        let taken = self.stage.submit_shot(&Shot { source, captured, damage, fresh }, self.injector.edge(), now);
+        // One that is encoded anew may be later than the next one of the source.
+        let captured = captured.max(self.last.plus(1));
+        self.last = captured;
+        let Encoding { stage, injector, .. } = &mut self.parts;
+        let taken = stage.submit_shot(&Shot { source, captured, damage, fresh }, injector.edge(), now);
+        let made = !matches!(taken, Ok(None));
         let result = taken.and_then(|_| self.drain());
         if result.is_err() {
             // The wish that the failed picture took is not fulfilled, and the next has lost its reference.
-            self.injector.edge().request_keyframe();
+            self.parts.injector.edge().request_keyframe();
         }
-        !failures.hopeless(result, worker, &self.lost)
+        if self.on_gpu && self.parts.stage.encoder().gpu().is_none() {
+            self.on_gpu = false;
+            let info = self.parts.stage.encoder().info();
+            let _ = self.parts.place.push(info.clone());
+            worker.post.tell(Event::Moved(info));
+        }
+        self.failures.judge(result, worker, &self.parts.lost).map(|()| made)
     }
 
     fn drain(&mut self) -> Result<(), EncodeError> {
-        while let Some(frame) = self.stage.poll()? {
+        while let Some(frame) = self.parts.stage.poll()? {
             // The injector counts a frame that finds no room and asks for a key frame.
-            let (Pushed::Queued | Pushed::Refused | Pushed::Closed) = self.injector.push(frame);
+            let (Pushed::Queued | Pushed::Refused | Pushed::Closed) = self.parts.injector.push(frame);
         }
         Ok(())
     }
@@ -267,7 +301,7 @@ pub(super) fn hear(
             Err(error) => return worker.post.fail(error),
         }
         let result = stage.encode(&pcm, clock.now()).map(|frame| injector.push(frame));
-        if matches!(result, Ok(Pushed::Closed)) || failures.hopeless(result.map(|_| ()), worker, lost) {
+        if matches!(result, Ok(Pushed::Closed)) || failures.judge(result.map(|_| ()), worker, lost).is_err() {
             return;
         }
         let next = pace.next(samples as u64 * 1_000_000 / 48_000, clock.now());
@@ -289,7 +323,7 @@ pub(super) fn listen_in(
         match input.wait(&mut pcm, PATIENCE) {
             Ok(Heard::Samples { captured, .. }) => {
                 let result = stage.encode(&pcm, captured).map(|frame| injector.push(frame));
-                if matches!(result, Ok(Pushed::Closed)) || failures.hopeless(result.map(|_| ()), worker, lost) {
+                if matches!(result, Ok(Pushed::Closed)) || failures.judge(result.map(|_| ()), worker, lost).is_err() {
                     return;
                 }
             }
@@ -305,8 +339,8 @@ pub(super) fn listen_in(
 struct Failures(u32);
 
 impl Failures {
-    /// Tells of a failure; `true` where there have been too many in a row to go on.
-    fn hopeless(&mut self, result: Result<(), EncodeError>, worker: &mut Worker, lost: &Lost) -> bool {
+    /// Tells of a failure; [`Hopeless`] where there have been too many in a row to go on.
+    fn judge(&mut self, result: Result<(), EncodeError>, worker: &mut Worker, lost: &Lost) -> Result<(), Hopeless> {
         match result {
             Ok(()) => self.0 = 0,
             Err(error) => {
@@ -315,7 +349,7 @@ impl Failures {
                 worker.post.fail(error);
             }
         }
-        self.0 >= MAX_FAILURES
+        if self.0 < MAX_FAILURES { Ok(()) } else { Err(Hopeless) }
     }
 }
 
@@ -323,7 +357,8 @@ impl Failures {
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Time between two encodings of the same picture of a screen.
-const SETTLE: Duration = Duration::from_millis(100);
+const SETTLE: Duration = Duration::from_micros(SETTLE_US);
+const SETTLE_US: u64 = 100_000;
 
 /// Failures of an encoder in a row, after which its thread gives up.
 const MAX_FAILURES: u32 = 30;

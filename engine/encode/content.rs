@@ -42,6 +42,11 @@ impl Default for Switch {
 }
 
 impl Switch {
+    /// What it said last.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
     /// A picture was captured at `captured`, of which so many thousandths changed. Nothing new on a screen is told with 0.
     pub fn picture(&mut self, captured: Time, changed: u32) -> Content {
         let drained = captured.since(self.last) * EXPECTED / 1000;

@@ -1,7 +1,7 @@
 //! Cameras, and what the desktop's portal hands out: each back end in a file of its own, behind one list and one `open`.
 //!
 //! A camera that both the kernel and PipeWire have is listed once, by the kernel's name: that one stays the same without a
-//! daemon, and its pictures need no copy. Where another program has it, PipeWire, which can share it, is asked for it.
+//! daemon, and its pictures are handed out where the driver put them. Where another program has it, PipeWire, which can share it, is asked for it.
 
 #[cfg(all(feature = "devices", target_os = "linux"))]
 mod faults;

@@ -41,9 +41,6 @@ pub struct Capture {
     fresh: bool,
     /// When the pointer was asked for last.
     pointed: Time,
-    /// How often the picture is still to be given again, and when the next time is.
-    again: u32,
-    rested: Time,
     /// Refusals in a row.
     refused: u32,
 }
@@ -95,8 +92,6 @@ impl Capture {
             stale: true,
             fresh: true,
             pointed: Time(0),
-            again: 0,
-            rested: Time(0),
             refused: 0,
         })
     }
@@ -154,8 +149,7 @@ impl Capture {
         }
         self.view.as_ref()?;
         let pointer = self.cursor.as_ref().map(|_| self.pointed.plus(self.pace.interval_us()));
-        let again = (self.again > 0).then_some(self.rested);
-        pointer.into_iter().chain(again).min().map(|wake| wake.max(self.pace.due()))
+        pointer.map(|wake| wake.max(self.pace.due()))
     }
 
     /// What is to be done now, as a picture may be taken.
@@ -224,12 +218,7 @@ impl Capture {
             if asked {
                 self.pace.passed(now);
             }
-            if self.again == 0 || now < self.rested {
-                return Ok(Step::Nothing);
-            }
-            self.again -= 1;
-            self.rested = now.plus(self.pace.interval_us());
-            return Ok(Step::Picture { captured: now, damage: Damage::NONE, fresh: false });
+            return Ok(Step::Nothing);
         }
         let captured = self.clock.now();
         let lifted = self.cursor.as_mut().and_then(|cursor| cursor.lift(&mut self.picture, view));
@@ -246,7 +235,6 @@ impl Capture {
             rects.into_iter().chain(pointed).for_each(|rect| damage.add(rect));
         }
         self.pace.taken(captured);
-        (self.again, self.rested) = (AGAIN, captured.plus(REST * self.pace.interval_us()));
         Ok(Step::Picture { captured, damage, fresh })
     }
 
@@ -283,6 +271,11 @@ impl LiveVideo for Capture {
     fn interval_us(&self) -> u64 {
         self.pace.interval_us()
     }
+
+    /// None: what changes between two pictures is in the second.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
 /// What both have.
@@ -295,12 +288,6 @@ fn overlap(a: Rect, b: Rect) -> Option<Rect> {
 
 /// Most parts that are read for one picture: room is left for the cursor, where it was and where it is.
 const MOST_READ: usize = Damage::MOST - 2;
-
-/// How often a picture that rests is given again: as often as the stage that encodes it makes use of.
-const AGAIN: u32 = crate::encode::RESTS;
-
-/// A picture rests when nothing has changed for so many intervals.
-const REST: u64 = 3;
 
 /// Refusals in a row after which a source is given up: a second at the usual rate.
 const MOST_REFUSALS: u32 = 30;

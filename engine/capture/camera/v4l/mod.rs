@@ -181,7 +181,14 @@ impl Camera {
     /// Takes the newest buffer that is filled, and gives back the older ones. `None` where none is.
     fn newest(&mut self) -> io::Result<Option<Filled>> {
         let mut newest = None;
-        while let Some(filled) = self.buffers.take()? {
+        loop {
+            let filled = match (self.buffers.take(), newest) {
+                (Ok(Some(filled)), _) => filled,
+                (Ok(None), _) => break,
+                // What is filled is read, and given back; an error that stays comes again.
+                (Err(_), Some(_)) => break,
+                (Err(error), None) => return Err(error),
+            };
             // What the driver could not put anywhere shows as a gap.
             let gap = self.sequence.map_or(0, |last| filled.sequence.wrapping_sub(last).saturating_sub(1));
             self.dropped += if gap < 1_000 { u64::from(gap) } else { 0 };

@@ -50,7 +50,8 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
     };
     let (encoder, session) = open(&args.encoder, config)?;
     let info = encoder.info();
-    let stage = encode::VideoConfig { stream: VIDEO, kind: Kind::Camera, size, color, session, watch };
+    let kind = devices::stream_kind(args);
+    let stage = encode::VideoConfig { stream: VIDEO, kind, size, color, session, watch };
     let mut video = encode::Video::open(stage, Converter::open(args.convert)?, encoder)?;
     video.set_prepare(Prepare { denoise: args.denoise, lift: args.lift, ..Prepare::default() });
     let channels = microphone.channels();
@@ -59,7 +60,7 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
 
     let (group, keys) = Assembly::gather(args)?;
     let streams = vec![
-        send::Stream { id: VIDEO, kind: Kind::Camera, payload_type: 96 },
+        send::Stream { id: VIDEO, kind, payload_type: 96 },
         send::Stream { id: AUDIO, kind: Kind::Microphone, payload_type: 111 },
         send::Stream { id: DATA, kind: Kind::Data, payload_type: 109 },
     ];
@@ -68,7 +69,7 @@ pub fn assemble(args: &Args) -> anyhow::Result<Assembled> {
     sender.prove(keys.device.media(), proof::Policy::default())?;
     let config = receive::Config {
         id: 0x2001,
-        video: Some((VIDEO, Kind::Camera)),
+        video: Some((VIDEO, kind)),
         audio: Some((AUDIO, Kind::Microphone)),
         data: Some(DATA),
         watch,

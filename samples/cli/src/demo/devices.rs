@@ -10,6 +10,7 @@ use conclave::capture::steady::{Rules, Steady};
 use conclave::capture::{CaptureError, Microphone, System, VideoInput, camera, screen};
 use conclave::codecs::{Color, Size};
 use conclave::devices::{self, Device, DeviceError, Id, Kind, Listing};
+use conclave::frame;
 use conclave::gpu::{Format, Source};
 use conclave::time::Clock;
 
@@ -153,6 +154,14 @@ impl Microphone for Ear {
         }
         pcm.fill(0);
         Ok(true)
+    }
+}
+
+/// What the pictures are sent as: screens and windows have streams, and so keys, of their own kind.
+pub fn stream_kind(args: &Args) -> frame::Kind {
+    match named(args) {
+        Some((Kind::Screen | Kind::Window, _)) => frame::Kind::Screen,
+        _ => frame::Kind::Camera,
     }
 }
 

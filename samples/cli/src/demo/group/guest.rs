@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 
 use conclave::e2ee::{KeyId, Keyring};
-use conclave::frame::Kind;
 use conclave::netem::Netem;
 use conclave::receive::{self, Receiver};
 use conclave::send::Sender;
 use conclave::time::{TICK_US, Time};
 
-use crate::demo::{Args, cast, downlink, uplink};
+use crate::demo::{Args, cast, devices, downlink, uplink};
 
 /// The guest's end of the media.
 pub struct Guest {
@@ -37,7 +36,7 @@ impl Guest {
     pub fn new(args: &Args, ring: Keyring) -> Self {
         let config = receive::Config {
             id: 0x3001,
-            video: Some((cast::VIDEO, Kind::Camera)),
+            video: Some((cast::VIDEO, devices::stream_kind(args))),
             data: Some(cast::DATA),
             ..receive::Config::default()
         };
