@@ -15,6 +15,10 @@
 @group(0) @binding(7) var<storage, read_write> levels: array<u32>;
 @group(1) @binding(0) var<uniform> step: u32;
 
+// How far chroma of a skipped block may be off (quantize.rs).
+const FAR_MEAN: u32 = 6u;
+const FAR_DETAIL: u32 = 8u;
+
 // Residual, coefficients, residual again: 33 words a row of luma, from 1056 on 17 a row of U, then of V.
 var<workgroup> coefficients: array<i32, 1600>;
 // Rows filtered across, four samples in two words; then levels in scan order.
@@ -31,6 +35,12 @@ var<workgroup> edge_sums: array<atomic<u32>, 24>;
 var<workgroup> end: array<atomic<u32>, 3>;
 var<workgroup> greatest: array<atomic<u32>, 3>;
 var<workgroup> outside: array<atomic<u32>, 3>;
+// Of a skipped block's U and V: the sum of the differences, and that of their squares.
+var<workgroup> sums: array<atomic<i32>, 2>;
+var<workgroup> squares: array<atomic<u32>, 2>;
+// A lane's share of those.
+var<private> own_sums: array<i32, 2>;
+var<private> own_squares: array<u32, 2>;
 // What one lane read, for all.
 var<workgroup> record: vec2<u32>;
 var<workgroup> kinds: vec4<u32>;
@@ -43,7 +53,7 @@ struct Site {
     // Luma samples along one side, and log2 of them.
     side: u32,
     log2: u32,
-    // Nothing but the prediction is wanted.
+    // Nothing but the prediction is wanted, unless chroma is far off.
     skipped: bool,
 }
 
@@ -82,25 +92,59 @@ fn pitch_of(side: u32) -> u32 {
     return side + 1u;
 }
 
-// Takes four predicted samples, word number `i` of all: they are all there is of a skipped block, and leave a residual
-// of another. The same lane meets the word again in the end.
+// Takes four predicted samples, word number `i` of all, and their residual; of a skipped block that of chroma, and how far
+// that is off. The same lane meets the word again in the end.
 fn settle(site: Site, i: u32, task: Task, word: u32) {
+    predicted[i] = word;
+    if site.skipped && task.plane == 0u {
+        return;
+    }
     let log2 = site.log2 - min(task.plane, 1u);
     let y = task.index >> (log2 - 2u);
     let x = (task.index << 2u) & ((1u << log2) - 1u);
     let at = origin_of(site, task.plane) + vec2<u32>(x, y);
-    if site.skipped {
-        frames[word_at(plane_of(RECON, task.plane), at.x, at.y)] = word;
-        return;
-    }
-    predicted[i] = word;
     let source = frames[word_at(plane_of(SOURCE, task.plane), at.x, at.y)];
-    let difference = (unpack_four(source) - unpack_four(word)) << vec4<u32>(2u);
+    let off = unpack_four(source) - unpack_four(word);
+    if site.skipped {
+        own_sums[task.plane - 1u] += off.x + off.y + off.z + off.w;
+        own_squares[task.plane - 1u] += u32(dot(off, off));
+    }
+    let difference = off << vec4<u32>(2u);
     let to = base_of(task.plane) + y * pitch_of(1u << log2) + x;
     coefficients[to] = difference.x;
     coefficients[to + 1u] = difference.y;
     coefficients[to + 2u] = difference.z;
     coefficients[to + 3u] = difference.w;
+}
+
+// Which planes of a predicted block are to be coded: all, or of a skipped one those of chroma that are far off.
+fn wanted_of(lane: u32, site: Site) -> vec3<bool> {
+    if !site.skipped {
+        return vec3<bool>(true);
+    }
+    if lane < 2u {
+        atomicStore(&sums[lane], 0);
+        atomicStore(&squares[lane], 0u);
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < 2u; i += 1u) {
+        atomicAdd(&sums[i], own_sums[i]);
+        atomicAdd(&squares[i], own_squares[i]);
+        own_sums[i] = 0;
+        own_squares[i] = 0u;
+    }
+    workgroupBarrier();
+    if lane == 0u {
+        agreed = vec3<u32>(0u, u32(is_far(site, 0u)), u32(is_far(site, 1u)));
+    }
+    return workgroupUniformLoad(&agreed) != vec3<u32>(0u);
+}
+
+// Chroma of a skipped block is to be mended (quantize.rs).
+fn is_far(site: Site, i: u32) -> bool {
+    let mean = 32u * u32(abs(atomicLoad(&sums[i]))) >= FAR_MEAN * params.dc_zero_bin * (site.side / 2u);
+    let detail = atomicLoad(&squares[i]) >= (FAR_DETAIL * FAR_DETAIL * params.ac_zero_bin * params.ac_zero_bin) >> 6u;
+    return mean || detail;
 }
 
 // `vector` is the same for all lanes.
@@ -284,8 +328,8 @@ fn agree_on_ends(lane: u32) -> vec3<u32> {
 }
 
 // Transforms and quantizes the residual, and turns it back; returns the ends of the levels. `coefficients` then hold
-// what the levels make of it, unless there are none.
-fn code_residual(lane: u32, site: Site) -> vec3<u32> {
+// what the levels make of it, unless there are none. Planes that are not `wanted` have none.
+fn code_residual(lane: u32, site: Site, wanted: vec3<bool>) -> vec3<u32> {
     let own = plane_of_lane(lane);
     let line = lane - edge_of(own);
     let base = base_of(own);
@@ -309,7 +353,7 @@ fn code_residual(lane: u32, site: Site) -> vec3<u32> {
     }
     for (var i = lane; i < count; i += GROUP) {
         let l = level_at(site, i);
-        let level = level_of(coefficients[l.at], l.number == 0u, l.side);
+        let level = select(0, level_of(coefficients[l.at], l.number == 0u, l.side), wanted[l.plane]);
         scanned[i] = level;
         var value = 0;
         if level != 0 {
@@ -381,14 +425,11 @@ fn level_words(row: u32, col: u32, plane: u32) -> u32 {
 
 // Turns the residual of a predicted block into levels and samples.
 fn finish(lane: u32, site: Site) {
-    let first = (site.row * cell_stride() + site.col) * 3u;
-    if site.skipped {
-        if lane < 3u {
-            ends[first + lane] = 0u;
-        }
-        return;
+    let wanted = wanted_of(lane, site);
+    var length = vec3<u32>(0u);
+    if any(wanted) {
+        length = code_residual(lane, site, wanted);
     }
-    let length = code_residual(lane, site);
     let words = site.side * site.side / 4u;
     for (var i = lane; i < words + words / 2u; i += GROUP) {
         let task = task_of(i, words, words / 4u);
@@ -421,7 +462,7 @@ fn finish(lane: u32, site: Site) {
             let most = atomicLoad(&greatest[lane]);
             width = select(0u, 1u, most > 7u) + select(0u, 1u, most > 127u);
         }
-        ends[first + lane] = length[lane] | (width << 16u);
+        ends[(site.row * cell_stride() + site.col) * 3u + lane] = length[lane] | (width << 16u);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Input: source and references, vectors by block size. Output: a [`Block`] record in every cell. Costs of all blocks of
 //! one size are independent of each other; intra candidates are predicted from the source around them, so that no block
-//! waits for another. Chroma follows luma.
+//! waits for another. Luma alone decides; what that leaves of chroma is mended when blocks are coded (`reconstruct.rs`).
 
 use super::cost::Costs;
 use super::distance::satd;

@@ -47,7 +47,22 @@ impl Quantizer {
         [self.dc, self.ac]
             .map(|step| [step.size as u32, step.zero_bin as u32, step.rounding as u32, step.reciprocal, step.shift])
     }
+
+    /// The differences of `side`×`side` samples, at most 16×16, hold more than the steps leave anyway: in their mean, or in
+    /// a detail. Given are their sum and that of their squares.
+    pub fn is_far(&self, sum: i32, squares: u32, side: usize) -> bool {
+        let [first, others] = [self.dc, self.ac].map(|step| step.zero_bin as u32);
+        // The first coefficient is eight times the sum over the side; the squares of all are 64 times those given.
+        let mean = 32 * sum.unsigned_abs() >= FAR_MEAN * first * side as u32;
+        let detail = squares >= (FAR_DETAIL * FAR_DETAIL * others * others) >> 6;
+        mean || detail
+    }
 }
+
+/// How far the first coefficient has to leave its dead zone, in quarters of it.
+const FAR_MEAN: u32 = 6;
+/// How far all coefficients together have to, in dead zones.
+const FAR_DETAIL: u32 = 8;
 
 /// One step; division by it is a multiplication and a shift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -222,8 +222,9 @@ impl Coder {
 
     /// Codes `block` at `cell` into `out` and records it, its levels and its ends; returns it as recorded.
     ///
-    /// A block given as skipped, or of 64×64, is only predicted. Any other is skipped if no level is left of it, and
-    /// where luma has none its transform is the DCT, as the bitstream has no way to say otherwise.
+    /// A block of 64×64 is only predicted, and so is one given as skipped, unless its chroma is far off: skips are
+    /// expected by luma. Any other is skipped if no level is left of it, and where luma has none its transform is the DCT,
+    /// as the bitstream has no way to say otherwise.
     pub fn block(
         &mut self,
         input: &Input<'_>,
@@ -232,11 +233,15 @@ impl Coder {
         decisions: &mut Decisions,
         out: &mut Frame,
     ) -> Block {
-        let predicted_only = block.skip || block.size == BlockSize::B64;
         let mut ends = [0; 3];
         for plane in 0..3 {
             predict(decisions.layout(), cell, &block, input.references, plane, out);
-            if !predicted_only {
+            let wanted = match block.skip {
+                _ if block.size == BlockSize::B64 => false,
+                true => plane > 0 && is_far(input, cell, &block, plane, out),
+                false => true,
+            };
+            if wanted {
                 let transform = transform_of(&block, plane, ends[0]);
                 let levels = decisions.levels_mut(plane, cell.row, cell.col, block.transform_side(plane));
                 ends[plane] = self.plane(input, cell, plane, transform, levels, out);
@@ -285,6 +290,40 @@ impl Coder {
         }
         end
     }
+}
+
+/// A predicted plane of chroma is so far from the source that a skipped block is to be mended there.
+fn is_far(input: &Input<'_>, cell: Cell, block: &Block, plane: usize, out: &Frame) -> bool {
+    let side = block.transform_side(plane);
+    let (x, y) = cell.origin(plane);
+    let (source, predicted) = (&input.source.planes[plane], &out.planes[plane]);
+    let (sum, squares) = distance(source.at(x, y), predicted.at(x, y), predicted.stride, side);
+    input.quantizer.is_far(sum, squares, side)
+}
+
+wide! {
+    /// The sum of the differences of two `side`×`side` blocks of planes with the same stride, and that of their squares.
+    fn distance(source: &[u8], predicted: &[u8], stride: usize, side: usize) -> (i32, u32) = distance_plain;
+}
+
+#[inline(always)]
+fn distance_plain(source: &[u8], predicted: &[u8], stride: usize, side: usize) -> (i32, u32) {
+    match side {
+        4 => distance_sized::<4>(source, predicted, stride),
+        8 => distance_sized::<8>(source, predicted, stride),
+        _ => distance_sized::<16>(source, predicted, stride),
+    }
+}
+
+#[inline(always)]
+fn distance_sized<const N: usize>(source: &[u8], predicted: &[u8], stride: usize) -> (i32, u32) {
+    let rows = source.chunks(stride).zip(predicted.chunks(stride)).take(N);
+    rows.fold((0, 0), |sums, (source, predicted)| {
+        source[..N].iter().zip(&predicted[..N]).fold(sums, |(sum, squares), (source, predicted)| {
+            let difference = i32::from(*source) - i32::from(*predicted);
+            (sum + difference, squares + (difference * difference) as u32)
+        })
+    })
 }
 
 wide! {

@@ -4,14 +4,9 @@ use conclave::capture::{CaptureError, VideoInput};
 use conclave::codecs::{Color, Range, Size};
 use conclave::gpu::{Format, Source};
 
-/// White, yellow, cyan, green, magenta, red, blue, black, at 75 of 100 but for white and black, and with room for the
-/// grain on both sides.
+/// White, yellow, cyan, green, magenta, red, blue, black, at 75 of 100 but for white and black.
 pub const COLORS: [[u8; 3]; 8] =
-    [[252, 252, 252], [191, 191, 3], [3, 191, 191], [3, 191, 3], [191, 3, 191], [191, 3, 3], [3, 3, 191], [3, 3, 3]];
-
-/// Levels by which pixels are brighter and darker in turn. A real-time encoder judges by luma whether a block has anything
-/// to code beyond its prediction, so luma has something everywhere, as that of cameras has; chroma is even.
-const GRAIN: u8 = 3;
+    [[255, 255, 255], [191, 191, 0], [0, 191, 191], [0, 191, 0], [191, 0, 191], [191, 0, 0], [0, 0, 191], [0, 0, 0]];
 
 /// The bars as a camera.
 pub struct Bars {
@@ -25,9 +20,8 @@ impl Bars {
     /// Bars of `size`; `color` says which matrix they are converted by.
     pub fn new(size: Size, color: Color, fps: u32) -> Self {
         let bar = |x: u32| COLORS[(x as usize * COLORS.len() / size.width.max(1) as usize).min(7)];
-        let grain = |sample: u8, odd: bool| if odd { sample + GRAIN } else { sample - GRAIN };
-        let pixel = |x: u32, y: u32| bar(x).map(|sample| grain(sample, (x + y) % 2 == 1)).into_iter().chain([255]);
-        let rgba = (0..size.height).flat_map(|y| (0..size.width).flat_map(move |x| pixel(x, y))).collect();
+        let row = (0..size.width).flat_map(|x| bar(x).into_iter().chain([255]));
+        let rgba = (0..size.height).flat_map(|_| row.clone()).collect();
         let color = Color { range: Range::Full, ..color };
         Self { rgba, size, color, interval_us: 1_000_000 / u64::from(fps.max(1)) }
     }
