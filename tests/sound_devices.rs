@@ -1,5 +1,4 @@
-//! Microphones and speakers on a PipeWire of the test's own, reached as everywhere on Linux: `cpal`, ALSA, PipeWire's ALSA
-//! plug-in. What is played into a null sink comes out of its monitor.
+//! Microphones and speakers on a PipeWire of the test's own. What is played into a null sink comes out of its monitor.
 #![cfg(all(feature = "devices", target_os = "linux"))]
 
 #[path = "support/pipewire.rs"]
@@ -13,9 +12,9 @@ use std::time::Duration;
 
 use conclave::audio::microphone::{self, Microphone};
 use conclave::capture::live::{Heard, LiveMicrophone, Turn};
-use conclave::devices::{self, DeviceError, Kind};
+use conclave::devices::{self, Backend, DeviceError, Kind};
 use conclave::time::Clock;
-use sinks::{Player, add, id, open, start};
+use sinks::{Player, add, id, open, sink, start};
 use tone::{HERTZ, judge};
 
 /// Waits for the next packet or event.
@@ -37,30 +36,43 @@ fn seconds() -> usize {
 
 #[test]
 fn devices_are_listed_under_names_that_last() {
-    let Some(_daemon) = start(&["near", "far"]) else { return };
+    let Some(daemon) = start(&["near", "far"]) else { return };
     let listing = devices::list();
-    let find = |kind, name: &str| listing.devices.iter().find(|d| d.kind == kind && d.id == id(name));
-    for (kind, name) in [(Kind::Microphone, "near_in"), (Kind::Speaker, "near_out"), (Kind::Speaker, "far_out")] {
-        let device = find(kind, name).unwrap_or_else(|| panic!("no {kind} {name} in {:?}", listing.devices));
+    let ours = |listing: &devices::Listing, kind| -> Vec<String> {
+        let of_kind = listing.devices.iter().filter(|device| device.kind == kind);
+        of_kind.map(|device| device.id.name().to_owned()).collect()
+    };
+    // Monitors are heard by name alone: who falls back to another microphone shall not hear what is played.
+    assert!(ours(&listing, Kind::Microphone).is_empty(), "{:?}", listing.devices);
+    assert!(listing.unseen.iter().any(|unseen| unseen.kind == Kind::Microphone), "{:?}", listing.unseen);
+    let missing = |name: &str| Microphone::open(&id(name), microphone::Config::default(), Clock::start()).err();
+    for name in ["default", "nowhere"] {
+        assert!(matches!(missing(name), Some(DeviceError::Missing { kind: Kind::Microphone, .. })), "{name}");
+    }
+
+    let headset = sink("headset").replace("Audio/Sink", "Audio/Source");
+    daemon.cli(&["create-node", "adapter", &headset]).expect("a source");
+    daemon.until("it is there", || daemon.node("headset").is_some());
+    // The streams of programs are no devices.
+    let player = Player::start("near", Clock::start());
+    daemon.until("it plays", || daemon.dump().contains("Stream/Output/Audio"));
+    let listing = devices::list();
+    player.stop();
+    assert_eq!(ours(&listing, Kind::Microphone), ["default", "headset"]);
+    assert_eq!(ours(&listing, Kind::Speaker), ["default", "far", "near"]);
+    for device in listing.devices.iter().filter(|device| device.id.backend() == Backend::Sound) {
         assert!(device.audio.iter().any(|mode| (mode.rates.0..=mode.rates.1).contains(&48_000)), "{device:?}");
+        assert_eq!(device.default, device.id.name() == "default", "{device:?}");
+        assert!(device.name == device.id.name() || device.default && device.name == "Default", "{device:?}");
     }
-    for kind in [Kind::Microphone, Kind::Speaker] {
-        assert!(find(kind, "default").is_some_and(|device| device.default));
-        assert_eq!(listing.devices.iter().filter(|device| device.kind == kind && device.default).count(), 1);
-    }
-    for name in ["null", "pulse", "pipewire", "samplerate", "upmix"] {
-        assert!(find(Kind::Speaker, name).is_none(), "{name} is no device");
-    }
-    let missing = Microphone::open(&id("nowhere"), microphone::Config::default(), Clock::start());
-    assert!(matches!(missing.err(), Some(DeviceError::Missing { kind: Kind::Microphone, .. })));
 }
 
 #[test]
 fn what_a_speaker_plays_its_monitor_hears() {
     let Some(_daemon) = start(&["near"]) else { return };
     let clock = Clock::start();
-    let player = Player::start("near_out", clock);
-    let mut microphone = open("near_in", clock);
+    let player = Player::start("near", clock);
+    let mut microphone = open("near", clock);
     let (mut pcm, mut all, mut latencies) = (vec![0; 960], Vec::new(), Vec::new());
     until(
         "the tone is there",
@@ -101,8 +113,8 @@ fn what_a_speaker_plays_its_monitor_hears() {
 fn muted_nothing_is_read() {
     let Some(_daemon) = start(&["near"]) else { return };
     let clock = Clock::start();
-    let player = Player::start("near_out", clock);
-    let mut microphone = open("near_in", clock);
+    let player = Player::start("near", clock);
+    let mut microphone = open("near", clock);
     let (control, mut pcm) = (microphone.control(), vec![0; 960]);
     let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
     until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
@@ -136,15 +148,15 @@ fn muted_nothing_is_read() {
 fn a_sink_that_is_destroyed_is_named_and_comes_back() {
     let Some(daemon) = start(&["near"]) else { return };
     let clock = Clock::start();
-    let player = Player::start("near_out", clock);
-    let mut microphone = open("near_in", clock);
+    let player = Player::start("near", clock);
+    let mut microphone = open("near", clock);
     let mut pcm = vec![0; 960];
     let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
     until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
     daemon.remove("near");
     until("the loss is told", clock, || match next(&mut microphone, &mut pcm) {
         Heard::Turn(Turn::Lost { device, why }) => {
-            assert!(device.id == id("near_in") && !why.is_empty(), "{device:?}: {why}");
+            assert!(device.id == id("near") && !why.is_empty(), "{device:?}: {why}");
             true
         }
         heard => {
@@ -162,7 +174,7 @@ fn a_sink_that_is_destroyed_is_named_and_comes_back() {
     until(
         "it is back",
         clock,
-        || matches!(next(&mut microphone, &mut pcm), Heard::Turn(Turn::Back(device)) if device.id == id("near_in")),
+        || matches!(next(&mut microphone, &mut pcm), Heard::Turn(Turn::Back(device)) if device.id == id("near")),
     );
     until("the tone is back", clock, || loud(&next(&mut microphone, &mut pcm)));
     let (turns, _) = player.stop();
@@ -174,23 +186,45 @@ fn a_sink_that_is_destroyed_is_named_and_comes_back() {
     let names: Vec<_> = names.collect();
     assert_eq!(names.first().map(|(what, _)| *what), Some("lost"), "{turns:?}");
     assert_eq!(names.last().map(|(what, _)| *what), Some("back"), "{turns:?}");
-    assert!(names.iter().all(|(_, device)| **device == id("near_out")));
+    assert!(names.iter().all(|(_, device)| **device == id("near")));
+}
+
+#[test]
+fn a_server_that_is_killed_is_told_of_and_found_again() {
+    let Some(mut daemon) = start(&["near"]) else { return };
+    let clock = Clock::start();
+    let player = Player::start("near", clock);
+    let mut microphone = open("near", clock);
+    let mut pcm = vec![0; 960];
+    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    for round in 0..3 {
+        daemon.kill();
+        until("the loss is told", clock, || matches!(next(&mut microphone, &mut pcm), Heard::Turn(Turn::Lost { .. })));
+        daemon.restart();
+        add(&daemon, "near");
+        until("it is back", clock, || matches!(next(&mut microphone, &mut pcm), Heard::Turn(Turn::Back(_))));
+        until("the tone is back", clock, || loud(&next(&mut microphone, &mut pcm)));
+        println!("round {round}: {} threads", std::fs::read_dir("/proc/self/task").expect("ours").count());
+    }
+    let (turns, _) = player.stop();
+    assert!(matches!(turns.as_slice(), [.., Turn::Lost { .. }, Turn::Back(_)]), "{turns:?}");
 }
 
 #[test]
 fn another_microphone_takes_over_without_a_gap() {
     let Some(_daemon) = start(&["near", "far"]) else { return };
     let clock = Clock::start();
-    let players = [Player::start("near_out", clock), Player::start("far_out", clock)];
-    let mut microphone = open("near_in", clock);
+    let players = [Player::start("near", clock), Player::start("far", clock)];
+    let mut microphone = open("near", clock);
     let (control, mut pcm, mut all) = (microphone.control(), vec![0; 960], Vec::new());
     let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
     until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
     // The other sink has to play too, or there is nothing to be heard without a gap.
-    let mut other = open("far_in", clock);
+    let mut other = open("far", clock);
     until("the other tone is there", clock, || loud(&next(&mut other, &mut pcm)));
     drop(other);
-    let opening = std::thread::spawn(move || control.switch(&id("far_in")));
+    let opening = std::thread::spawn(move || control.switch(&id("far")));
     let mut after = 0;
     until("the switch", clock, || {
         match next(&mut microphone, &mut pcm) {
@@ -199,7 +233,7 @@ fn another_microphone_takes_over_without_a_gap() {
                 after += usize::from(after > 0);
             }
             Heard::Turn(Turn::Instead(device)) => {
-                assert_eq!(device.id, id("far_in"));
+                assert_eq!(device.id, id("far"));
                 after = 1;
             }
             Heard::Nothing => {}

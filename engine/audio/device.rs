@@ -1,5 +1,5 @@
-//! The system's sound through `cpal`: what there is, and how a device is opened. On Linux that is ALSA, behind whose
-//! `default` PipeWire or PulseAudio stand where they run.
+//! The system's sound through `cpal`: what there is, and how a device is opened. On Linux that is PipeWire, or ALSA where
+//! no PipeWire runs when the process first looks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) fn list(listing: &mut Listing) {
         for device in extra.into_iter().chain(found) {
             let default = Some(name(&device)) == chosen_name;
             if seen.contains(&name(&device))
-                || !default && (!fits(&device, kind) || is_alias(&host, &name(&device), &names))
+                || !default && (!fits(&host, &device, kind) || is_alias(&host, &device, &names))
             {
                 continue;
             }
@@ -50,9 +50,11 @@ pub(super) fn list(listing: &mut Listing) {
                 Err(ErrorKind::DeviceBusy | ErrorKind::PermissionDenied) => {
                     listing.devices.push(describe(&device, kind, default, Vec::new()));
                 }
-                Err(_) if default => listing.unseen.push(unseen(kind, "the system has no default device".to_owned())),
                 Err(_) => {}
             }
+        }
+        if !listing.devices.iter().any(|device| device.kind == kind && device.default) {
+            listing.unseen.push(unseen(kind, "the system has no default device".to_owned()));
         }
     }
 }
@@ -67,34 +69,55 @@ fn name(device: &cpal::Device) -> String {
     device.id().map_or_else(|_| String::new(), |id| id.id().to_owned())
 }
 
+/// The device that the system would take. PipeWire names one even where it has none; a microphone would then hear what is
+/// played.
 fn default_device(host: &cpal::Host, kind: Kind) -> Option<cpal::Device> {
+    let there = || host.devices().is_ok_and(|mut all| all.any(|device| fits(host, &device, kind) && is_node(&device)));
+    if is_pipewire(host) && !there() {
+        return None;
+    }
     match kind {
         Kind::Speaker => host.default_output_device(),
         _ => host.default_input_device(),
     }
 }
 
-fn fits(device: &cpal::Device, kind: Kind) -> bool {
+/// A person would choose it for that. PipeWire gives every speaker an input, its monitor.
+fn fits(host: &cpal::Host, device: &cpal::Device, kind: Kind) -> bool {
     match kind {
         Kind::Speaker => device.supports_output(),
-        _ => device.supports_input(),
+        _ => device.supports_input() && !(is_pipewire(host) && device.supports_output()),
     }
+}
+
+fn is_pipewire(host: &cpal::Host) -> bool {
+    host.id().to_string() == "pipewire"
+}
+
+/// A node of PipeWire's own, made by a factory there: not another program's stream, and not a name for the default.
+fn is_node(device: &cpal::Device) -> bool {
+    device.description().is_ok_and(|said| said.driver().is_some())
 }
 
 fn describe(device: &cpal::Device, kind: Kind, default: bool, audio: Vec<AudioMode>) -> Device {
     // The same name everywhere for the one that follows the user's choice.
     let id = if default { DEFAULT.to_owned() } else { name(device) };
-    let said = device.description().map_or_else(|_| id.clone(), |said| said.name().to_owned());
+    let said = match device.description() {
+        // What PipeWire's defaults, and its nodes without a description, are called.
+        Ok(said) if ["default_input", "default_output"].contains(&said.name()) => "Default".to_owned(),
+        Ok(said) if said.name() != "unknown" => said.name().to_owned(),
+        _ => id.clone(),
+    };
     Device { id: Id::new(Backend::Sound, id), kind, name: said, default, video: Vec::new(), audio }
 }
 
-/// ALSA lists a device once for each of its plug-ins: only those count that a person would choose. A card is reached by
-/// `plughw`, which converts what it must, under its name, which outlasts a restart; its number does not.
-fn is_alias(host: &cpal::Host, name: &str, all: &[String]) -> bool {
+/// Another name for a device that is listed, or none that a person would choose: ALSA lists a device once for each of its
+/// plug-ins, PipeWire the streams of all programs. A card of ALSA is reached by `plughw`, which converts what it must, under
+/// its name, which outlasts a restart; its number does not.
+fn is_alias(host: &cpal::Host, device: &cpal::Device, all: &[String]) -> bool {
     match host.id().to_string().as_str() {
-        "alsa" => is_alsa_alias(name, all),
-        // What the server would take has its place at the top of the list.
-        "pipewire" => ["sink_default", "input_default", "output_default"].contains(&name),
+        "alsa" => is_alsa_alias(&name(device), all),
+        "pipewire" => !is_node(device),
         _ => false,
     }
 }

@@ -7,7 +7,6 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +39,8 @@ pub struct Daemon {
     programs: Vec<(&'static str, Child)>,
     bus: Option<Child>,
     pulse: bool,
+    /// The name of its socket.
+    socket: &'static str,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -47,8 +48,12 @@ impl Daemon {
     /// Starts PipeWire with `extra` added to its configuration (a `pipewire.conf.d` file), a session manager and a bus, and
     /// puts their addresses into this process's environment. `None`, and a line that says so, where a program is missing.
     pub fn start(extra: &str) -> Option<Self> {
+        Self::start_at("pipewire-0", extra)
+    }
+
+    /// The same with a socket of another name, which `PIPEWIRE_REMOTE` says.
+    pub fn start_at(socket: &'static str, extra: &str) -> Option<Self> {
         static ALONE: Mutex<()> = Mutex::new(());
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         for program in ["dbus-daemon", "pipewire", "wireplumber", "pw-cli", "pw-dump"] {
             if !installed(program) {
                 println!("skipped: {program} is not installed");
@@ -56,9 +61,9 @@ impl Daemon {
             }
         }
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        // Short, since the path of a socket has 108 bytes at most.
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("conclave-pw-{}-{number}", std::process::id()));
+        // One after the other at the same place: who looked for the socket once does not look elsewhere. Short, since its
+        // path has 108 bytes at most.
+        let folder = std::env::temp_dir().join(format!("conclave-pw-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         write(&folder.join("config/pipewire/pipewire.conf.d/50-test.conf"), extra);
         // Without the machine's own devices: the session manager's settings up to 0.4, and from 0.5 on.
@@ -73,7 +78,7 @@ impl Daemon {
              hardware.video-capture = disabled } }\n",
         );
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("a folder of our own");
-        let mut daemon = Self { folder, programs: Vec::new(), bus: None, pulse: false, _alone: alone };
+        let mut daemon = Self { folder, programs: Vec::new(), bus: None, pulse: false, socket, _alone: alone };
         daemon.enter();
         daemon.start_bus();
         daemon.restart();
@@ -90,6 +95,8 @@ impl Daemon {
             ("XDG_CONFIG_HOME", folder("config")),
             ("XDG_STATE_HOME", folder("state")),
             ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder("bus"))),
+            ("PIPEWIRE_CORE", self.socket.to_owned()),
+            ("PIPEWIRE_REMOTE", self.socket.to_owned()),
         ]
     }
 
@@ -98,10 +105,8 @@ impl Daemon {
             // SAFETY: no other thread of the test reads the environment: whoever wants a daemon waits for this one's end.
             unsafe { std::env::set_var(name, value) };
         }
-        for name in ["PIPEWIRE_REMOTE", "PULSE_SERVER"] {
-            // SAFETY: as above.
-            unsafe { std::env::remove_var(name) };
-        }
+        // SAFETY: as above.
+        unsafe { std::env::remove_var("PULSE_SERVER") };
     }
 
     fn start_bus(&mut self) {
@@ -129,7 +134,7 @@ impl Daemon {
             let _ = program.kill();
             let _ = program.wait();
         }
-        for socket in ["pipewire-0", "pipewire-0-manager", "pulse/native"] {
+        for socket in [self.socket, &format!("{}-manager", self.socket), "pulse/native"] {
             let _ = fs::remove_file(self.folder.join(socket));
         }
     }

@@ -1,5 +1,4 @@
-//! Null sinks on a PipeWire of the test's own, reached as everywhere on Linux: `cpal`, ALSA, PipeWire's ALSA plug-in. What
-//! is played into one comes out of its monitor.
+//! Null sinks on a PipeWire of the test's own. What is played into one comes out of its monitor.
 #![allow(dead_code)]
 
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use conclave::audio::microphone::{self, Microphone};
 use conclave::audio::speaker::{self, Speaker};
 use conclave::audio::{mixer, outlet};
 use conclave::capture::live::Turn;
-use conclave::devices::{self, Id};
+use conclave::devices::Id;
 use conclave::time::Clock;
 
 use super::pipewire::Daemon;
@@ -25,9 +24,16 @@ pub fn sink(name: &str) -> String {
     )
 }
 
-/// A daemon with these null sinks, each of which ALSA knows as `NAME_out` and, its monitor, as `NAME_in`.
+/// A daemon with these null sinks. The microphone of a sink's name is its monitor.
 pub fn start(sinks: &[&str]) -> Option<Daemon> {
     let daemon = Daemon::start("")?;
+    sinks.iter().for_each(|name| add(&daemon, name));
+    Some(daemon)
+}
+
+/// The same for who finds no PipeWire and takes ALSA, which reaches each sink as `NAME_out` and its monitor as `NAME_in`.
+pub fn start_behind_alsa(sinks: &[&str]) -> Option<Daemon> {
+    let daemon = Daemon::start_at("elsewhere", "")?;
     let mut config = "</usr/share/alsa/alsa.conf>\n".to_owned();
     for name in sinks {
         add(&daemon, name);
@@ -41,8 +47,6 @@ pub fn start(sinks: &[&str]) -> Option<Daemon> {
     std::fs::write(&path, config).expect("a configuration");
     // SAFETY: the daemon lets one test run at a time, and no thread of this one reads the environment yet.
     unsafe { std::env::set_var("ALSA_CONFIG_PATH", &path) };
-    let listed = devices::list().devices;
-    NATIVE.store(listed.iter().any(|device| device.id.name() == sinks[0]), Ordering::Relaxed);
     // PipeWire's plug-in is a package of its own.
     if Microphone::open(&id(&format!("{}_in", sinks[0])), microphone::Config::default(), Clock::start()).is_err() {
         println!("skipped: ALSA has no way to PipeWire (pipewire-alsa)");
@@ -57,15 +61,10 @@ pub fn add(daemon: &Daemon, name: &str) {
     daemon.until("the sink is there", || daemon.node(name).is_some());
 }
 
-/// The id of `NAME_out` or `NAME_in`: where sound goes to PipeWire without ALSA between, both are its node's.
+/// The id of the device called `name`.
 pub fn id(name: &str) -> Id {
-    let node = name.trim_end_matches("_out").trim_end_matches("_in");
-    let name = if NATIVE.load(Ordering::Relaxed) { node } else { name };
     format!("sound:{name}").parse().expect("an id")
 }
-
-/// Nodes are listed by their own names.
-static NATIVE: AtomicBool = AtomicBool::new(false);
 
 /// Plays the tone into a device until it is told to stop.
 pub struct Player {
