@@ -85,8 +85,6 @@ struct Call {
     clock: Clock,
     sending: Sending,
     receiving: Receiving,
-    /// Where receivers put their wishes of the screen's stream.
-    wishes: Edge,
     /// Key frames that were decoded.
     keyframes: Arc<AtomicU32>,
     camera: Screen,
@@ -117,7 +115,6 @@ impl Call {
         ];
         let ours = StaticKeys::new(&[7; 32], 0).unwrap();
         let sender = send::Sender::new(send::Config { streams, ..Default::default() }, Box::new(ours)).unwrap();
-        let wishes = sender.edge_of(SCREEN).expect("a stream").clone();
         let video = |device: Option<Box<dyn LiveVideo>>, stream, kind| {
             device.map_or(sending::Video::Off, |device| sending::Video::Device(device, stage(stream, kind)))
         };
@@ -157,13 +154,13 @@ impl Call {
         let shared = receiving::Share { video: Some(decoder()), audio: None };
         let (receiving, (camera, voice), (screen, _)) = Receiving::start_sharing(to, shared).unwrap();
         let sending = Sending::start_sharing(parts, share).unwrap();
-        Self { clock, sending, receiving, wishes, keyframes, camera, voice, screen }
+        Self { clock, sending, receiving, keyframes, camera, voice, screen }
     }
 
     fn event(&mut self) -> Event {
         loop {
             match self.sending.event(LONG).expect("an event") {
-                Event::Resized(_) => {}
+                Event::Resized(..) => {}
                 event => return event,
             }
         }
@@ -267,6 +264,8 @@ fn camera_and_screen_go_side_by_side_each_with_wishes_of_its_own() {
     until(&mut call.camera, 31);
     assert_eq!(call.sending.edge().keyframes_requested(), asked, "the camera's stream has no part in it");
     assert!(matches!(call.event(), Event::Content(Content::Sharp)));
+    let stats = call.sending.stats();
+    assert!(stats.encoder.is_some() && stats.share_encoder.is_some(), "each has its own");
 }
 
 #[test]
@@ -281,7 +280,7 @@ fn a_still_screen_gets_sharp_then_costs_nothing_and_can_still_be_joined() {
     let idle = call.screen.next(Duration::from_millis(900));
     assert!(idle.is_err(), "nothing is sent of a screen that stands still");
     // Somebody joins and asks for a key frame: a screen that gives no new picture answers all the same.
-    call.wishes.request_keyframe();
+    call.sending.share_edge().expect("a screen").request_keyframe();
     for _ in 0..=encode::RESTS {
         until(&mut call.screen, 60);
     }

@@ -49,7 +49,7 @@ fn a_meeting_over_udp_shows_every_picture_as_it_was_encoded() {
     }
     // On a machine that is too slow for the rate the session says so.
     while let Ok(event) = sending.event(Duration::ZERO) {
-        assert!(matches!(event, Event::Resized(_)), "nothing failed and nothing ended: {event:?}");
+        assert!(matches!(event, Event::Resized(..)), "nothing failed and nothing ended: {event:?}");
     }
     assert!(matches!(receiving.event(Duration::ZERO), Err(Idle::Empty)), "nothing failed and nothing ended");
 

@@ -9,7 +9,7 @@ use conclave::codecs::av1::encoder::Encoder;
 use conclave::codecs::av1::gpu::{Adapter, Context};
 use conclave::codecs::{Color, Config, Session, Size, Target};
 use conclave::control::Edge;
-use conclave::drive::{Event, Sending, Transport, sending};
+use conclave::drive::{Event, Role, Sending, Transport, sending};
 use conclave::e2ee::StaticKeys;
 use conclave::encode::{Video, VideoConfig};
 use conclave::frame::{Encoded, Kind};
@@ -160,8 +160,8 @@ fn a_meeting_on_threads_tells_that_the_gpu_is_gone_and_goes_on() {
     context.gpu().device.destroy();
     let moved = loop {
         match sending.event(LONG).expect("an event") {
-            Event::Moved(info) => break info,
-            Event::Resized(_) => {}
+            Event::Moved(Role::Encode, info) => break info,
+            Event::Resized(..) => {}
             other => panic!("{other:?}"),
         }
     };

@@ -63,9 +63,9 @@ pub enum Event {
     Failed(Role, Failure),
     /// A live session did not hold its rate, or has time to spare again: its pictures are of another size now, or no
     /// smaller size helps.
-    Resized(Change),
+    Resized(Role, Change),
     /// The GPU failed, and the video encoder went on elsewhere, without a key frame.
-    Moved(EncoderInfo),
+    Moved(Role, EncoderInfo),
     /// The device of a source was lost, came back, or another took its place. The stream goes on.
     Turn(Role, Turn),
     /// A shared screen shows something else, and its encoder does best what that needs.
@@ -116,6 +116,16 @@ impl Post {
     /// Tells of a failure.
     pub(super) fn fail(&mut self, failure: impl Into<Failure>) {
         self.tell(Event::Failed(self.role, failure.into()));
+    }
+
+    /// Tells that the pictures are of another size.
+    pub(super) fn resized(&mut self, change: Change) {
+        self.tell(Event::Resized(self.role, change));
+    }
+
+    /// Tells where the encoder is now.
+    pub(super) fn moved(&mut self, info: EncoderInfo) {
+        self.tell(Event::Moved(self.role, info));
     }
 
     /// Tells what became of the thread's device.

@@ -77,6 +77,8 @@ pub struct Stats {
     pub latency: Latency,
     /// The video encoder and where it runs now; `None` where the app encodes by itself.
     pub encoder: Option<EncoderInfo>,
+    /// The same of a shared screen.
+    pub share_encoder: Option<EncoderInfo>,
     /// Border from camera to convert.
     pub camera: Counters,
     /// Border from the video encoder to the sending thread.
@@ -124,9 +126,8 @@ pub struct Sending {
     edge: Edge,
     board: queue::Receiver<(send::Stats, Latency)>,
     last: (send::Stats, Latency),
-    encoder: Option<EncoderInfo>,
-    /// Where it runs from some moment on.
-    moves: Option<queue::Receiver<EncoderInfo>>,
+    /// Of a person's pictures and of a shared screen's.
+    places: [Option<Place>; 2],
     gauges: Gauges,
     tally: Arc<Tally>,
     lost: Arc<Lost>,
@@ -149,19 +150,24 @@ impl Sending {
         let (packets, feedback) = pair(Policy::Fifo(FEEDBACK_DEPTH));
         let (show, board) = pair(Policy::Latest);
         let gauges = Gauges { person: person.gauges(), share: shared.gauges(), feedback: feedback.gauge() };
-        let (encoder, moves) = (person.encoder, person.moves);
+        let places = [person.place, shared.place];
         let feeds = [person.audio, shared.audio, person.video, shared.video];
         let wire = Wire::new(transport.outgoing, tally.clone());
         let work = Outbound { sender, wire, feeds, feedback, board: show, clock, lost: lost.clone() };
         crew.spawn(Role::Send, move |worker| work.run(worker))?;
         let (incoming, counts) = (transport.incoming, tally.clone());
         crew.spawn(Role::Socket, move |worker| listen(worker, incoming, packets, &counts, &clock))?;
-        Ok(Self { crew, edge, board, last: Default::default(), encoder, moves, gauges, tally, lost })
+        Ok(Self { crew, edge, board, last: Default::default(), places, gauges, tally, lost })
     }
 
     /// Where the app puts wishes of its own: a key frame, a bitrate.
     pub fn edge(&self) -> &Edge {
         &self.edge
+    }
+
+    /// The same for a shared screen that is encoded here.
+    pub fn share_edge(&self) -> Option<&Edge> {
+        self.places[1].as_ref().map(|place| &place.edge)
     }
 
     /// The next event; waits for one for up to `timeout`.
@@ -177,9 +183,8 @@ impl Sending {
         if let Some(newest) = self.board.pop() {
             self.last = newest;
         }
-        if let Some(now) = self.moves.as_mut().and_then(queue::Receiver::pop) {
-            self.encoder = Some(now);
-        }
+        let [encoder, share_encoder] =
+            self.places.each_mut().map(|place| place.as_mut().map(|place| place.now().clone()));
         let read = |gauges: &[Option<Gauge>; 3]| {
             gauges.each_ref().map(|gauge| gauge.as_ref().map_or_else(Counters::default, Gauge::read))
         };
@@ -188,7 +193,8 @@ impl Sending {
         Stats {
             sender,
             latency,
-            encoder: self.encoder.clone(),
+            encoder,
+            share_encoder,
             camera,
             video,
             audio,
@@ -231,9 +237,24 @@ struct Started {
     video: Option<Injected>,
     audio: Option<Injected>,
     grabs: Option<Gauge>,
-    encoder: Option<EncoderInfo>,
+    place: Option<Place>,
+}
+
+/// An encoder that runs on a thread of this side.
+struct Place {
+    edge: Edge,
+    info: EncoderInfo,
     /// Where it runs from some moment on.
-    moves: Option<queue::Receiver<EncoderInfo>>,
+    moves: queue::Receiver<EncoderInfo>,
+}
+
+impl Place {
+    fn now(&mut self) -> &EncoderInfo {
+        if let Some(info) = self.moves.pop() {
+            self.info = info;
+        }
+        &self.info
+    }
 }
 
 impl Started {
@@ -284,13 +305,13 @@ impl Start<'_> {
     fn encoding(&mut self, stage: encode::Video, role: Role, started: &mut Started) -> Result<Grabs, StartError> {
         // Each stream has wishes of its own; those of one that the core does not know are nobody's.
         let edge = self.sender.edge_of(stage.stream()).unwrap_or(self.sender.edge()).clone();
-        let (injector, injected) = border(stage.buffers(), edge, VIDEO_DEPTH);
+        let (injector, injected) = border(stage.buffers(), edge.clone(), VIDEO_DEPTH);
         let (queue, grabs) = pair(Policy::Latest);
         let shelf = Pool::new(3, Vec::new);
         let (place, moves) = pair(Policy::Latest);
         started.grabs = Some(queue.gauge());
         started.video = Some(injected);
-        (started.encoder, started.moves) = (Some(stage.encoder().info()), Some(moves));
+        started.place = Some(Place { edge, info: stage.encoder().info(), moves });
         let (clock, lost, spare) = (self.clock, self.lost.clone(), shelf.clone());
         let work = Encoding { stage, grabs, shelf: spare, injector, place, clock, lost };
         self.crew.spawn(role, move |worker| work.run(worker))?;

@@ -198,7 +198,7 @@ impl Work {
                         let (now, so_far) = (self.parts.clock.now(), waiting.read().displaced);
                         let (spent, lost) = (now.since(begun), so_far - displaced);
                         if let Some(change) = self.parts.stage.paced(now, spent, grab.interval_us, lost) {
-                            worker.post.tell(Event::Resized(change));
+                            worker.post.resized(change);
                         }
                         displaced = so_far;
                     }
@@ -267,7 +267,7 @@ impl Work {
             self.on_gpu = false;
             let info = self.parts.stage.encoder().info();
             let _ = self.parts.place.push(info.clone());
-            worker.post.tell(Event::Moved(info));
+            worker.post.moved(info);
         }
         self.failures.judge(result, worker, &self.parts.lost).map(|()| made)
     }

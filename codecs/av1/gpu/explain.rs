@@ -344,8 +344,8 @@ mod tests {
         let expected = [
             ("pyramid load", 0),
             ("decide choose32", decide),
-            ("reconstruct inter", 1600 + 1536 + 384 + 3 * 3 + 2 + 3),
-            ("reconstruct island", 1600 + 1536 + 384 + 64 + 65 + 8 + 24 + 3 * 3 + 4 + 3),
+            ("reconstruct inter", 1600 + 1536 + 384 + 3 * 3 + 4 + 2 + 3),
+            ("reconstruct island", 1600 + 1536 + 384 + 64 + 65 + 8 + 24 + 3 * 3 + 4 + 4 + 3),
             ("subpel refine8", 360 + 256 + 136),
             ("merge merge", 192 + 64),
             ("cdef apply", 0),

@@ -211,10 +211,9 @@ pub(super) struct Buffers {
     pub(super) file: File,
 }
 
-/// A filled buffer, which is ours until it is queued again.
-#[derive(Clone, Copy)]
+/// A filled buffer, which is ours until it is given back.
 pub(super) struct Filled {
-    pub(super) index: u32,
+    index: u32,
     pub(super) used: usize,
     /// The driver says that the picture is damaged.
     pub(super) broken: bool,
@@ -252,8 +251,12 @@ impl Buffers {
         }
     }
 
-    /// Gives a buffer to the driver.
-    pub(super) fn queue(&self, index: u32) -> io::Result<()> {
+    /// Gives a buffer back to the driver.
+    pub(super) fn give(&self, filled: Filled) -> io::Result<()> {
+        self.queue(filled.index)
+    }
+
+    fn queue(&self, index: u32) -> io::Result<()> {
         let mut told = sys::v4l2_buffer { index, type_: CAPTURE, memory: MAPPED, ..Plain::zeroed() };
         self.file.call(calls::VIDIOC_QBUF, &mut told)
     }
@@ -268,20 +271,24 @@ impl Buffers {
                 index: told.index,
                 used: told.bytesused as usize,
                 broken: told.flags & sys::V4L2_BUF_FLAG_ERROR != 0,
-                ns: told.timestamp.tv_sec.saturating_mul(1_000_000_000).saturating_add(told.timestamp.tv_usec * 1_000),
+                ns: nanoseconds(told.timestamp),
                 sequence: told.sequence,
             })),
         }
     }
 
     /// What was filled in: less than said where the buffer is not so large.
-    pub(super) fn bytes(&self, filled: Filled) -> &[u8] {
+    pub(super) fn bytes(&self, filled: &Filled) -> &[u8] {
         self.maps.get(filled.index as usize).map_or(&[], |map| {
             // SAFETY: the memory is mapped while the map lives, and is the driver's to write only while it is queued,
             // which `Filled` is not.
             unsafe { std::slice::from_raw_parts(map.at.as_ptr(), map.len.min(filled.used)) }
         })
     }
+}
+
+fn nanoseconds(stamp: sys::timeval) -> i64 {
+    stamp.tv_sec.saturating_mul(1_000_000_000).saturating_add(stamp.tv_usec.saturating_mul(1_000))
 }
 
 impl Drop for Buffers {

@@ -182,12 +182,12 @@ impl Camera {
     fn newest(&mut self) -> io::Result<Option<Filled>> {
         let mut newest = None;
         loop {
-            let filled = match (self.buffers.take(), newest) {
-                (Ok(Some(filled)), _) => filled,
-                (Ok(None), _) => break,
+            let filled = match self.buffers.take() {
+                Ok(Some(filled)) => filled,
+                Ok(None) => break,
                 // What is filled is read, and given back; an error that stays comes again.
-                (Err(_), Some(_)) => break,
-                (Err(error), None) => return Err(error),
+                Err(_) if newest.is_some() => break,
+                Err(error) => return Err(error),
             };
             // What the driver could not put anywhere shows as a gap.
             let gap = self.sequence.map_or(0, |last| filled.sequence.wrapping_sub(last).saturating_sub(1));
@@ -195,14 +195,14 @@ impl Camera {
             self.sequence = Some(filled.sequence);
             if let Some(older) = newest.replace(filled) {
                 self.dropped += 1;
-                self.buffers.queue(older.index)?;
+                self.buffers.give(older)?;
             }
         }
         Ok(newest)
     }
 
     /// Makes a picture of `filled`, in `copy` where it cannot stay where it is.
-    fn read(&mut self, filled: Filled) -> Result<(), String> {
+    fn read(&mut self, filled: &Filled) -> Result<(), String> {
         let Agreed { mode, stride, .. } = self.agreed;
         let bytes = self.buffers.bytes(filled);
         if filled.broken {
@@ -229,7 +229,7 @@ impl Camera {
         if let Some(error) = &self.over {
             return Err(error.clone().into());
         }
-        let back = self.out.take().map_or(Ok(()), |out| self.buffers.queue(out.index));
+        let back = self.out.take().map_or(Ok(()), |out| self.buffers.give(out));
         let filled = back.and_then(|()| self.buffers.file.wait(patience)).and_then(|_| self.newest());
         let filled = match filled {
             Ok(Some(filled)) => filled,
@@ -241,9 +241,11 @@ impl Camera {
             Err(error) if error.raw_os_error() == Some(libc::EIO) => return self.fault(error.to_string()),
             Err(error) => return Err(self.lost(&error)),
         };
-        (self.out, self.heard) = (Some(filled), Instant::now());
+        self.heard = Instant::now();
         self.captured = self.stamps.take(Some(filled.ns));
-        match self.read(filled) {
+        let read = self.read(&filled);
+        self.out = Some(filled);
+        match read {
             Ok(()) => {
                 self.faults.good();
                 Ok(true)
@@ -268,7 +270,7 @@ impl LiveVideo for Camera {
         if !std::mem::take(&mut self.held) && !self.next(patience)? {
             return Ok(Taken::Nothing);
         }
-        let Some(out) = self.out else { return Ok(Taken::Nothing) };
+        let Some(out) = &self.out else { return Ok(Taken::Nothing) };
         let Agreed { mode, color, .. } = self.agreed;
         let format = mode.wire.format();
         let next = self.looks.next((self.size, format, color));
