@@ -61,6 +61,8 @@ pub struct EncodedInfo {
     pub dependencies: [u16; MAX_DEPENDENCIES],
     /// Entries of `dependencies` in use; 0 for a key frame.
     pub dependency_count: u8,
+    /// Base quantizer index, 1 the finest; 0 where the encoder does not tell.
+    pub quantizer: u8,
 }
 
 impl EncodedInfo {

@@ -9,6 +9,7 @@
 pub mod content;
 pub mod pace;
 
+use conclave_codecs::av1::rest::{SHARP, is_finer};
 use conclave_codecs::{
     AudioEncoder, CodecError, Color, EncodedInfo, FrameInput, GpuPicture, Picture, Session, Size, VideoEncoder,
 };
@@ -119,10 +120,10 @@ pub struct Video {
     whole: bool,
     /// Frames in a row that came of pictures which showed nothing new, to sharpen the last one.
     resting: u32,
+    /// The quantizer of the first of them.
+    finest: u8,
     /// Whether that is so of the picture that is being submitted.
     rests: bool,
-    /// Pictures that showed nothing new and were left out.
-    still: u64,
     content: Option<Content>,
     /// What the app allows, of which `content` may leave less.
     may_adapt: bool,
@@ -187,8 +188,8 @@ impl Video {
             frame: 0,
             whole: false,
             resting: 0,
+            finest: 0,
             rests: false,
-            still: 0,
             content: None,
             may_adapt: config.session == Session::Live,
             wished_fps: None,
@@ -200,7 +201,10 @@ impl Video {
 
     /// Takes one picture, captured now. It is frame number `returned value`, counted from 0.
     pub fn submit(&mut self, source: Source<'_>, edge: &Edge, now: Time) -> Result<u64, EncodeError> {
-        self.submit_captured(source, now, edge, now)
+        let shot = Shot { source, captured: now, damage: Damage::ALL, fresh: false };
+        let wish = self.wishes(&shot, edge)?;
+        (self.resting, self.rests) = (0, false);
+        self.make(&shot, wish.keyframe, now)
     }
 
     /// Whether a picture captured at `captured` is wanted at the frame rate that was set. One that is not is left out.
@@ -303,33 +307,16 @@ impl Video {
         Some(change)
     }
 
-    /// Takes one picture that was captured earlier, at `captured`, and has waited since.
-    pub fn submit_captured(
-        &mut self,
-        source: Source<'_>,
-        captured: Time,
-        edge: &Edge,
-        now: Time,
-    ) -> Result<u64, EncodeError> {
-        let wish = edge.take();
-        self.heed(&wish)?;
-        (self.resting, self.rests) = (0, false);
-        self.make(source, captured, wish.keyframe, now)
-    }
-
     /// Takes one picture of a device, with what is known of it. A fresh one becomes a key frame. One without damage is
-    /// encoded only while that sharpens what is shown: after [`RESTS`] frames of such pictures in a row it is neither
-    /// converted nor encoded, and counted in [`Self::still`]; `None` then.
+    /// encoded only while that sharpens what is shown: after [`RESTS`] frames of such pictures in a row, none of them much
+    /// finer than the first, it is neither converted nor encoded; `None` then.
     ///
     /// Damage says what differs from the picture taken before. Who leaves out a picture in between puts its damage to
     /// that of the next ([`crate::capture::live::Damage::join`]).
     pub fn submit_shot(&mut self, shot: &Shot<'_>, edge: &Edge, now: Time) -> Result<Option<u64>, EncodeError> {
-        let wish = edge.take();
-        self.heed(&wish)?;
-        let keyframe = wish.keyframe || shot.fresh;
+        let keyframe = self.wishes(shot, edge)?.keyframe || shot.fresh;
         let rests = shot.damage.is_none() && !keyframe && self.size == self.last_size && self.frame > 0;
         if rests && self.resting >= RESTS {
-            self.still += 1;
             return Ok(None);
         }
         self.rests = rests;
@@ -339,11 +326,7 @@ impl Video {
         if shot.fresh {
             self.restart();
         }
-        // What is prepared may change where the source does not, and lie elsewhere.
-        if self.whole && self.converter.prepare() == Prepare::default() {
-            self.tell(shot);
-        }
-        let made = self.make(shot.source, shot.captured, keyframe, now);
+        let made = self.make(shot, keyframe, now);
         // Where it failed, what follows shows something new.
         self.resting = if made.is_err() { 0 } else { self.resting };
         made.map(Some)
@@ -371,14 +354,15 @@ impl Video {
         self.encoder.damaged(&parts[..count]);
     }
 
-    /// Pictures that showed nothing new and were left out. None of them is lost.
-    pub fn still(&self) -> u64 {
-        self.still
-    }
-
-    fn make(&mut self, source: Source<'_>, captured: Time, keyframe: bool, now: Time) -> Result<u64, EncodeError> {
+    fn make(&mut self, shot: &Shot<'_>, keyframe: bool, now: Time) -> Result<u64, EncodeError> {
         self.watch.begin(now);
-        self.whole = false;
+        // What is prepared may change where the source does not, and lie elsewhere.
+        if std::mem::take(&mut self.whole) && self.converter.prepare() == Prepare::default() {
+            self.tell(shot);
+        } else {
+            self.encoder.damaged(&[Rect { x: 0, y: 0, width: self.size.width, height: self.size.height }]);
+        }
+        let Shot { source, captured, .. } = *shot;
         let mut ledger = Ledger::default();
         ledger.stamp(Stage::Capture, captured);
         let size = self.size;
@@ -421,7 +405,12 @@ impl Video {
     /// [`Prepare::mirror`] says so.
     pub fn set_prepare(&mut self, prepare: Prepare) {
         self.mirrored = prepare.mirror;
-        self.converter.set_prepare(Prepare { mirror: false, ..prepare });
+        let sent = Prepare { mirror: false, ..prepare };
+        if sent != self.converter.prepare() {
+            // All of the picture may look different, even where its source does not.
+            (self.whole, self.resting) = (false, 0);
+        }
+        self.converter.set_prepare(sent);
     }
 
     /// The next picture does not follow the last, so nothing of the last is to be seen in it ([`Converter::restart`]).
@@ -491,6 +480,24 @@ impl Video {
         &self.converter
     }
 
+    /// Takes the wishes in front of a picture. Where one fails the picture is not taken: what it would have brought comes
+    /// with the next.
+    fn wishes(&mut self, shot: &Shot<'_>, edge: &Edge) -> Result<Control, EncodeError> {
+        let wish = edge.take();
+        let heeded = self.heed(&wish);
+        if wish.bitrate.is_some() || heeded.is_err() {
+            // There may be more to be shown of a picture that rests.
+            self.resting = 0;
+        }
+        if heeded.is_err() {
+            self.whole = false;
+            if wish.keyframe || shot.fresh {
+                edge.request_keyframe();
+            }
+        }
+        heeded.map(|()| wish)
+    }
+
     /// Passes wishes on. One that cannot be met hinders no other; the first such is the error.
     fn heed(&mut self, wish: &Control) -> Result<(), EncodeError> {
         let bitrate = wish.bitrate.map_or(Ok(()), |bits| Ok(self.encoder.set_bitrate(bits)?));
@@ -502,8 +509,11 @@ impl Video {
     fn finish(&mut self, payload: Buffer, info: EncodedInfo) -> Encoded {
         let Pending { frame, size, captured, rests, mut ledger } = self.pending[info.frame as usize % IN_FLIGHT];
         debug_assert_eq!(frame, info.frame);
-        // A picture that the rate control leaves out has sharpened nothing.
-        self.resting = if rests { self.resting + 1 } else { 0 };
+        // A picture that the rate control leaves out has sharpened nothing, and a finer one may be followed by finer ones.
+        if !rests || is_finer(info.quantizer, self.finest) {
+            (self.resting, self.finest) = (0, info.quantizer);
+        }
+        self.resting += u32::from(rests);
         if info.keyframe {
             self.framing.structure = descriptor::single_layer_structure(size);
         }
@@ -516,7 +526,7 @@ impl Video {
 }
 
 /// Pictures without damage in a row that are encoded all the same: as many as make a picture sharp after a change.
-pub const RESTS: u32 = conclave_codecs::av1::rest::SHARP as u32;
+pub const RESTS: u32 = SHARP as u32;
 
 /// Samples beside a part that change with it: chroma is shared by two, and a filter that scales reaches a little further.
 const AROUND: u32 = 4;

@@ -73,11 +73,10 @@ impl Ring {
         parts: &[Part<'_>],
     ) -> Result<Ticket, DeviceError> {
         gpu.check()?;
-        let index = self.next;
+        let count = self.slots.len();
+        let free = (0..count).map(|i| (self.next + i) % count).find(|index| !self.slots[*index].busy);
+        let index = free.ok_or(DeviceError::RingFull)?;
         let slot = &mut self.slots[index];
-        if slot.busy {
-            return Err(DeviceError::RingFull);
-        }
         let wanted = parts.iter().map(|part| part.bytes).sum::<u64>();
         if wanted > slot.buffer.size() {
             return Err(DeviceError::ResultTooLarge { wanted, room: slot.buffer.size() });

@@ -8,12 +8,13 @@ use std::time::Duration;
 use conclave::capture::CaptureError;
 use conclave::capture::live::{Damage, Heard, LiveMicrophone, LiveVideo, Rect, Shot, Taken, Turn};
 use conclave::codecs::{self, CodecError, Color, Picture, Session, Size, VideoDecoder, raw};
-use conclave::control::Edge;
 use conclave::devices::{Backend, Device, DeviceError, Id, Kind};
-use conclave::drive::{Event, Receiving, Role, Screen, Sending, Speaker, Transport, receiving, sending};
+use conclave::drive::{Event, Failure, Receiving, Role, Screen, Sending, Speaker, Transport, receiving, sending};
 use conclave::e2ee::StaticKeys;
+use conclave::encode::EncodeError;
 use conclave::encode::content::Content;
 use conclave::frame;
+use conclave::gpu::prepare::Prepare;
 use conclave::gpu::{Converter, Format, Source};
 use conclave::ledger::Stage;
 use conclave::time::{Clock, Stopwatch, Time};
@@ -29,11 +30,19 @@ const LONG: Duration = Duration::from_secs(60);
 /// A device that does what a test tells it.
 struct Scripted {
     script: mpsc::Receiver<Said>,
+    size: Size,
     data: Vec<u8>,
 }
 
 enum Said {
-    Picture { grey: u8, captured: Time, damage: Damage, fresh: bool },
+    Picture {
+        grey: u8,
+        captured: Time,
+        damage: Damage,
+        fresh: bool,
+    },
+    /// Pictures are of another size from here on.
+    Size(Size),
     Turn(Turn),
     Dies,
 }
@@ -41,7 +50,7 @@ enum Said {
 impl Scripted {
     fn new() -> (mpsc::Sender<Said>, Box<dyn LiveVideo>) {
         let (say, script) = mpsc::channel();
-        (say, Box::new(Self { script, data: Vec::new() }))
+        (say, Box::new(Self { script, size: SIZE, data: Vec::new() }))
     }
 }
 
@@ -49,9 +58,14 @@ impl LiveVideo for Scripted {
     fn wait(&mut self, patience: Duration) -> Result<Taken<'_>, CaptureError> {
         match self.script.recv_timeout(patience) {
             Ok(Said::Picture { grey, captured, damage, fresh }) => {
-                self.data = vec![grey; Format::I420.len(SIZE)];
-                let source = Source { format: Format::I420, size: SIZE, color: Color::default(), data: &self.data };
+                let (format, size) = (Format::I420, self.size);
+                self.data = vec![grey; format.len(size)];
+                let source = Source { format, size, color: Color::default(), data: &self.data };
                 Ok(Taken::Picture(Shot { source, captured, damage, fresh }))
+            }
+            Ok(Said::Size(size)) => {
+                self.size = size;
+                Ok(Taken::Nothing)
             }
             Ok(Said::Turn(turn)) => Ok(Taken::Turn(turn)),
             Ok(Said::Dies) => {
@@ -92,12 +106,14 @@ struct Call {
     screen: Screen,
 }
 
-fn stage(stream: u32, kind: frame::Kind) -> encode::Video {
+fn stage(stream: u32, kind: frame::Kind, prepare: Prepare) -> encode::Video {
     let config = codecs::Config { size: SIZE, ..Default::default() };
     let encoder = codecs::open_encoder("raw", config, Session::Live).unwrap();
     let (color, session, watch) = (config.color, Session::Live, Stopwatch::running());
     let stage = encode::VideoConfig { stream, kind, size: SIZE, color, session, watch };
-    encode::Video::open(stage, Converter::cpu(), encoder).unwrap()
+    let mut stage = encode::Video::open(stage, Converter::cpu(), encoder).unwrap();
+    stage.set_prepare(prepare);
+    stage
 }
 
 impl Call {
@@ -105,6 +121,15 @@ impl Call {
         camera: Option<Box<dyn LiveVideo>>,
         voice: Option<Box<dyn LiveMicrophone>>,
         screen: Option<Box<dyn LiveVideo>>,
+    ) -> Self {
+        Self::prepared(camera, voice, screen, Prepare::default())
+    }
+
+    fn prepared(
+        camera: Option<Box<dyn LiveVideo>>,
+        voice: Option<Box<dyn LiveMicrophone>>,
+        screen: Option<Box<dyn LiveVideo>>,
+        prepare: Prepare,
     ) -> Self {
         let clock = Clock::start();
         let (here, there) = Transport::memory();
@@ -116,7 +141,7 @@ impl Call {
         let ours = StaticKeys::new(&[7; 32], 0).unwrap();
         let sender = send::Sender::new(send::Config { streams, ..Default::default() }, Box::new(ours)).unwrap();
         let video = |device: Option<Box<dyn LiveVideo>>, stream, kind| {
-            device.map_or(sending::Video::Off, |device| sending::Video::Device(device, stage(stream, kind)))
+            device.map_or(sending::Video::Off, |device| sending::Video::Device(device, stage(stream, kind, prepare)))
         };
         let sound = |device| {
             let encoder = Box::new(raw::audio::Encoder::open(1, 960).unwrap());
@@ -266,6 +291,31 @@ fn camera_and_screen_go_side_by_side_each_with_wishes_of_its_own() {
     assert!(matches!(call.event(), Event::Content(Content::Sharp)));
     let stats = call.sending.stats();
     assert!(stats.encoder.is_some() && stats.share_encoder.is_some(), "each has its own");
+}
+
+#[test]
+fn a_camera_too_small_for_what_is_cut_out_ends_nothing() {
+    let (say, device) = Scripted::new();
+    let prepare = Prepare { crop: Some(Rect { x: 40, y: 0, width: 24, height: 48 }), ..Prepare::default() };
+    let mut call = Call::prepared(Some(device), None, None, prepare);
+    say.send(picture(20, Time(1))).unwrap();
+    until(&mut call.camera, 20);
+    say.send(Said::Size(Size::new(32, 24))).unwrap();
+    for n in 1..60 {
+        say.send(picture(21, Time(n * 10_000))).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    say.send(Said::Size(SIZE)).unwrap();
+    // Its first pictures come while the encoder still has some of the others before it.
+    for n in 60..100 {
+        say.send(picture(22, Time(n * 10_000))).unwrap();
+    }
+    until(&mut call.camera, 22);
+    let event = call.event();
+    assert!(matches!(event, Event::Failed(Role::Encode, Failure::Encode(EncodeError::Convert(_)))), "{event:?}");
+    say.send(Said::Dies).unwrap();
+    let event = call.event();
+    assert!(matches!(event, Event::Failed(Role::Camera, _)), "it was told once, not {event:?}");
 }
 
 #[test]

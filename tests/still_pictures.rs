@@ -1,11 +1,12 @@
-//! Pictures that show nothing new: encoded while that sharpens what is shown, then left out and counted.
+//! Pictures that show nothing new: encoded while that sharpens what is shown, then left out.
 
 use conclave::capture::live::{Damage, Rect, Shot};
-use conclave::codecs::{self, Color, Picture, Plane, Session, Size, Target};
+use conclave::codecs::{self, Color, Picture, Session, Size, Target};
 use conclave::control::Edge;
 use conclave::encode::content::Content;
 use conclave::encode::{RESTS, Video, VideoConfig};
 use conclave::frame::{Encoded, Kind};
+use conclave::gpu::prepare::Prepare;
 use conclave::gpu::{Converter, Format, Source};
 use conclave::time::{Stopwatch, Time};
 
@@ -45,11 +46,13 @@ struct Screen {
     edge: Edge,
     now: u64,
     interval_us: u64,
+    /// Pictures that were neither converted nor encoded.
+    still: u32,
 }
 
 impl Screen {
     fn new(codec: &str, target: Target) -> Self {
-        Self { stage: stage(codec, target), edge: Edge::default(), now: 0, interval_us: 33_333 }
+        Self { stage: stage(codec, target), edge: Edge::default(), now: 0, interval_us: 33_333, still: 0 }
     }
 
     /// The frame that a picture becomes; `None` where it is left out.
@@ -61,18 +64,20 @@ impl Screen {
         self.now += self.interval_us;
         let source = Source { format: Format::Bgra, size, color: Color::default(), data };
         let shot = Shot { source, captured: Time(self.now), damage, fresh };
-        self.stage.submit_shot(&shot, &self.edge, Time(self.now)).unwrap()?;
+        let taken = self.stage.submit_shot(&shot, &self.edge, Time(self.now)).unwrap();
+        self.still += u32::from(taken.is_none());
+        taken?;
         // The rate control may leave one out, too.
         self.stage.poll().unwrap()
     }
 
-    /// Squared error of luma, as it is shown, of one sample in the mean.
+    /// Squared error of what is shown, of one sample in the mean.
     fn error(&mut self) -> f64 {
         let mut shown = Picture::new(SIZE, Color::default());
         assert!(self.stage.reconstruction(&mut shown));
         let meant = self.stage.picture().expect("converted on the CPU");
-        let pairs = shown.plane(Plane::Y).iter().zip(meant.plane(Plane::Y));
-        pairs.map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum::<f64>() / SIZE.area() as f64
+        let pairs = shown.data().iter().zip(meant.data());
+        pairs.map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum::<f64>() / meant.data().len() as f64
     }
 }
 
@@ -89,19 +94,20 @@ fn a_picture_that_rests_gets_sharper_and_then_costs_nothing() {
         assert!(!changed.info.keyframe);
         let blurred = screen.error();
         let (mut frames, mut pictures) = (0, 0);
-        while screen.stage.still() == 0 {
+        while screen.still == 0 {
             frames += u32::from(screen.show(&second, Damage::NONE, false).is_some());
             pictures += 1;
             assert!(pictures < 200, "it is sharpened on and on");
         }
-        assert_eq!(frames, RESTS);
+        // The quantizer falls on the way, and each time there is more to be had.
+        assert!(frames >= RESTS, "{frames}");
         let sharp = screen.error();
         println!(
             "{bits} bit/s: squared error {blurred:.1} after the change, {sharp:.1} after {pictures} pictures at rest"
         );
         assert!(sharp < blurred / 2.0, "{sharp} after {blurred}");
         let sent = screen.show(&second, Damage::NONE, false);
-        assert!(sent.is_none() && screen.stage.still() == 2);
+        assert!(sent.is_none() && screen.still == 2);
         // Nothing came to the encoder: what it shows is as it was.
         assert_eq!(screen.error(), sharp);
     }
@@ -140,7 +146,7 @@ fn what_is_wanted_is_encoded_though_nothing_changed() {
         assert_eq!(encoded as u32, RESTS);
     };
     rest(&mut screen);
-    assert_eq!(screen.stage.still(), u64::from(40 - RESTS));
+    assert_eq!(screen.still, 40 - RESTS);
     screen.edge.request_keyframe();
     assert!(screen.show(&page, Damage::NONE, false).expect("the key frame").info.keyframe);
     rest(&mut screen);
@@ -152,6 +158,28 @@ fn what_is_wanted_is_encoded_though_nothing_changed() {
     // Numbers leave none out.
     assert!(!frame.info.keyframe && frame.info.frame == 3 + 3 * u64::from(RESTS));
     rest(&mut screen);
+    // What is done to pictures shows in one that stands still.
+    let prepare = Prepare { crop: Some(Rect { x: 0, y: 0, width: 64, height: 48 }), ..Prepare::default() };
+    screen.stage.set_prepare(prepare);
+    rest(&mut screen);
+    screen.stage.set_prepare(prepare);
+    assert!(screen.show(&page, Damage::NONE, false).is_none(), "nothing has changed");
+    // More bits may make it sharper.
+    screen.edge.set_bitrate(800_000);
+    rest(&mut screen);
+}
+
+#[test]
+fn a_wish_that_fails_loses_nothing_else() {
+    let mut screen = Screen::new("raw", Target::Bitrate(400_000));
+    let page = page(1);
+    screen.show(&page, Damage::ALL, true).expect("a frame");
+    screen.edge.request_keyframe();
+    screen.edge.set_framerate((1, 0));
+    let source = Source { format: Format::Bgra, size: SIZE, color: Color::default(), data: &page };
+    let shot = Shot { source, captured: Time(50_000), damage: Damage::NONE, fresh: false };
+    assert!(screen.stage.submit_shot(&shot, &screen.edge, Time(50_000)).is_err());
+    assert!(screen.show(&page, Damage::NONE, false).expect("the next").info.keyframe);
 }
 
 #[test]

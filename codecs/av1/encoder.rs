@@ -190,23 +190,7 @@ impl Encoder {
         if *self.decisions.layout() != layout {
             self.decisions = Decisions::new(&layout);
         }
-        let still = if plan.is_key() {
-            self.rest.wake();
-            Set::default()
-        } else {
-            self.rest.frame(plan.number, &layout, changed)
-        };
         let fresh = self.slots.free(plan.size);
-        let number = |slot: u8| self.slots.get(slot).map(|slot| slot.number);
-        let job = Job {
-            layout,
-            references: plan
-                .references
-                .and_then(|named| Some([self.slots.buffer(named.last)?, self.slots.buffer(named.golden)?])),
-            apart: plan.references.is_some_and(|named| number(named.last) != number(named.golden)),
-            fresh: fresh.buffer(),
-            still,
-        };
         let key = plan.is_key();
         let looks = key && self.rate.is_some();
         let luma = input.host().filter(|_| looks).map(|picture| picture.plane(Plane::Y));
@@ -219,6 +203,22 @@ impl Encoder {
             }
         }
         self.settle(&plan, &layout, rough);
+        let still = if key {
+            self.rest.wake();
+            Set::default()
+        } else {
+            self.rest.frame(plan.number, &layout, changed, self.decisions.quantizer)
+        };
+        let number = |slot: u8| self.slots.get(slot).map(|slot| slot.number);
+        let job = Job {
+            layout,
+            references: plan
+                .references
+                .and_then(|named| Some([self.slots.buffer(named.last)?, self.slots.buffer(named.golden)?])),
+            apart: plan.references.is_some_and(|named| number(named.last) != number(named.golden)),
+            fresh: fresh.buffer(),
+            still,
+        };
         if let Arm::Gpu(session) = &mut self.arm
             && let Err(error) = begun.and_then(|()| session.start(&job, &self.decisions))
         {
@@ -311,6 +311,7 @@ impl Encoder {
             temporal: plan.temporal,
             dependencies: [0; MAX_DEPENDENCIES],
             dependency_count: 0,
+            quantizer: self.decisions.quantizer,
         };
         for needed in [last, golden.filter(|_| job.apart)].into_iter().flatten() {
             info.dependencies[info.dependency_count as usize] = (plan.number - needed.number) as u16;

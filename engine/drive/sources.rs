@@ -15,7 +15,7 @@ use crate::capture::{Microphone, VideoInput};
 use crate::encode::content::{Content, Switch};
 use crate::encode::{self, EncodeError};
 use crate::frame::Kind;
-use crate::gpu::{Format, Source};
+use crate::gpu::{Format, GpuError, Source};
 use crate::pool::Pool;
 use crate::queue::{self, Idle, Push};
 use crate::time::{Clock, Time};
@@ -173,6 +173,8 @@ impl Work {
         let (mut seen, mut turns, mut displaced) = (0, 0, 0);
         let screen = self.parts.stage.kind() == Kind::Screen;
         let mut held: Option<Held> = None;
+        // What differs in pictures that the frame rate left out.
+        let mut owed = Damage::NONE;
         loop {
             let patience = held.as_ref().filter(|held| held.coarse || held.owed).map_or(PATIENCE, |_| SETTLE / 4);
             match self.parts.grabs.pop_wait(patience) {
@@ -181,9 +183,7 @@ impl Work {
                         grab.damage = Damage::ALL;
                     }
                     seen = grab.number;
-                    if let Some(left_out) = held.as_ref().filter(|held| held.owed) {
-                        grab.damage = left_out.grab.damage.join(grab.damage);
-                    }
+                    grab.damage = owed.join(grab.damage);
                     let fresh = grab.turns != turns;
                     turns = grab.turns;
                     if screen {
@@ -192,6 +192,7 @@ impl Work {
                     // The first picture of a new source is not left to the frame rate.
                     let wanted = self.parts.stage.wants(grab.captured) || fresh;
                     let begun = self.parts.clock.now();
+                    owed = if wanted { Damage::NONE } else { grab.damage };
                     if wanted {
                         let look = Look { captured: grab.captured, damage: grab.damage, fresh };
                         self.encode(&grab, look, begun, worker)?;
@@ -216,7 +217,7 @@ impl Work {
                     self.show(last.grab.switch.picture(now, 0), worker);
                     let asked = self.parts.injector.edge().wants_keyframe();
                     if last.owed && (asked || self.parts.stage.wants(now)) {
-                        last.owed = false;
+                        (last.owed, owed) = (false, Damage::NONE);
                         let look = Look { captured: last.grab.captured, damage: last.grab.damage, fresh: false };
                         self.encode(&last.grab, look, now, worker)?;
                     } else if asked || (last.coarse && last.due <= now) {
@@ -334,22 +335,30 @@ pub(super) fn listen_in(
     }
 }
 
-/// Counts the failures of a stage, and those in a row.
+/// Counts the failures of a stage in a row.
 #[derive(Default)]
-struct Failures(u32);
+struct Failures {
+    row: u32,
+    /// The app was told that what it cuts out lies outside the source.
+    cropped: bool,
+}
 
 impl Failures {
     /// Tells of a failure; [`Hopeless`] where there have been too many in a row to go on.
     fn judge(&mut self, result: Result<(), EncodeError>, worker: &mut Worker, lost: &Lost) -> Result<(), Hopeless> {
         match result {
-            Ok(()) => self.0 = 0,
+            Ok(()) => *self = Self::default(),
             Err(error) => {
-                self.0 += 1;
                 lost.not_encoded();
-                worker.post.fail(error);
+                // A source of another size may follow, so that is told once, and is no reason to give up.
+                let crop = matches!(error, EncodeError::Convert(GpuError::Crop { .. }));
+                self.row += u32::from(!crop);
+                if !crop || !std::mem::replace(&mut self.cropped, true) {
+                    worker.post.fail(error);
+                }
             }
         }
-        if self.0 < MAX_FAILURES { Ok(()) } else { Err(Hopeless) }
+        if self.row < MAX_FAILURES { Ok(()) } else { Err(Hopeless) }
     }
 }
 
