@@ -52,14 +52,16 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
                 encode::Video::open(stage, Converter::open(Prefer::Auto)?, encoder)?,
             )
         }
-        None => return Err("there is neither a camera nor a screen".into()),
+        None => sending::Video::Off,
     };
-    // Sound: what the speaker plays is taken out of what the microphone hears.
+    // Sound: what the speaker plays, with as many channels, is taken out of what the microphone hears.
+    let mixed = speaker::Config::default();
+    let process = process::Config { far_channels: mixed.mixer.channels, ..Default::default() };
     let mut feed = None;
     let audio = match first(Kind::Microphone) {
         Some(device) => {
             let ear = microphone::Microphone::open(&device.id, microphone::Config::default(), clock)?;
-            let (ear, reference) = process::Processed::new(Box::new(ear), process::Config::default())?;
+            let (ear, reference) = process::Processed::new(Box::new(ear), process)?;
             feed = Some(reference);
             let voice = opus::Encoder::open(opus::Config { channels: 1, ..Default::default() })?;
             let stage = encode::Audio::new(VOICE, frame::Kind::Microphone, Box::new(voice), watch);
@@ -68,7 +70,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
         None => sending::Audio::Off,
     };
     let mut playing = match first(Kind::Speaker) {
-        Some(device) => Some(speaker::Speaker::open(&device.id, speaker::Config::default(), clock)?),
+        Some(device) => Some(speaker::Speaker::open(&device.id, mixed, clock)?),
         None => None,
     };
 

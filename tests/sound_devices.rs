@@ -211,6 +211,84 @@ fn a_server_that_is_killed_is_told_of_and_found_again() {
     assert!(matches!(turns.as_slice(), [.., Turn::Lost { .. }, Turn::Back(_)]), "{turns:?}");
 }
 
+/// Waits until the tone is heard on `name`'s monitor.
+fn hear(name: &str, clock: Clock) {
+    let (mut microphone, mut pcm) = (open(name, clock), [0; 960]);
+    until(
+        "the tone is there",
+        clock,
+        || matches!(next(&mut microphone, &mut pcm), Heard::Samples { level, .. } if level > -15),
+    );
+}
+
+#[test]
+fn the_default_speaker_stands_in_until_the_wanted_one_is_back() {
+    let Some(daemon) = start(&["near", "far"]) else { return };
+    let clock = Clock::start();
+    let player = Player::open("near", clock, false);
+    hear("near", clock);
+    daemon.remove("near");
+    hear("far", clock);
+    add(&daemon, "near");
+    hear("near", clock);
+    let (turns, _) = player.stop();
+    let [Turn::Lost { device: lost, .. }, Turn::Instead(other), Turn::Back(back)] = turns.as_slice() else {
+        panic!("{turns:?}")
+    };
+    assert_eq!([&lost.id, &other.id, &back.id], [&id("near"), &id("default"), &id("near")]);
+}
+
+#[test]
+fn a_speaker_is_switched_from_another_thread() {
+    let Some(_daemon) = start(&["near", "far"]) else { return };
+    let clock = Clock::start();
+    let player = Player::start("near", clock);
+    hear("near", clock);
+    assert!(matches!(player.control.switch(&id("nowhere")), Err(DeviceError::Missing { .. })));
+    player.control.switch(&id("far")).expect("opens");
+    hear("far", clock);
+    let control = player.control.clone();
+    let (turns, _) = player.stop();
+    assert!(matches!(turns.as_slice(), [Turn::Instead(device)] if device.id == id("far")), "{turns:?}");
+    // Without a speaker it is opened and closed.
+    control.switch(&id("near")).expect("opens");
+}
+
+#[test]
+fn a_default_microphone_that_is_gone_does_not_become_what_is_played() {
+    let Some(daemon) = start(&["near"]) else { return };
+    let headset = || {
+        let args = sink("headset").replace("Audio/Sink", "Audio/Source");
+        daemon.cli(&["create-node", "adapter", &args]).expect("a source");
+        daemon.until("it is there", || daemon.node("headset").is_some());
+    };
+    headset();
+    let clock = Clock::start();
+    let mut microphone = None;
+    until("there is a default", clock, || {
+        let config = microphone::Config { channels: 1, fall_back: false };
+        microphone = Microphone::open(&id("default"), config, clock).ok();
+        microphone.is_some()
+    });
+    let (mut microphone, mut pcm) = (microphone.expect("opened"), vec![0; 960]);
+    let player = Player::start("near", clock);
+    until("it hears", clock, || matches!(next(&mut microphone, &mut pcm), Heard::Samples { .. }));
+    daemon.remove("headset");
+    until("the loss is told", clock, || match next(&mut microphone, &mut pcm) {
+        Heard::Turn(Turn::Lost { device, .. }) => device.id == id("default"),
+        Heard::Turn(turn) => panic!("{turn:?}"),
+        _ => false,
+    });
+    // No more is heard of the speaker than in the moments before.
+    for _ in 0..100 {
+        let heard = next(&mut microphone, &mut pcm);
+        assert!(!matches!(heard, Heard::Samples { level, .. } if level > -60), "{heard:?}");
+    }
+    headset();
+    until("it is back", clock, || matches!(next(&mut microphone, &mut pcm), Heard::Turn(Turn::Back(_))));
+    player.stop();
+}
+
 #[test]
 fn another_microphone_takes_over_without_a_gap() {
     let Some(_daemon) = start(&["near", "far"]) else { return };

@@ -2,6 +2,7 @@
 //! no PipeWire runs when the process first looks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, HostTrait};
@@ -39,7 +40,7 @@ pub(super) fn list(listing: &mut Listing) {
         for device in extra.into_iter().chain(found) {
             let default = Some(name(&device)) == chosen_name;
             if seen.contains(&name(&device))
-                || !default && (!fits(&host, &device, kind) || is_alias(&host, &device, &names))
+                || !default && (!fits(&host, &device, kind) || is_alias(&host, &name(&device), &names))
             {
                 continue;
             }
@@ -72,8 +73,7 @@ fn name(device: &cpal::Device) -> String {
 /// The device that the system would take. PipeWire names one even where it has none; a microphone would then hear what is
 /// played.
 fn default_device(host: &cpal::Host, kind: Kind) -> Option<cpal::Device> {
-    let there = || host.devices().is_ok_and(|mut all| all.any(|device| fits(host, &device, kind) && is_node(&device)));
-    if is_pipewire(host) && !there() {
+    if is_pipewire(host) && !host.devices().is_ok_and(|mut all| all.any(|device| fits(host, &device, kind))) {
         return None;
     }
     match kind {
@@ -82,21 +82,24 @@ fn default_device(host: &cpal::Host, kind: Kind) -> Option<cpal::Device> {
     }
 }
 
-/// A person would choose it for that. PipeWire gives every speaker an input, its monitor.
+/// A person would choose it for that. In PipeWire a speaker has an input too, its monitor, and other programs' streams have
+/// one end: a microphone is told from those that record by having been made by a factory, or described.
 fn fits(host: &cpal::Host, device: &cpal::Device, kind: Kind) -> bool {
+    let (hears, plays) = (device.supports_input(), device.supports_output());
     match kind {
-        Kind::Speaker => device.supports_output(),
-        _ => device.supports_input() && !(is_pipewire(host) && device.supports_output()),
+        Kind::Speaker if is_pipewire(host) => hears && plays && name(device) != "sink_default",
+        Kind::Speaker => plays,
+        _ if is_pipewire(host) => hears && !plays && device.description().is_ok_and(|said| is_source(&said)),
+        _ => hears,
     }
+}
+
+fn is_source(said: &cpal::DeviceDescription) -> bool {
+    said.driver().is_some() || !["unknown", "default_input"].contains(&said.name())
 }
 
 fn is_pipewire(host: &cpal::Host) -> bool {
     host.id().to_string() == "pipewire"
-}
-
-/// A node of PipeWire's own, made by a factory there: not another program's stream, and not a name for the default.
-fn is_node(device: &cpal::Device) -> bool {
-    device.description().is_ok_and(|said| said.driver().is_some())
 }
 
 fn describe(device: &cpal::Device, kind: Kind, default: bool, audio: Vec<AudioMode>) -> Device {
@@ -111,15 +114,10 @@ fn describe(device: &cpal::Device, kind: Kind, default: bool, audio: Vec<AudioMo
     Device { id: Id::new(Backend::Sound, id), kind, name: said, default, video: Vec::new(), audio }
 }
 
-/// Another name for a device that is listed, or none that a person would choose: ALSA lists a device once for each of its
-/// plug-ins, PipeWire the streams of all programs. A card of ALSA is reached by `plughw`, which converts what it must, under
-/// its name, which outlasts a restart; its number does not.
-fn is_alias(host: &cpal::Host, device: &cpal::Device, all: &[String]) -> bool {
-    match host.id().to_string().as_str() {
-        "alsa" => is_alsa_alias(&name(device), all),
-        "pipewire" => !is_node(device),
-        _ => false,
-    }
+/// ALSA lists a device once for each of its plug-ins: only those count that a person would choose. A card is reached by
+/// `plughw`, which converts what it must, under its name, which outlasts a restart; its number does not.
+fn is_alias(host: &cpal::Host, name: &str, all: &[String]) -> bool {
+    host.id().to_string() == "alsa" && is_alsa_alias(name, all)
 }
 
 fn is_alsa_alias(name: &str, all: &[String]) -> bool {
@@ -264,24 +262,64 @@ pub(super) fn refused(kind: Kind, id: &Id, error: &cpal::Error) -> DeviceError {
 
 /// What a running stream complains of, from its thread to ours; the first complaints stand.
 #[derive(Clone)]
-pub(super) struct Trouble(Arc<ArrayQueue<cpal::Error>>);
+pub(super) struct Trouble {
+    errors: Arc<ArrayQueue<cpal::Error>>,
+    changed: Arc<AtomicBool>,
+}
 
 impl Trouble {
     pub fn new() -> Self {
-        Self(Arc::new(ArrayQueue::new(4)))
+        Self { errors: Arc::new(ArrayQueue::new(4)), changed: Arc::default() }
     }
 
     /// For the stream's thread. What it gets over by itself is no trouble.
     pub fn note(&self, error: cpal::Error) {
-        let passing = [ErrorKind::Xrun, ErrorKind::RealtimeDenied, ErrorKind::DeviceChanged];
-        if !passing.contains(&error.kind()) {
-            let _ = self.0.push(error);
+        match error.kind() {
+            ErrorKind::Xrun | ErrorKind::RealtimeDenied => {}
+            ErrorKind::DeviceChanged => self.changed.store(true, Ordering::Relaxed),
+            _ => drop(self.errors.push(error)),
         }
     }
 
     /// Why the stream is of no use any more.
     pub fn take(&self) -> Option<String> {
-        self.0.pop().map(|error| error.to_string())
+        self.errors.pop().map(|error| error.to_string())
+    }
+
+    /// The system has put another device behind the stream since the last call.
+    pub fn has_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Opens a device on a thread of its own, so that the sound of another goes on meanwhile.
+pub(super) struct Search<T> {
+    found: Arc<ArrayQueue<Option<T>>>,
+    running: bool,
+}
+
+impl<T: Send + 'static> Search<T> {
+    pub fn new() -> Self {
+        Self { found: Arc::new(ArrayQueue::new(1)), running: false }
+    }
+
+    /// It has begun and its end was not taken.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Begins with `open`. What comes of it when nobody waits any more is closed again.
+    pub fn begin(&mut self, open: impl FnOnce() -> Option<T> + Send + 'static) {
+        let found = self.found.clone();
+        let thread = std::thread::Builder::new().name("sound-device".to_owned());
+        self.running = thread.spawn(move || found.force_push(open())).is_ok();
+    }
+
+    /// What came of it, once it has ended.
+    pub fn take(&mut self) -> Option<Option<T>> {
+        let found = self.found.pop()?;
+        self.running = false;
+        Some(found)
     }
 }
 

@@ -132,7 +132,10 @@ impl Tap {
         }
         self.frames += fits as u64;
         let at = captured.plus(fits as u64 * 1_000_000 / u64::from(self.format.rate));
-        // Without room for a stamp the reader has been away, and finds the next.
+        // Without room for samples or for a stamp the reader has been away, and finds the next.
+        if fits < frames {
+            return;
+        }
         let _ = self.stamps.push(Stamp { frames: self.frames, at });
     }
 }

@@ -11,7 +11,7 @@ use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{InputCallbackInfo, Sample, SampleFormat, SizedSample};
 use crossbeam::queue::ArrayQueue;
 
-use super::device::{self, Found, PATIENCE, Trouble, build, find};
+use super::device::{self, Found, PATIENCE, Search, Trouble, build, find};
 use super::intake::{self, Format, Intake, Tap, intake};
 use super::level;
 use crate::capture::CaptureError;
@@ -49,6 +49,12 @@ pub struct Microphone {
     /// When the next packet of silence is due, and the next look for a device.
     silence: Time,
     look: Time,
+    search: Search<Source>,
+    /// The default that the system has put another device behind; whether that is what is searched for.
+    changed: Option<Id>,
+    renews: bool,
+    /// The wanted device was lost.
+    gone: bool,
     pcm: Vec<f32>,
     other: Vec<f32>,
 }
@@ -57,8 +63,10 @@ pub struct Microphone {
 struct Shared {
     muted: Arc<AtomicBool>,
     level: AtomicU32,
-    /// A device that the app opened, and its name.
+    /// A device that the app opened.
     opened: ArrayQueue<Source>,
+    /// There is no microphone any more.
+    closed: AtomicBool,
 }
 
 /// A handle for the app: mutes, switches, and looks at the level, from any thread.
@@ -93,6 +101,10 @@ impl Control {
         let source = Source::open(id, self.config.channels, self.shared.muted.clone(), self.clock)?;
         // One that waits to be taken over gives way.
         drop(self.shared.opened.force_push(source));
+        if self.shared.closed.load(Ordering::SeqCst) {
+            // Nobody takes it over any more, and it is not to hear on.
+            drop(self.shared.opened.pop());
+        }
         Ok(())
     }
 }
@@ -115,9 +127,13 @@ impl Microphone {
             live: Some(source),
             coming: None,
             turn: None,
-            shared: Arc::new(Shared { muted, level, opened: ArrayQueue::new(1) }),
+            shared: Arc::new(Shared { muted, level, opened: ArrayQueue::new(1), closed: AtomicBool::new(false) }),
             silence: now,
             look: now,
+            search: Search::new(),
+            changed: None,
+            renews: false,
+            gone: false,
             pcm: Vec::new(),
             other: Vec::new(),
         })
@@ -142,7 +158,7 @@ impl Microphone {
     fn step(&mut self, pcm: &mut [i16], now: Time) -> Option<Heard> {
         if let Some(source) = self.shared.opened.pop() {
             self.wanted = source.device.id.clone();
-            self.coming = Some(source);
+            (self.coming, self.gone) = (Some(source), false);
         }
         if let Some(turn) = self.turn.take() {
             return Some(Heard::Turn(turn));
@@ -160,12 +176,20 @@ impl Microphone {
             return Some(Heard::Samples { captured, level: level::coarse(dbfs) });
         }
         if let Some(why) = self.live.as_mut().and_then(|live| live.lost(now)) {
-            let Some(Source { device, .. }) = self.live.take() else { return None };
-            (self.silence, self.look) = (now, now);
-            return Some(Heard::Turn(Turn::Lost { device, why }));
+            return self.lose(why, now);
         }
-        self.seek(now);
+        if let Some(why) = self.seek(now) {
+            return self.lose(why, now);
+        }
         if self.live.is_none() { self.silent(pcm, now) } else { None }
+    }
+
+    /// Goes on without the device that was heard.
+    fn lose(&mut self, why: String, now: Time) -> Option<Heard> {
+        let Source { device, .. } = self.live.take()?;
+        self.gone |= device.id == self.wanted;
+        (self.silence, self.look) = (now, now);
+        Some(Heard::Turn(Turn::Lost { device, why }))
     }
 
     /// Nothing is read; it is said once for each packet's time.
@@ -212,7 +236,7 @@ impl Microphone {
         }
         let captured = coming.intake.fill(&mut self.pcm)?;
         let before = self.live.take();
-        let back = before.is_none() && coming.device.id == self.wanted;
+        let back = coming.device.id == self.wanted && std::mem::take(&mut self.gone);
         if let Some(mut before) = before.filter(|_| both) {
             self.other.resize(self.pcm.len(), 0.0);
             before.intake.fill(&mut self.other);
@@ -224,24 +248,48 @@ impl Microphone {
         Some(captured)
     }
 
-    /// Looks for the wanted device where another or none is heard, and for one in its place.
-    fn seek(&mut self, now: Time) {
-        if self.live.as_ref().is_some_and(|live| live.device.id == self.wanted) {
-            return;
+    /// Looks for the wanted device where another or none is heard, for one in its place, and for what the system means by
+    /// its default now. Why the one that is heard is none any more.
+    fn seek(&mut self, now: Time) -> Option<String> {
+        if let Some(live) = self.live.as_ref().filter(|live| live.trouble.has_changed()) {
+            self.changed = Some(live.device.id.clone());
+        }
+        let hears_wanted = self.live.as_ref().is_some_and(|live| live.device.id == self.wanted);
+        if let Some(found) = self.search.take() {
+            self.look = now.plus(LOOK_US);
+            match found {
+                // The app may have switched meanwhile.
+                Some(_) if self.coming.is_some() => {}
+                Some(source) if self.renews || !hears_wanted => self.coming = Some(source),
+                Some(_) => {}
+                None if self.renews => return Some("the system has no other".to_owned()),
+                None => {}
+            }
         }
         if self.coming.as_mut().is_some_and(|coming| coming.lost(now).is_some()) {
             self.coming = None;
         }
-        if self.coming.is_some() || self.look > now {
-            return;
+        if self.coming.is_some() || self.search.is_running() {
+            return None;
         }
-        let open = |id: &Id| Source::open(id, self.config.channels, self.shared.muted.clone(), self.clock);
-        let mut found = open(&self.wanted);
-        if found.is_err() && self.live.is_none() && self.config.fall_back {
-            found = open(&device::default_id());
-        }
-        self.coming = found.ok();
-        self.look = self.clock.now().plus(LOOK_US);
+        let changed = self.changed.take();
+        self.renews = changed.is_some();
+        let ids = match changed {
+            Some(id) => vec![id],
+            None if hears_wanted || self.look > now => return None,
+            None if self.live.is_none() && self.config.fall_back => vec![self.wanted.clone(), device::default_id()],
+            None => vec![self.wanted.clone()],
+        };
+        let (channels, muted, clock) = (self.config.channels, self.shared.muted.clone(), self.clock);
+        self.search.begin(move || ids.iter().find_map(|id| Source::open(id, channels, muted.clone(), clock).ok()));
+        None
+    }
+}
+
+impl Drop for Microphone {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+        drop(self.shared.opened.pop());
     }
 }
 

@@ -14,6 +14,8 @@ pub const BLOCK_US: u64 = BLOCK as u64 * 1_000_000 / RATE as u64;
 
 /// Blocks that are made up for at once; those before are left out.
 const MOST_MISSED: u64 = 8;
+/// Blocks that a seat has room for, and so the most that are taken out of it in vain.
+const MOST_DROPPED: u64 = 20;
 
 /// How long an outlet goes on that another one has replaced: its ring is empty by then.
 const LEAVES_US: u64 = 300_000;
@@ -73,6 +75,8 @@ impl Playout {
         let mut next = self.next.unwrap_or(now);
         let missed = (now.since(next) / BLOCK_US).saturating_sub(MOST_MISSED);
         self.missed += missed;
+        // What is too late is not heard: whoever waits in a seat would stay that much later for good.
+        (0..missed.min(MOST_DROPPED)).for_each(|_| self.mixer.mix(&mut self.mixed));
         next = next.plus(missed * BLOCK_US);
         while next <= now {
             self.block(next, heard);
@@ -85,6 +89,13 @@ impl Playout {
     pub fn switch(&mut self, outlet: Outlet) {
         let old = self.outlet.replace(outlet);
         self.leaving = old.map(|old| (old, None));
+    }
+
+    /// Goes on over the outlet that was replaced, where that still plays; `false` where there is none.
+    pub fn back(&mut self) -> bool {
+        let Some((old, None)) = self.leaving.take() else { return false };
+        self.outlet = Some(old);
+        true
     }
 
     /// The device is gone: the mix goes on and is heard by nobody.

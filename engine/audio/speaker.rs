@@ -3,10 +3,13 @@
 //! A device that is lost is looked for until it is back, while the mix goes on; the system's default device stands in for
 //! it. Another device is opened beside the one that plays, which fades out once the new one is heard.
 
+use std::sync::{Arc, Weak};
+
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{FromSample, OutputCallbackInfo, SampleFormat, SizedSample};
+use crossbeam::queue::ArrayQueue;
 
-use super::device::{self, Found, PATIENCE, Trouble, build, find};
+use super::device::{self, Found, PATIENCE, Search, Trouble, build, find};
 use super::mixer;
 use super::outlet::{Drain, Format, Outlet, outlet};
 use super::playout::Playout;
@@ -33,7 +36,32 @@ pub struct Speaker {
     /// One that is replaced and plays its last.
     leaving: Option<Sink>,
     turn: Option<Turn>,
+    opened: Arc<ArrayQueue<(Sink, Outlet)>>,
+    search: Search<(Sink, Outlet)>,
     look: Time,
+    /// The wanted device opened last time and played nothing.
+    dumb: bool,
+}
+
+/// A handle for the app: switches the device, from any thread.
+#[derive(Clone)]
+pub struct Control {
+    channels: u8,
+    clock: Clock,
+    opened: Weak<ArrayQueue<(Sink, Outlet)>>,
+}
+
+impl Control {
+    /// Opens another device, which takes over once it plays. The one before is heard until then.
+    ///
+    /// # Errors
+    /// It cannot be opened; nothing has changed.
+    pub fn switch(&self, id: &Id) -> Result<(), DeviceError> {
+        let opened = Sink::open(id, self.channels, self.clock)?;
+        // One that waits to be taken over gives way; without a speaker it is closed again.
+        drop(self.opened.upgrade().map(|queue| queue.force_push(opened)));
+        Ok(())
+    }
 }
 
 impl Speaker {
@@ -45,8 +73,19 @@ impl Speaker {
         let mut playout = Playout::new(config.mixer, None);
         let (sink, outlet) = Sink::open(id, playout.mixer().channels(), clock)?;
         playout.switch(outlet);
-        let (live, look) = (Some(sink), clock.now());
-        Ok(Self { config, clock, wanted: id.clone(), playout, live, leaving: None, turn: None, look })
+        Ok(Self {
+            config,
+            clock,
+            wanted: id.clone(),
+            playout,
+            live: Some(sink),
+            leaving: None,
+            turn: None,
+            opened: Arc::new(ArrayQueue::new(1)),
+            search: Search::new(),
+            look: clock.now(),
+            dumb: false,
+        })
     }
 
     /// The mixer, the levels and the counters.
@@ -54,20 +93,15 @@ impl Speaker {
         &mut self.playout
     }
 
+    /// The handle for other threads.
+    pub fn control(&mut self) -> Control {
+        let channels = self.playout.mixer().channels();
+        Control { channels, clock: self.clock, opened: Arc::downgrade(&self.opened) }
+    }
+
     /// The device that plays; `None` while it is lost.
     pub fn device(&self) -> Option<&Device> {
         self.live.as_ref().map(|live| &live.device)
-    }
-
-    /// Goes on with another device. Opening it may take some hundredths of a second, in which what waits is played.
-    ///
-    /// # Errors
-    /// It cannot be opened; nothing has changed.
-    pub fn switch(&mut self, id: &Id) -> Result<(), DeviceError> {
-        self.adopt(id)?;
-        self.wanted = id.clone();
-        self.turn = self.device().cloned().map(Turn::Instead);
-        Ok(())
     }
 
     /// Plays what is due at `now`, as [`Playout::beat`] does; what became of the device.
@@ -76,19 +110,33 @@ impl Speaker {
         if !self.playout.is_leaving() {
             self.leaving = None;
         }
+        if let Some((sink, outlet)) = self.opened.pop() {
+            self.wanted = sink.device.id.clone();
+            self.turn = Some(Turn::Instead(sink.device.clone()));
+            self.adopt(sink, outlet);
+        }
         if let Some(turn) = self.turn.take() {
             return Some(turn);
         }
         let callbacks = self.playout.outlet().map_or(0, Outlet::callbacks);
         if let Some(why) = self.live.as_mut().and_then(|live| live.lost(callbacks, now)) {
             let Sink { device, told, .. } = self.live.take()?;
-            self.playout.unplug();
-            (self.leaving, self.look) = (None, now);
-            // One that never played was not told of either.
+            self.dumb = callbacks == 0;
+            // One that played is looked for at once.
+            self.look = if self.dumb { now.plus(LOOK_US) } else { now };
+            // One that never played leaves its place to the one before.
+            self.live = self.leaving.take().filter(|_| self.playout.back());
+            if let Some(live) = &self.live {
+                self.turn = told.then(|| Turn::Instead(live.device.clone()));
+            } else {
+                self.playout.unplug();
+            }
+            // What was never told of is not lost either.
             return told.then_some(Turn::Lost { device, why });
         }
         if let Some(live) = self.live.as_mut().filter(|live| !live.told && callbacks > 0) {
             live.told = true;
+            self.dumb = false;
             let device = live.device.clone();
             return Some(if device.id == self.wanted { Turn::Back(device) } else { Turn::Instead(device) });
         }
@@ -96,27 +144,35 @@ impl Speaker {
         None
     }
 
-    /// Looks for the wanted device where none plays, and for one in its place.
+    /// Looks for the wanted device where another or none plays, and for one in its place.
     fn seek(&mut self, now: Time) {
-        if self.live.is_some() || self.look > now {
+        let plays_wanted = self.live.as_ref().is_some_and(|live| live.device.id == self.wanted);
+        if let Some(found) = self.search.take() {
+            self.look = now.plus(LOOK_US);
+            // The app may have switched meanwhile.
+            let fits = |sink: &Sink| !plays_wanted && (self.live.is_none() || sink.device.id == self.wanted);
+            if let Some((mut sink, outlet)) = found.filter(|(sink, _)| fits(sink)) {
+                sink.told = false;
+                return self.adopt(sink, outlet);
+            }
+        }
+        if plays_wanted || self.leaving.is_some() || self.search.is_running() || self.look > now {
             return;
         }
-        let wanted = self.wanted.clone();
-        if self.adopt(&wanted).is_err() && !self.config.faithful {
-            // Where there is none either the next look comes soon.
-            let _ = self.adopt(&device::default_id());
-        }
-        if let Some(live) = &mut self.live {
-            live.told = false;
-        }
-        self.look = self.clock.now().plus(LOOK_US);
+        let (wanted, other) = (self.wanted.clone(), device::default_id());
+        let stands_in = self.live.is_none() && !self.config.faithful;
+        let ids = match (stands_in, self.dumb) {
+            (true, true) => vec![other, wanted],
+            (true, false) => vec![wanted, other],
+            (false, _) => vec![wanted],
+        };
+        let (channels, clock) = (self.playout.mixer().channels(), self.clock);
+        self.search.begin(move || ids.iter().find_map(|id| Sink::open(id, channels, clock).ok()));
     }
 
-    fn adopt(&mut self, id: &Id) -> Result<(), DeviceError> {
-        let (sink, outlet) = Sink::open(id, self.playout.mixer().channels(), self.clock)?;
+    fn adopt(&mut self, sink: Sink, outlet: Outlet) {
         self.leaving = self.live.replace(sink);
         self.playout.switch(outlet);
-        Ok(())
     }
 }
 

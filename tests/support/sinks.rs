@@ -68,18 +68,27 @@ pub fn id(name: &str) -> Id {
 
 /// Plays the tone into a device until it is told to stop.
 pub struct Player {
+    /// Switches the device.
+    pub control: speaker::Control,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(Vec<Turn>, outlet::Stats)>,
 }
 
 impl Player {
-    /// Begins to play.
+    /// Begins to play, into that device alone.
     pub fn start(name: &str, clock: Clock) -> Self {
+        Self::open(name, clock, true)
+    }
+
+    /// Begins to play; where it is not `faithful`, into another device while that one is lost.
+    pub fn open(name: &str, clock: Clock, faithful: bool) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, id) = (stop.clone(), id(name));
+        let (say, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let config = speaker::Config { mixer: mixer::Config { channels: 1, ..Default::default() }, faithful: true };
+            let config = speaker::Config { mixer: mixer::Config { channels: 1, ..Default::default() }, faithful };
             let mut speaker = Speaker::open(&id, config, clock).expect("opens");
+            say.send(speaker.control()).expect("somebody waits for it");
             let seat = speaker.playout().mixer().join().expect("a seat");
             let (mut n, mut next, mut turns) = (0u64, clock.now(), Vec::new());
             while !stopped.load(Ordering::Relaxed) {
@@ -94,7 +103,7 @@ impl Player {
             }
             (turns, speaker.playout().stats())
         });
-        Self { stop, thread }
+        Self { control: told.recv().expect("a speaker"), stop, thread }
     }
 
     /// Ends; what became of the device, and the counters.

@@ -164,9 +164,11 @@ impl Reference {
                 self.make_room(silence);
                 self.line.extend(std::iter::repeat_n(0, silence));
             } else {
-                // It is late: silence was given in its place. The line waits that much longer from now on.
                 self.front += off;
-                self.ahead = self.ahead.map(|ahead| ahead + off);
+                // It is late: silence was given in its place, and the line waits that much longer from now on. Or another
+                // speaker plays sooner, and the distance is found anew.
+                self.ahead = self.ahead.filter(|_| self.dry).map(|ahead| ahead + off);
+                self.moving |= !self.dry;
             }
         }
         if !self.dry {
@@ -294,6 +296,16 @@ mod tests {
         assert!((480..=1920).contains(&(before - after)), "{before} {after}");
         assert!(found[120..].iter().all(|d| *d == Some(after)), "{found:?}");
         assert!(reference.moves() <= 2);
+    }
+
+    #[test]
+    fn speakers_of_other_latencies_come_and_go_and_cost_no_lead() {
+        // Handed over just in time for 35 ms, 200 ms and 35 ms, each for three seconds, four times.
+        let latency = |n: u64| if n / 300 % 2 == 0 { 35_000 } else { 200_000 };
+        let pieces: Vec<_> = (0..2_400).map(|n| (n * 10_000, n * 10_000 + latency(n), 480)).collect();
+        let (found, _) = distances(&pieces, 2_300);
+        let leads: Vec<_> = (0..8).map(|turn| found[turn * 300 + 250].expect("sound")).collect();
+        assert!(leads.iter().all(|lead| (480..=1_680).contains(lead)), "{leads:?}");
     }
 
     #[test]
