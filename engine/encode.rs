@@ -201,7 +201,18 @@ impl Video {
 
     /// Takes one picture, captured now. It is frame number `returned value`, counted from 0.
     pub fn submit(&mut self, source: Source<'_>, edge: &Edge, now: Time) -> Result<u64, EncodeError> {
-        let shot = Shot { source, captured: now, damage: Damage::ALL, fresh: false };
+        self.submit_captured(source, now, edge, now)
+    }
+
+    /// Takes one picture that was captured earlier, at `captured`, and has waited since.
+    pub fn submit_captured(
+        &mut self,
+        source: Source<'_>,
+        captured: Time,
+        edge: &Edge,
+        now: Time,
+    ) -> Result<u64, EncodeError> {
+        let shot = Shot { source, captured, damage: Damage::ALL, fresh: false };
         let wish = self.wishes(&shot, edge)?;
         (self.resting, self.rests) = (0, false);
         self.make(&shot, wish.keyframe, now)
@@ -227,7 +238,10 @@ impl Video {
         let least = |a: (u32, u32), b: (u32, u32)| {
             if u64::from(a.0) * u64::from(b.1) < u64::from(b.0) * u64::from(a.1) { a } else { b }
         };
-        let Some(fps) = wished.into_iter().chain(content.map(Content::fps)).reduce(least) else { return Ok(()) };
+        // One that is none at all is the encoder's to refuse.
+        let none = wished.filter(|fps| fps.0 == 0 || fps.1 == 0);
+        let lesser = wished.into_iter().chain(content.map(Content::fps)).reduce(least);
+        let Some(fps) = none.or(lesser) else { return Ok(()) };
         self.encoder.set_framerate(fps)?;
         let next = self.beat.map_or(Time(0), |beat| beat.next);
         self.beat = Some(Beat { next, interval_us: (u64::from(fps.1) * 1_000_000 / u64::from(fps.0)).max(1) });
@@ -339,7 +353,7 @@ impl Video {
         let first = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to) / u64::from(from)) as u32;
         let behind = |at: u32, from: u32, to: u32| (u64::from(at) * u64::from(to)).div_ceil(u64::from(from)) as u32;
         // One sample of chroma stands for two of luma, and an enlarging filter spreads it by the ratio.
-        let reach = |from: u32, to: u32| AROUND + if to > from { 2 * to.div_ceil(from) } else { 0 };
+        let reach = |from: u32, to: u32| AROUND + if to > from { 2 * to.div_ceil(from.max(1)) } else { 0 };
         let around = (reach(from.width, to.width), reach(from.height, to.height));
         let mut parts = [Rect::default(); Damage::MOST];
         let mut count = 0;

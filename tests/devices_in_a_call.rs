@@ -353,6 +353,25 @@ fn a_still_screen_gets_sharp_then_costs_nothing_and_can_still_be_joined() {
 }
 
 #[test]
+fn what_a_screen_owes_keeps_to_the_rate_that_was_wished() {
+    let (say, device) = Scripted::new();
+    let mut call = Call::start(None, None, Some(device));
+    call.sending.share_edge().expect("a screen").set_framerate((2, 1));
+    say.send(picture(10, call.clock.now())).unwrap();
+    until(&mut call.screen, 10);
+    let begun = call.clock.now();
+    say.send(picture(20, begun)).unwrap();
+    let mut frames = 0;
+    while call.clock.now().since(begun) < 2_300_000 {
+        if let Ok(shown) = call.screen.next(Duration::from_millis(50)) {
+            frames += u32::from(shown.picture.data()[0] == 20);
+            call.screen.recycle(shown.picture);
+        }
+    }
+    assert!((1..=6).contains(&frames), "{frames} frames of a picture in 2.3 s where two a second were wished");
+}
+
+#[test]
 fn a_muted_microphone_sends_nothing_and_a_lost_one_tells() {
     struct Ear(mpsc::Receiver<Heard>);
     impl LiveMicrophone for Ear {

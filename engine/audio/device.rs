@@ -73,7 +73,11 @@ fn name(device: &cpal::Device) -> String {
 /// The device that the system would take. PipeWire names one even where it has none; a microphone would then hear what is
 /// played.
 fn default_device(host: &cpal::Host, kind: Kind) -> Option<cpal::Device> {
-    if is_pipewire(host) && !host.devices().is_ok_and(|mut all| all.any(|device| fits(host, &device, kind))) {
+    let there = |device: cpal::Device| {
+        fits(host, &device, kind)
+            && (kind == Kind::Speaker || device.description().is_ok_and(|said| said.driver().is_some()))
+    };
+    if is_pipewire(host) && !host.devices().is_ok_and(|mut all| all.any(there)) {
         return None;
     }
     match kind {
@@ -176,16 +180,20 @@ pub(super) struct Found {
     pub device: Device,
     pub config: StreamConfig,
     pub format: SampleFormat,
+    /// The way to the sound that it was found on.
+    pub host: cpal::HostId,
 }
 
-/// Looks for the device called `id`, and for the way that needs the least conversion to 48 kHz.
-pub(super) fn find(kind: Kind, id: &Id) -> Result<Found, DeviceError> {
+/// Looks for the device called `id`, and for the way that needs the least conversion to 48 kHz. Where a `host` is named no
+/// other will do: while PipeWire restarts, what ALSA calls the default is another device, or none.
+pub(super) fn find(kind: Kind, id: &Id, on: Option<cpal::HostId>) -> Result<Found, DeviceError> {
     quiet();
     if id.backend() != Backend::Sound {
         return Err(DeviceError::NotBuilt { kind, backend: id.backend() });
     }
     let host = cpal::default_host();
     let inner = match id.name() {
+        _ if on.is_some_and(|on| on != host.id()) => None,
         DEFAULT => default_device(&host, kind),
         name => host.device_by_id(&cpal::DeviceId::new(host.id(), name)),
     };
@@ -206,7 +214,7 @@ pub(super) fn find(kind: Kind, id: &Id) -> Result<Found, DeviceError> {
     let mut device = describe(&inner, kind, id.name() == DEFAULT, Vec::new());
     device.id = id.clone();
     device.audio = vec![AudioMode { channels: config.channels, rates: (config.sample_rate, config.sample_rate) }];
-    Ok(Found { inner, device, config, format })
+    Ok(Found { inner, device, config, format, host: host.id() })
 }
 
 /// What a mode costs, the least first; `None` for one that cannot be used. Two channels are best whatever is wanted: sound

@@ -40,6 +40,7 @@ pub struct Microphone {
     clock: Clock,
     /// What the app wants to hear.
     wanted: Id,
+    host: cpal::HostId,
     live: Option<Source>,
     /// One that takes over once it gives sound.
     coming: Option<Source>,
@@ -98,7 +99,7 @@ impl Control {
     /// # Errors
     /// It cannot be opened; nothing has changed.
     pub fn switch(&self, id: &Id) -> Result<(), DeviceError> {
-        let source = Source::open(id, self.config.channels, self.shared.muted.clone(), self.clock)?;
+        let source = Source::open(id, self.config.channels, self.shared.muted.clone(), self.clock, None)?;
         // One that waits to be taken over gives way.
         drop(self.shared.opened.force_push(source));
         if self.shared.closed.load(Ordering::SeqCst) {
@@ -117,13 +118,14 @@ impl Microphone {
     pub fn open(id: &Id, config: Config, clock: Clock) -> Result<Self, DeviceError> {
         let config = Config { channels: config.channels.clamp(1, 2), ..config };
         let muted = Arc::new(AtomicBool::new(false));
-        let source = Source::open(id, config.channels, muted.clone(), clock)?;
+        let source = Source::open(id, config.channels, muted.clone(), clock, None)?;
         let level = AtomicU32::new(level::SILENCE_DBFS.to_bits());
         let now = clock.now();
         Ok(Self {
             config,
             clock,
             wanted: id.clone(),
+            host: source.host,
             live: Some(source),
             coming: None,
             turn: None,
@@ -244,6 +246,7 @@ impl Microphone {
         }
         let device = coming.device.clone();
         self.turn = Some(if back { Turn::Back(device) } else { Turn::Instead(device) });
+        self.host = coming.host;
         self.live = self.coming.take();
         Some(captured)
     }
@@ -281,7 +284,9 @@ impl Microphone {
             None => vec![self.wanted.clone()],
         };
         let (channels, muted, clock) = (self.config.channels, self.shared.muted.clone(), self.clock);
-        self.search.begin(move || ids.iter().find_map(|id| Source::open(id, channels, muted.clone(), clock).ok()));
+        let host = Some(self.host);
+        let open = move |id: &Id| Source::open(id, channels, muted.clone(), clock, host).ok();
+        self.search.begin(move || ids.iter().find_map(open));
         None
     }
 }
@@ -317,6 +322,7 @@ impl LiveMicrophone for Microphone {
 /// A device that runs.
 struct Source {
     device: Device,
+    host: cpal::HostId,
     intake: Intake,
     trouble: Trouble,
     /// Callbacks at the last look, and when there were more than before.
@@ -337,8 +343,14 @@ const NAP_US: u64 = 2_000;
 const PLAUSIBLE_US: u64 = 500_000;
 
 impl Source {
-    fn open(id: &Id, channels: u8, muted: Arc<AtomicBool>, clock: Clock) -> Result<Self, DeviceError> {
-        let found = find(Kind::Microphone, id)?;
+    fn open(
+        id: &Id,
+        channels: u8,
+        muted: Arc<AtomicBool>,
+        clock: Clock,
+        on: Option<cpal::HostId>,
+    ) -> Result<Self, DeviceError> {
+        let found = find(Kind::Microphone, id, on)?;
         let format = Format { rate: found.config.sample_rate, channels: found.config.channels, wanted: channels };
         let trouble = Trouble::new();
         // A stream that is refused has swallowed its tap.
@@ -352,7 +364,15 @@ impl Source {
         let (now, Some(intake)) = (clock.now(), made) else {
             return Err(DeviceError::Missing { kind: Kind::Microphone, id: id.clone() });
         };
-        Ok(Self { device: found.device, intake, trouble, seen: (0, now), opened: now, _stream: stream })
+        Ok(Self {
+            device: found.device,
+            host: found.host,
+            intake,
+            trouble,
+            seen: (0, now),
+            opened: now,
+            _stream: stream,
+        })
     }
 
     /// Why nothing more will come, where that shows.

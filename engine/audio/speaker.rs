@@ -31,6 +31,7 @@ pub struct Speaker {
     config: Config,
     clock: Clock,
     wanted: Id,
+    host: cpal::HostId,
     playout: Playout,
     live: Option<Sink>,
     /// One that is replaced and plays its last.
@@ -57,7 +58,7 @@ impl Control {
     /// # Errors
     /// It cannot be opened; nothing has changed.
     pub fn switch(&self, id: &Id) -> Result<(), DeviceError> {
-        let opened = Sink::open(id, self.channels, self.clock)?;
+        let opened = Sink::open(id, self.channels, self.clock, None)?;
         // One that waits to be taken over gives way; without a speaker it is closed again.
         drop(self.opened.upgrade().map(|queue| queue.force_push(opened)));
         Ok(())
@@ -71,12 +72,13 @@ impl Speaker {
     /// It is not there, in use, or may not be used.
     pub fn open(id: &Id, config: Config, clock: Clock) -> Result<Self, DeviceError> {
         let mut playout = Playout::new(config.mixer, None);
-        let (sink, outlet) = Sink::open(id, playout.mixer().channels(), clock)?;
+        let (sink, outlet) = Sink::open(id, playout.mixer().channels(), clock, None)?;
         playout.switch(outlet);
         Ok(Self {
             config,
             clock,
             wanted: id.clone(),
+            host: sink.host,
             playout,
             live: Some(sink),
             leaving: None,
@@ -166,11 +168,12 @@ impl Speaker {
             (true, false) => vec![wanted, other],
             (false, _) => vec![wanted],
         };
-        let (channels, clock) = (self.playout.mixer().channels(), self.clock);
-        self.search.begin(move || ids.iter().find_map(|id| Sink::open(id, channels, clock).ok()));
+        let (channels, clock, host) = (self.playout.mixer().channels(), self.clock, Some(self.host));
+        self.search.begin(move || ids.iter().find_map(|id| Sink::open(id, channels, clock, host).ok()));
     }
 
     fn adopt(&mut self, sink: Sink, outlet: Outlet) {
+        self.host = sink.host;
         self.leaving = self.live.replace(sink);
         self.playout.switch(outlet);
     }
@@ -179,6 +182,7 @@ impl Speaker {
 /// A device that runs.
 struct Sink {
     device: Device,
+    host: cpal::HostId,
     trouble: Trouble,
     /// Callbacks at the last look, and when there were more than before.
     seen: (u64, Time),
@@ -195,8 +199,8 @@ const LOOK_US: u64 = 1_000_000;
 const PLAUSIBLE_US: u64 = 500_000;
 
 impl Sink {
-    fn open(id: &Id, channels: u8, clock: Clock) -> Result<(Self, Outlet), DeviceError> {
-        let found = find(Kind::Speaker, id)?;
+    fn open(id: &Id, channels: u8, clock: Clock, on: Option<cpal::HostId>) -> Result<(Self, Outlet), DeviceError> {
+        let found = find(Kind::Speaker, id, on)?;
         let format = Format { rate: found.config.sample_rate, channels: found.config.channels, given: channels };
         let trouble = Trouble::new();
         // A stream that is refused has swallowed its end of the ring.
@@ -209,7 +213,7 @@ impl Sink {
         stream.play().map_err(|error| device::refused(Kind::Speaker, id, &error))?;
         let outlet = made.ok_or_else(|| DeviceError::Missing { kind: Kind::Speaker, id: id.clone() })?;
         let seen = (0, clock.now());
-        Ok((Self { device: found.device, trouble, seen, told: true, _stream: stream }, outlet))
+        Ok((Self { device: found.device, host: found.host, trouble, seen, told: true, _stream: stream }, outlet))
     }
 
     /// Why nothing more will be played, where that shows.

@@ -2,7 +2,7 @@
 //!
 //! The rules, in their order: where the device is lost, another of its kind goes on if the app allows that; where there is
 //! none, a still picture says so. Meanwhile the device that was wanted is looked for, and takes over again when it is
-//! back. Each of these is a [`Turn`], and the first picture after it is [`Shot::fresh`].
+//! back; one of a portal is not, since opening it asks the user. Each of these is a [`Turn`], and the first picture after it is [`Shot::fresh`].
 
 use std::time::Duration;
 
@@ -128,20 +128,24 @@ impl Steady {
         if now < self.next_look {
             return;
         }
-        self.next_look = now.plus(self.rules.look.as_micros() as u64);
         let shunned = self.shunned.take();
+        let others_too = self.rules.instead && matches!(self.state, State::Card { .. });
+        if self.wanted.id.backend() == Backend::Portal && !others_too {
+            return;
+        }
         let found = self.devices.list(self.wanted.kind);
         let wanted = found.iter().find(|device| device.id == self.wanted.id);
-        let others_too = self.rules.instead && matches!(self.state, State::Card { .. });
         let others = found.iter().filter(|device| others_too && device.id != self.wanted.id);
         // A portal asks the user each time it is opened, and waits for the answer: that is for the user to begin.
         let fits = |device: &&Device| device.id.backend() != Backend::Portal && shunned.as_ref() != Some(&device.id);
         for device in wanted.into_iter().chain(others).filter(fits) {
             if let Ok(live) = self.devices.open(device) {
                 self.go_on(live, device.clone());
-                return;
+                break;
             }
         }
+        // From its end on, since a system that hangs takes its time.
+        self.next_look = self.clock.now().plus(self.rules.look.as_micros() as u64);
     }
 
     fn go_on(&mut self, live: Box<dyn LiveVideo>, device: Device) {

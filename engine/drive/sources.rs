@@ -214,13 +214,14 @@ impl Work {
                 Err(Idle::Empty) => {
                     let Some(last) = &mut held else { continue };
                     let now = self.parts.clock.now();
-                    self.show(last.grab.switch.picture(now, 0), worker);
+                    // What it shows now may be had at another size.
+                    last.coarse |= self.show(last.grab.switch.picture(now, 0), worker);
                     let asked = self.parts.injector.edge().wants_keyframe();
                     if last.owed && (asked || self.parts.stage.wants(now)) {
                         (last.owed, owed) = (false, Damage::NONE);
                         let look = Look { captured: last.grab.captured, damage: last.grab.damage, fresh: false };
                         self.encode(&last.grab, look, now, worker)?;
-                    } else if asked || (last.coarse && last.due <= now) {
+                    } else if asked || (!last.owed && last.coarse && last.due <= now && self.parts.stage.wants(now)) {
                         let look = Look { captured: now, damage: Damage::NONE, fresh: false };
                         last.coarse = self.encode(&last.grab, look, now, worker)?;
                     } else {
@@ -239,22 +240,24 @@ impl Work {
         self.failures.judge(flushed, worker, &self.parts.lost)
     }
 
-    /// A screen shows `content`, whatever it showed before.
-    fn show(&mut self, content: Content, worker: &mut Worker) {
-        if self.content.replace(content) != Some(content) {
+    /// A screen shows `content`; whether that is something else than before.
+    fn show(&mut self, content: Content, worker: &mut Worker) -> bool {
+        let other = self.content.replace(content) != Some(content);
+        if other {
             if let Err(error) = self.parts.stage.set_content(content) {
                 worker.post.fail(error);
             }
             worker.post.tell(Event::Content(content));
         }
+        other
     }
 
     /// `false` where the picture shows nothing that encoding it anew would make sharper.
     fn encode(&mut self, grab: &Grab, look: Look, now: Time, worker: &mut Worker) -> Result<bool, Hopeless> {
         let source = Source { format: grab.format, size: grab.size, color: grab.color, data: &grab.data };
         let Look { captured, damage, fresh } = look;
-        // One that is encoded anew may be later than the next one of the source.
-        let captured = captured.max(self.last.plus(1));
+        // One that is encoded anew may be later than the next one of the source; a tick of RTP's clock lies between them.
+        let captured = captured.max(self.last.plus(12));
         self.last = captured;
         let Encoding { stage, injector, .. } = &mut self.parts;
         let taken = stage.submit_shot(&Shot { source, captured, damage, fresh }, injector.edge(), now);

@@ -48,7 +48,8 @@ pub fn start_behind_alsa(sinks: &[&str]) -> Option<Daemon> {
     // SAFETY: the daemon lets one test run at a time, and no thread of this one reads the environment yet.
     unsafe { std::env::set_var("ALSA_CONFIG_PATH", &path) };
     // PipeWire's plug-in is a package of its own.
-    if Microphone::open(&id(&format!("{}_in", sinks[0])), microphone::Config::default(), Clock::start()).is_err() {
+    let mut folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    if !folders.any(|folder| folder.path().join("alsa-lib/libasound_module_pcm_pipewire.so").exists()) {
         println!("skipped: ALSA has no way to PipeWire (pipewire-alsa)");
         return None;
     }
