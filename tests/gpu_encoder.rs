@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use conclave::capture::Still;
 use conclave::codecs::av1::encoder::Encoder;
 use conclave::codecs::av1::gpu::{Adapter, Context};
-use conclave::codecs::{Color, Config, Session, Size, Target};
+use conclave::codecs::{Color, Config, Picture, Session, Size, Target};
 use conclave::control::Edge;
 use conclave::drive::{Event, Role, Sending, Transport, sending};
 use conclave::e2ee::StaticKeys;
 use conclave::encode::{Video, VideoConfig};
 use conclave::frame::{Encoded, Kind};
-use conclave::gpu::{Converter, Format, Prefer, Source};
+use conclave::gpu::{Converter, Format, Lift, Prefer, Prepare, Source, Strength};
 use conclave::ledger::Stage;
 use conclave::send;
 use conclave::stats::StageStats;
@@ -88,6 +88,33 @@ fn a_picture_crosses_once_and_makes_the_same_bits() {
         assert_eq!(latency.encode_gpu.map(|times| times.count), Some(8));
         assert!(latency.convert_gpu.is_some_and(|times| times.count >= 6));
     }
+}
+
+/// Noise filter and light, which remember earlier pictures, where these never leave the GPU; and a self view, as often as a
+/// window wants it.
+#[test]
+fn what_is_prepared_on_the_gpu_makes_the_same_bits_and_is_seen_in_a_mirror() {
+    let Some(context) = context() else { return };
+    let mut ours = stage(Encoder::open_on(&context, config()).expect("opens"), Prefer::Gpu);
+    let mut theirs = stage(Encoder::open(config()).expect("opens"), Prefer::Cpu);
+    let prepare = Prepare { mirror: true, denoise: Some(Strength::Medium), lift: Lift::Strong, ..Prepare::default() };
+    let [mut view, mut other] = [(); 2].map(|()| Picture::new(SENT, Color::default()));
+    for n in 0..10 {
+        // Pictures stay where they are from the third on.
+        if n == 2 {
+            ours.set_prepare(prepare);
+            theirs.set_prepare(prepare);
+        }
+        let (a, b) = (push(&mut ours, n), push(&mut theirs, n));
+        assert!(ours.picture().is_none(), "frame {n}");
+        assert_eq!(a.expect("a frame").payload.as_slice(), b.expect("a frame").payload.as_slice(), "frame {n}");
+        assert!(theirs.self_view(&mut other));
+        for _ in 0..4 {
+            assert!(ours.self_view(&mut view), "frame {n}");
+            assert_eq!(view, other, "frame {n}");
+        }
+    }
+    assert!(ours.converter().device() != "cpu");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod av1_support;
 mod gpu_support;
 
 use av1_support::judge::{Stream, programs};
+use conclave_codecs::av1::decisions::BlockSize;
 use conclave_codecs::av1::encoder::Encoder;
 use conclave_codecs::av1::rest::SHARP;
 use conclave_codecs::{Color, Config, FrameInput, Picture, Rect, Size, Target, VideoEncoder, metrics};
@@ -72,13 +73,14 @@ fn both_arms_rest_alike_and_every_decoder_shows_it() {
     }
 }
 
-/// Bytes and mean PSNR of the frames after the first two seconds.
-fn run(size: Size, told: bool) -> (usize, f64, std::time::Duration) {
+/// Bytes, mean PSNR and time of the frames after the first two seconds, and the share of their superblocks that are one
+/// skipped block.
+fn run(size: Size, told: bool) -> (usize, f64, std::time::Duration, f64) {
     let desk = Desk::new(size);
     let config = Config { size, target: Target::Bitrate(600_000), ..Config::default() };
     let mut encoder = Encoder::open(config).expect("opens");
     let (mut bytes, mut quality, mut shown) = (0, Vec::new(), Picture::new(size, Color::default()));
-    let mut spent = std::time::Duration::ZERO;
+    let (mut spent, mut whole) = (std::time::Duration::ZERO, [0; 2]);
     for n in 0..160 {
         let (picture, parts) = desk.picture(n);
         if told {
@@ -89,23 +91,37 @@ fn run(size: Size, told: bool) -> (usize, f64, std::time::Duration) {
         encoder.poll(&mut unit).expect("a frame or none");
         if n >= 60 {
             spent += begun.elapsed();
+            let decisions = encoder.decisions();
+            for (row, col) in
+                (0..size.height as usize / 64).flat_map(|row| (0..size.width as usize / 64).map(move |col| (row, col)))
+            {
+                let block = decisions.block(8 * row, 8 * col);
+                whole[0] += 1;
+                whole[1] += usize::from(block.skip && block.size == BlockSize::B64);
+            }
             bytes += unit.len();
             assert!(encoder.reconstruction(&mut shown));
             quality.push(metrics::psnr_y(&picture, &shown).expect("one size"));
         }
     }
-    (bytes, quality.iter().sum::<f64>() / quality.len() as f64, spent / quality.len() as u32)
+    (
+        bytes,
+        quality.iter().sum::<f64>() / quality.len() as f64,
+        spent / quality.len() as u32,
+        whole[1] as f64 / whole[0] as f64,
+    )
 }
 
 #[test]
 fn what_rests_costs_less_and_looks_no_worse() {
     let size = Size::new(640, 360);
-    let ((all, plain, slow), (some, rested, fast)) = (run(size, false), run(size, true));
+    let ((all, plain, slow, _), (some, rested, fast, whole)) = (run(size, false), run(size, true));
     println!(
         "all coded: {all} bytes, {plain:.2} dB, {slow:?} a frame; at rest: {some} bytes, {rested:.2} dB, {fast:?}"
     );
     assert!(rested > plain - 0.3, "{rested} dB where {plain} dB were had");
     assert!(10 * some <= 11 * all, "{some} bytes where {all} did");
+    assert!(whole > 0.7, "{whole:.2} of the superblocks rest");
 }
 
 #[test]

@@ -304,8 +304,8 @@ mod tests {
         let latency = |n: u64| if n / 300 % 2 == 0 { 35_000 } else { 200_000 };
         let pieces: Vec<_> = (0..2_400).map(|n| (n * 10_000, n * 10_000 + latency(n), 480)).collect();
         let (found, _) = distances(&pieces, 2_300);
-        let leads: Vec<_> = (0..8).map(|turn| found[turn * 300 + 250].expect("sound")).collect();
-        assert!(leads.iter().all(|lead| (480..=1_680).contains(lead)), "{leads:?}");
+        let leads: Vec<_> = (0..7).map(|turn| found[turn * 300 + 250]).collect();
+        assert!(leads.iter().all(|lead| lead.is_some_and(|lead| (480..=1_680).contains(&lead))), "{leads:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use conclave::codecs::metrics::Quality;
 use conclave::codecs::{self, Color, Picture, Session, Size, Target, dav1d};
 use conclave::e2ee::{BaseKey, OpenKey, SealKey, Suite, sframe};
 use conclave::frame::Buffer;
-use conclave::gpu::{Converter, Format, Source};
+use conclave::gpu::{Converter, Format, Lift, Prepare, Source, Strength};
 
 use crate::cpu::cpu_seconds;
 use crate::input;
@@ -44,6 +44,12 @@ pub struct Args {
     /// Frame rate of the output; the input's own without it. Frames are kept, not dropped or repeated.
     #[arg(long, value_parser = input::rate)]
     fps: Option<(u32, u32)>,
+    /// Average noise away over time, where nothing moves: light, medium or strong.
+    #[arg(long, value_parser = input::denoise)]
+    denoise: Option<Strength>,
+    /// Make dark pictures brighter: off, gentle or strong.
+    #[arg(long, default_value = "off", value_parser = input::lift)]
+    lift: Lift,
     /// Stop after so many frames.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
@@ -78,6 +84,7 @@ pub fn run(args: Args, as_json: bool) -> anyhow::Result<()> {
     let mut seal = args.seal.then(Seal::new).transpose()?;
 
     let mut converter = Converter::cpu();
+    converter.set_prepare(Prepare { denoise: args.denoise, lift: args.lift, ..Prepare::default() });
     let (mut input, mut shown) = (Picture::new(Size::new(16, 16), color), Picture::new(Size::new(16, 16), color));
     let mut kept: Vec<Picture> = (0..KEPT).map(|_| Picture::new(Size::new(16, 16), color)).collect();
     let (mut quality, mut frames, mut written, mut bytes) = (Quality::default(), 0u64, 0u64, 0u64);

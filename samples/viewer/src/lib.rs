@@ -8,7 +8,6 @@ pub mod device;
 pub mod draw;
 pub mod keys;
 pub mod layout;
-pub mod level;
 pub mod meeting;
 pub mod overlay;
 pub mod seat;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use conclave::audio::active::Active;
 use conclave::codecs::{Color, Picture, Size};
 use conclave::drive::Event;
 use conclave::ledger::Stage;
@@ -12,9 +13,13 @@ use conclave::stats::{Cause, Drops, Percentiles, StageStats};
 use conclave::time::Clock;
 
 use crate::keys::Group;
-use crate::level;
 use crate::overlay::{Ledger, Person};
 use crate::seat::{self, Seat};
+
+/// The lower end of the level meter.
+const LOWEST_DBFS: f32 = -50.0;
+/// Who spoke last is not marked below it.
+const QUIET_DBFS: f32 = -35.0;
 
 /// What is shown.
 #[derive(Clone, Debug)]
@@ -52,7 +57,7 @@ pub struct Meeting {
     clock: Clock,
     stages: StageStats,
     shown: u64,
-    speaker: Option<usize>,
+    speakers: Active<usize>,
 }
 
 /// What a meeting came to.
@@ -87,19 +92,18 @@ impl Meeting {
             clock,
             stages: StageStats::new(),
             shown: 0,
-            speaker: None,
+            speakers: Active::new(),
         })
     }
 
     /// Takes what has arrived; `true` where there is a picture that was not drawn.
     pub fn pull(&mut self) -> bool {
         self.group.turn();
-        let mut fresh = false;
-        for seat in &mut self.seats {
-            fresh |= seat.pull();
+        let (now, speakers, mut fresh) = (self.clock.now(), &mut self.speakers, false);
+        for (at, seat) in self.seats.iter_mut().enumerate() {
+            fresh |= seat.pull(|dbfs, long_us| speakers.hear(at, dbfs, long_us, now));
         }
-        let levels: Vec<_> = self.seats.iter().map(|seat| seat.level).collect();
-        self.speaker = level::speaker(&levels, self.speaker);
+        speakers.look(now);
         fresh
     }
 
@@ -136,8 +140,8 @@ impl Meeting {
         let person = |(at, seat): (usize, &Seat)| Person {
             name: seat.name.clone(),
             picture: seat.shown.as_ref().map(|shown| shown.picture.size()),
-            level: seat.level.read(),
-            speaking: self.speaker == Some(at),
+            level: ((seat.meter.dbfs() - LOWEST_DBFS) / -LOWEST_DBFS).clamp(0.0, 1.0),
+            speaking: self.speakers.active() == Some(at) && seat.meter.dbfs() > QUIET_DBFS,
         };
         self.seats.iter().enumerate().map(person).collect()
     }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use conclave::audio::RATE;
+use conclave::audio::level::{self, Meter};
 use conclave::capture::{CaptureError, FileError, FileVideo, SceneCamera, SceneVoice, VideoInput, scene};
 use conclave::codecs::{self, Picture, Session, Size, Target, dav1d, opus};
 use conclave::drive::{Receiving, Screen, Sending, Shown, Speaker, Transport, receiving, sending};
@@ -15,7 +17,6 @@ use conclave::{decode, encode, receive, send};
 
 use crate::bars::Bars;
 use crate::keys::Rings;
-use crate::level::Level;
 use crate::meeting::{Config, Input};
 
 /// See the module. Dropping it ends its threads.
@@ -27,7 +28,7 @@ pub struct Seat {
     /// The viewer's side.
     pub receiving: Receiving,
     /// How loud it is.
-    pub level: Level,
+    pub meter: Meter,
     /// The newest picture, kept for a device that has to be opened anew.
     pub shown: Option<Shown>,
     /// It was not drawn yet.
@@ -48,14 +49,17 @@ impl Seat {
         let Rings { sending, receiving, device } = rings;
         let sending = Sending::start(sending_parts(config, at as u64, (sending, device), here, clock)?)?;
         let (receiving, screen, speaker) = Receiving::start(receiving_parts(receiving, there, clock)?)?;
-        let (level, shown) = (Level::default(), None);
-        Ok(Self { name, sending, receiving, level, shown, fresh: false, count: 0, screen, speaker })
+        let (meter, shown) = (Meter::default(), None);
+        Ok(Self { name, sending, receiving, meter, shown, fresh: false, count: 0, screen, speaker })
     }
 
-    /// Takes what has arrived; `true` where there is a picture that was not drawn.
-    pub fn pull(&mut self) -> bool {
+    /// Takes what has arrived; `true` where there is a picture that was not drawn. `heard` gets the level of each packet in
+    /// dBFS, and how long it is in microseconds.
+    pub fn pull(&mut self, mut heard: impl FnMut(f32, u64)) -> bool {
         while let Ok(sound) = self.speaker.next(Duration::ZERO) {
-            self.level.take(&sound.pcm);
+            let (dbfs, frames) = (level::dbfs(&sound.pcm), sound.pcm.len());
+            self.meter.feed(dbfs, frames);
+            heard(dbfs, frames as u64 * 1_000_000 / u64::from(RATE));
             self.speaker.recycle(sound.pcm);
         }
         if let Ok(shown) = self.screen.next(Duration::ZERO) {

@@ -207,7 +207,7 @@ impl App {
             let window = pane.window.clone();
             // The surface goes first: a window has one at most.
             self.pane = None;
-            self.pane = Some(Pane::open(window)?);
+            self.pane = Some(Pane::reopen(&window)?);
             return Ok(());
         }
         if !pane.has_room() {
@@ -287,6 +287,18 @@ impl Pane {
         Ok(pane)
     }
 
+    /// A driver that was reset may need a moment.
+    fn reopen(window: &Arc<Window>) -> anyhow::Result<Self> {
+        let mut opened = Self::open(window.clone());
+        for _ in 1..PATIENCE {
+            if opened.is_err() {
+                std::thread::sleep(PAUSE);
+                opened = Self::open(window.clone());
+            }
+        }
+        opened.context("the GPU was lost and does not come back")
+    }
+
     /// A window without area, as a minimised one may be, keeps its last surface and is not drawn to.
     fn resize(&mut self, size: PhysicalSize<u32>) {
         let most = self.graphics.device.limits().max_texture_dimension_2d;
@@ -327,3 +339,5 @@ const SEEN: u64 = 10;
 
 /// Devices lost in a row until it is given up.
 const PATIENCE: u32 = 5;
+/// Between two attempts to open a GPU that was lost.
+const PAUSE: Duration = Duration::from_millis(300);

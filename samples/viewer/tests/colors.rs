@@ -40,7 +40,13 @@ fn bars_keep_their_colours_within_three_levels_in_every_matrix_and_range() {
 fn a_mirrored_picture_has_its_bars_the_other_way_round() {
     let Ok(graphics) = Graphics::open(&instance(), None) else { return println!("skipped: no Vulkan adapter") };
     let picture = decoded(Size::new(320, 180), Color::default());
-    assert!(drawn(&graphics, &picture, Rect::new(0.0, 0.0, 480.0, 270.0), true) > 100.0);
+    let (rect, window) = (Rect::new(0.0, 0.0, 480.0, 270.0), Size::new(480, 270));
+    let [as_it_is, mirrored] = [false, true].map(|mirror| draw(&graphics, &picture, rect, mirror, window));
+    let rows = as_it_is.chunks_exact(4 * 480).zip(mirrored.chunks_exact(4 * 480));
+    let pixels = rows.flat_map(|(row, other)| row.chunks_exact(4).zip(other.chunks_exact(4).rev()));
+    let off: u64 = pixels.flat_map(|(a, b)| a.iter().zip(b)).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    assert!(off < 4 * 480 * 270, "{off} levels in all");
+    assert!(farthest(&mirrored, 480, rect) > 100.0);
 }
 
 #[test]
