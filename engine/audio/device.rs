@@ -208,13 +208,19 @@ pub(super) fn find(kind: Kind, id: &Id, on: Option<cpal::HostId>) -> Result<Foun
     let config = StreamConfig {
         channels: range.channels(),
         sample_rate: RATE.clamp(low, high),
-        buffer_size: BufferSize::Fixed(RATE.clamp(low, high) / 100),
+        buffer_size: BufferSize::Fixed(block(&host, RATE.clamp(low, high))),
     };
     let format = range.sample_format();
     let mut device = describe(&inner, kind, id.name() == DEFAULT, Vec::new());
     device.id = id.clone();
     device.audio = vec![AudioMode { channels: config.channels, rates: (config.sample_rate, config.sample_rate) }];
     Ok(Found { inner, device, config, format, host: host.id() })
+}
+
+/// Frames of about 10 ms. PipeWire takes the power of two below what it is asked for, and half of that loses pieces where no
+/// realtime priority is to be had.
+fn block(host: &cpal::Host, rate: u32) -> u32 {
+    if is_pipewire(host) { (rate / 100).next_power_of_two() } else { rate / 100 }
 }
 
 /// What a mode costs, the least first; `None` for one that cannot be used. Two channels are best whatever is wanted: sound
