@@ -374,7 +374,7 @@ impl Video {
         if std::mem::take(&mut self.whole) && self.converter.prepare() == Prepare::default() {
             self.tell(shot);
         } else {
-            self.encoder.damaged(&[Rect { x: 0, y: 0, width: self.size.width, height: self.size.height }]);
+            self.encoder.damaged(&[Rect::whole(self.size)]);
         }
         let Shot { source, captured, .. } = *shot;
         let mut ledger = Ledger::default();

@@ -22,6 +22,19 @@ fn next(microphone: &mut Microphone, pcm: &mut [i16]) -> Heard {
     microphone.wait(pcm, Duration::from_millis(200)).expect("a microphone")
 }
 
+/// The tone is heard.
+fn loud(heard: &Heard) -> bool {
+    matches!(heard, Heard::Samples { level, .. } if *level > -15)
+}
+
+/// Plays the tone into `name`, and a microphone that hears it; a packet's samples.
+fn playing(name: &str) -> (Clock, Player, Microphone, Vec<i16>) {
+    let clock = Clock::start();
+    let (player, mut microphone, mut pcm) = (Player::start(name, clock), open(name, clock), vec![0; 960]);
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    (clock, player, microphone, pcm)
+}
+
 /// Waits until `done` says so, half a minute at most.
 fn until(what: &str, clock: Clock, mut done: impl FnMut() -> bool) {
     let end = clock.now().plus(30_000_000);
@@ -74,11 +87,7 @@ fn what_a_speaker_plays_its_monitor_hears() {
     let player = Player::start("near", clock);
     let mut microphone = open("near", clock);
     let (mut pcm, mut all, mut latencies) = (vec![0; 960], Vec::new(), Vec::new());
-    until(
-        "the tone is there",
-        clock,
-        || matches!(next(&mut microphone, &mut pcm), Heard::Samples { level, .. } if level > -15),
-    );
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
     // A busy machine loses pieces in the graph. Between them the tone is what it was: there is a second without a break.
     let (mut whole, mut pieces, end) = (None, 0, clock.now().plus(30_000_000));
     while pieces < seconds() || whole.is_none() && clock.now() < end {
@@ -116,7 +125,6 @@ fn muted_nothing_is_read() {
     let player = Player::start("near", clock);
     let mut microphone = open("near", clock);
     let (control, mut pcm) = (microphone.control(), vec![0; 960]);
-    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
     until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
     assert!(control.level_dbfs() > -15.0);
     control.mute(true);
@@ -147,12 +155,7 @@ fn muted_nothing_is_read() {
 #[test]
 fn a_sink_that_is_destroyed_is_named_and_comes_back() {
     let Some(daemon) = start(&["near"]) else { return };
-    let clock = Clock::start();
-    let player = Player::start("near", clock);
-    let mut microphone = open("near", clock);
-    let mut pcm = vec![0; 960];
-    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
-    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    let (clock, player, mut microphone, mut pcm) = playing("near");
     daemon.remove("near");
     until("the loss is told", clock, || match next(&mut microphone, &mut pcm) {
         Heard::Turn(Turn::Lost { device, why }) => {
@@ -192,12 +195,7 @@ fn a_sink_that_is_destroyed_is_named_and_comes_back() {
 #[test]
 fn a_server_that_is_killed_is_told_of_and_found_again() {
     let Some(mut daemon) = start(&["near"]) else { return };
-    let clock = Clock::start();
-    let player = Player::start("near", clock);
-    let mut microphone = open("near", clock);
-    let mut pcm = vec![0; 960];
-    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
-    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
+    let (clock, player, mut microphone, mut pcm) = playing("near");
     for round in 0..3 {
         daemon.kill();
         until("the loss is told", clock, || matches!(next(&mut microphone, &mut pcm), Heard::Turn(Turn::Lost { .. })));
@@ -214,11 +212,7 @@ fn a_server_that_is_killed_is_told_of_and_found_again() {
 /// Waits until the tone is heard on `name`'s monitor.
 fn hear(name: &str, clock: Clock) {
     let (mut microphone, mut pcm) = (open(name, clock), [0; 960]);
-    until(
-        "the tone is there",
-        clock,
-        || matches!(next(&mut microphone, &mut pcm), Heard::Samples { level, .. } if level > -15),
-    );
+    until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
 }
 
 #[test]
@@ -296,7 +290,6 @@ fn another_microphone_takes_over_without_a_gap() {
     let players = [Player::start("near", clock), Player::start("far", clock)];
     let mut microphone = open("near", clock);
     let (control, mut pcm, mut all) = (microphone.control(), vec![0; 960], Vec::new());
-    let loud = |heard: &Heard| matches!(heard, Heard::Samples { level, .. } if *level > -15);
     until("the tone is there", clock, || loud(&next(&mut microphone, &mut pcm)));
     // The other sink has to play too, or there is nothing to be heard without a gap.
     let mut other = open("far", clock);

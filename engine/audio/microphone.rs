@@ -51,9 +51,8 @@ pub struct Microphone {
     silence: Time,
     look: Time,
     search: Search<Source>,
-    /// The default that the system has put another device behind; whether that is what is searched for.
-    changed: Option<Id>,
-    renews: bool,
+    /// What is searched for, where that is a default that the system has put another device behind.
+    renews: Option<Id>,
     /// The wanted device was lost.
     gone: bool,
     pcm: Vec<f32>,
@@ -133,8 +132,7 @@ impl Microphone {
             silence: now,
             look: now,
             search: Search::new(),
-            changed: None,
-            renews: false,
+            renews: None,
             gone: false,
             pcm: Vec::new(),
             other: Vec::new(),
@@ -254,19 +252,19 @@ impl Microphone {
     /// Looks for the wanted device where another or none is heard, for one in its place, and for what the system means by
     /// its default now. Why the one that is heard is none any more.
     fn seek(&mut self, now: Time) -> Option<String> {
-        if let Some(live) = self.live.as_ref().filter(|live| live.trouble.has_changed()) {
-            self.changed = Some(live.device.id.clone());
-        }
-        let hears_wanted = self.live.as_ref().is_some_and(|live| live.device.id == self.wanted);
+        let heard = self.live.as_ref().map(|live| live.device.id.clone());
+        let hears_wanted = heard.as_ref() == Some(&self.wanted);
         if let Some(found) = self.search.take() {
             self.look = now.plus(LOOK_US);
+            // The app may have switched meanwhile: then nothing of it counts.
+            let renewed = self.renews.take().is_some_and(|id| heard == Some(id));
             match found {
-                // The app may have switched meanwhile.
                 Some(_) if self.coming.is_some() => {}
-                Some(source) if self.renews || !hears_wanted => self.coming = Some(source),
-                Some(_) => {}
-                None if self.renews => return Some("the system has no other".to_owned()),
-                None => {}
+                Some(source) if renewed || heard.is_none() || !hears_wanted && source.device.id == self.wanted => {
+                    self.coming = Some(source);
+                }
+                None if renewed => return Some("the system has no other".to_owned()),
+                _ => {}
             }
         }
         if self.coming.as_mut().is_some_and(|coming| coming.lost(now).is_some()) {
@@ -275,10 +273,9 @@ impl Microphone {
         if self.coming.is_some() || self.search.is_running() {
             return None;
         }
-        let changed = self.changed.take();
-        self.renews = changed.is_some();
-        let ids = match changed {
-            Some(id) => vec![id],
+        self.renews = heard.filter(|_| self.live.as_ref().is_some_and(|live| live.trouble.has_changed()));
+        let ids = match &self.renews {
+            Some(id) => vec![id.clone()],
             None if hears_wanted || self.look > now => return None,
             None if self.live.is_none() && self.config.fall_back => vec![self.wanted.clone(), device::default_id()],
             None => vec![self.wanted.clone()],
