@@ -196,7 +196,7 @@ impl Sight {
     fn look_at_screen(&self, server: &Server) -> Result<Look, Fault> {
         let root = xproto::get_geometry(&server.conn, self.window)?.reply()?;
         let size = Size::new(root.width.into(), root.height.into());
-        Ok(Look::Seen(View { origin: Origin::default(), size, drawable: self.window, shift: 0, seen: whole(size) }))
+        Ok(Look::Seen(View { origin: Origin::default(), size, drawable: self.window, shift: 0, seen: Rect::whole(size) }))
     }
 
     fn look_at_monitor(&self, server: &Server, monitor: &find::Monitor) -> Result<Look, Fault> {
@@ -229,7 +229,7 @@ impl Sight {
             return Ok(Look::Hidden);
         }
         let size = Size::new(geometry.width.into(), geometry.height.into());
-        let view = View { origin: Origin::default(), size, drawable: self.window, shift: 0, seen: whole(size) };
+        let view = View { origin: Origin::default(), size, drawable: self.window, shift: 0, seen: Rect::whole(size) };
         if self.redirected {
             let pixmap = conn.generate_id()?;
             return match composite::name_window_pixmap(conn, self.window, pixmap)?.check().map_err(Fault::from) {
@@ -281,10 +281,6 @@ impl Sight {
 fn structure(server: &Server, window: Window) -> Result<(), Fault> {
     let wanted = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY);
     Ok(xproto::change_window_attributes(&server.conn, window, &wanted)?.check()?)
-}
-
-fn whole(size: Size) -> Rect {
-    Rect { x: 0, y: 0, width: size.width, height: size.height }
 }
 
 /// Why a window's pixels cannot be read.
