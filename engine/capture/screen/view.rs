@@ -196,7 +196,13 @@ impl Sight {
     fn look_at_screen(&self, server: &Server) -> Result<Look, Fault> {
         let root = xproto::get_geometry(&server.conn, self.window)?.reply()?;
         let size = Size::new(root.width.into(), root.height.into());
-        Ok(Look::Seen(View { origin: Origin::default(), size, drawable: self.window, shift: 0, seen: Rect::whole(size) }))
+        Ok(Look::Seen(View {
+            origin: Origin::default(),
+            size,
+            drawable: self.window,
+            shift: 0,
+            seen: Rect::whole(size),
+        }))
     }
 
     fn look_at_monitor(&self, server: &Server, monitor: &find::Monitor) -> Result<Look, Fault> {
