@@ -97,9 +97,10 @@ impl Display {
             println!("skipped: no Vulkan adapter");
             return None;
         }
-        // It picks a free number by itself and writes it to its standard output.
+        // It picks a free number by itself and writes it to its standard output. Without `-noreset` it begins anew when
+        // its last client goes, and turns away one that comes meanwhile: the next viewer.
         let mut server = Command::new("Xvfb");
-        server.args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"]);
+        server.args(["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]);
         let Ok(mut server) = server.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
             println!("skipped: Xvfb is not installed");
             return None;
