@@ -255,6 +255,10 @@ impl Intake {
             self.taken += (chunk.len() / usize::from(self.format.wanted)) as u64;
             chunk.commit_all();
         }
+        // Nor does the filter keep what it heard before.
+        if std::mem::take(&mut self.produced) > 0 {
+            self.stretch.reset();
+        }
         self.ready.clear();
         self.layout = None;
     }
@@ -441,6 +445,7 @@ mod tests {
         let (mut tap, mut intake, muted) = open(48_000, 1, 1);
         let mut pcm = vec![0.0; 480];
         tap.hear((0..4_800).map(|_| 0.9), Time::from_ms(0));
+        assert!(intake.fill(&mut pcm).is_some());
         muted.store(true, Ordering::Relaxed);
         intake.clear();
         for n in 10..50u64 {
@@ -450,10 +455,11 @@ mod tests {
         assert_eq!(intake.stats().withheld, 40 * 480);
         muted.store(false, Ordering::Relaxed);
         for n in 50..60u64 {
-            tap.hear((0..480).map(|_| 0.1), Time::from_ms(n * 10));
+            tap.hear((0..480).map(|_| 0.0), Time::from_ms(n * 10));
         }
         let at = intake.fill(&mut pcm).expect("sound again");
         assert!(at >= Time::from_ms(490), "{at:?}");
+        assert!(pcm.iter().all(|sample| *sample == 0.0), "the filter remembers");
     }
 
     #[test]

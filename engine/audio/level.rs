@@ -1,4 +1,4 @@
-//! How loud it is: a meter with the inertia that an eye wants, and a gate that guesses whether somebody speaks.
+//! How loud it is: in decibels, and on a meter with the inertia that an eye wants.
 
 use super::RATE;
 
@@ -54,47 +54,6 @@ impl Meter {
     }
 }
 
-/// Open while it sounds like speech: well above the noise that it follows, for longer than a click.
-#[derive(Clone, Copy, Debug)]
-pub struct Gate {
-    floor_dbfs: f32,
-    loud_ms: f32,
-    hold_ms: f32,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self { floor_dbfs: -60.0, loud_ms: 0.0, hold_ms: 0.0 }
-    }
-}
-
-/// Speech stands so far above the noise, and lasts so long, before the gate opens; then it stays open through pauses
-/// between words.
-const ABOVE_DB: f32 = 10.0;
-const OPENS_MS: f32 = 60.0;
-const HOLDS_MS: f32 = 400.0;
-/// The noise floor falls at once and rises slowly, so that speech does not become the floor.
-const FLOOR_RISE_DB: f32 = 1.5;
-/// Below that nothing counts as speech.
-const LEAST_DBFS: f32 = -55.0;
-
-impl Gate {
-    /// `frames` samples of each channel, at 48 kHz, were of this level; whether the gate is open now.
-    pub fn feed(&mut self, dbfs: f32, frames: usize) -> bool {
-        let ms = frames as f32 * 1_000.0 / RATE as f32;
-        self.floor_dbfs = dbfs.min(self.floor_dbfs + FLOOR_RISE_DB * ms / 1_000.0).clamp(-90.0, -20.0);
-        let loud = dbfs > (self.floor_dbfs + ABOVE_DB).max(LEAST_DBFS);
-        self.loud_ms = if loud { (self.loud_ms + ms).min(OPENS_MS) } else { (self.loud_ms - ms).max(0.0) };
-        self.hold_ms = if self.loud_ms >= OPENS_MS { HOLDS_MS } else { (self.hold_ms - ms).max(0.0) };
-        self.is_open()
-    }
-
-    /// Somebody seems to speak.
-    pub fn is_open(&self) -> bool {
-        self.hold_ms > 0.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,19 +78,5 @@ mod tests {
             meter.feed(SILENCE_DBFS, 480);
         }
         assert!((meter.dbfs() + 40.0).abs() < 0.1, "{}", meter.dbfs());
-    }
-
-    #[test]
-    fn the_gate_opens_for_speech_and_not_for_clicks_or_steady_noise() {
-        let mut gate = Gate::default();
-        let mut feed = |dbfs: f32, blocks: usize| (0..blocks).filter(|_| gate.feed(dbfs, 480)).count();
-        assert_eq!(feed(-65.0, 200), 0);
-        assert_eq!(feed(-20.0, 3), 0, "a click of 30 ms");
-        assert_eq!(feed(-65.0, 100), 0);
-        assert!(feed(-30.0, 30) >= 24, "speech");
-        assert!((30..=50).contains(&feed(-65.0, 100)), "it holds, and shuts");
-        // A fan that is switched on opens it at first, and is taken for the floor after a while.
-        feed(-45.0, 3_000);
-        assert_eq!(feed(-45.0, 100), 0);
     }
 }

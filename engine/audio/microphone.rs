@@ -392,7 +392,7 @@ impl Source {
 /// From `old` to `new` within the first 10 ms.
 fn cross(old: &[f32], new: &mut [f32], channels: usize) {
     for (n, (old, new)) in old.chunks_exact(channels).zip(new.chunks_exact_mut(channels)).enumerate() {
-        let share = ((n + 1) as f32 / super::mixer::BLOCK as f32).min(1.0);
+        let share = ((n + 1) as f32 / super::BLOCK as f32).min(1.0);
         new.iter_mut().zip(old).for_each(|(new, old)| *new = old + (*new - old) * share);
     }
 }

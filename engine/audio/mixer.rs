@@ -3,8 +3,8 @@
 //! Each person has a seat with a small store, since packets come when they come and the mix is taken by the beat. Nothing
 //! is allocated once a seat is taken.
 
-use super::RATE;
 use super::level::{self, Meter};
+use super::{BLOCK, RATE};
 
 /// A person's place in the mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,9 +42,6 @@ pub struct Stats {
     /// Blocks in which the limiter was at work.
     pub limited: u64,
 }
-
-/// Frames of one block of the mix: 10 ms.
-pub const BLOCK: usize = 480;
 
 /// Frames that a seat holds at most, 200 ms, and those it wants before it begins: a packet of 20 ms and a block, so that
 /// packets may come 10 ms late.

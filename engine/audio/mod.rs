@@ -34,6 +34,12 @@ use crate::devices::Listing;
 /// Samples a second of all sound in a session.
 pub const RATE: u32 = 48_000;
 
+/// Samples of a channel in a block, which is 10 ms: as much as is processed, mixed and played at once.
+pub const BLOCK: usize = 480;
+
+/// Microseconds of a block.
+pub const BLOCK_US: u64 = 10_000;
+
 /// Adds what is found to `listing`.
 pub(crate) fn list(listing: &mut Listing) {
     #[cfg(feature = "devices")]

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::RATE;
 use super::drift::{self, Drift};
-use super::mixer::{BLOCK, FADE, TAIL};
+use super::mixer::{FADE, TAIL};
 use super::stretch::{Fixed, Stretch};
 use crate::time::Time;
 
@@ -67,8 +66,7 @@ pub struct Stats {
 /// Room of a ring.
 const ROOM_MS: usize = 500;
 const STAMPS: usize = 512;
-/// A block, and what callbacks and blocks may be late: what lies in the ring after a block, at first and at most.
-const BLOCK_US: f64 = 10_000.0;
+/// What lies in the ring after a block, at first and at most: the block, and what callbacks and blocks may be late.
 const LEAST_US: f64 = 20_000.0;
 const MOST_US: f64 = 120_000.0;
 /// Grows so much when the ring ran dry, and shrinks so much a second.
@@ -258,7 +256,7 @@ impl Outlet {
         self.settled = if playing { self.settled.saturating_add(1) } else { 0 };
         if self.settled == SETTLED {
             // It begins with a block more or less. Whoever hurried to the target now would be out of tune.
-            self.target_us = self.level_us.clamp(self.target_us, self.target_us + BLOCK_US);
+            self.target_us = self.level_us.clamp(self.target_us, self.target_us + BLOCK_US as f64);
             self.drift.forget();
         }
         if self.settled >= SETTLED && !self.holding {
@@ -267,7 +265,7 @@ impl Outlet {
         }
         let delay_us = self.delay_us.unwrap_or(0.0);
         let filter_us = self.stretch.delay() as f64 * 1e6 / f64::from(self.format.rate);
-        beat.plus((self.level_us - BLOCK_US + delay_us + filter_us).max(0.0) as u64)
+        beat.plus((self.level_us - BLOCK_US as f64 + delay_us + filter_us).max(0.0) as u64)
     }
 
     /// Callbacks so far: a device that stops shows here.
@@ -339,7 +337,7 @@ impl Outlet {
     }
 
     fn aim(&self) {
-        let frames = (self.target_us - BLOCK_US) * f64::from(self.format.rate) / 1e6;
+        let frames = (self.target_us - BLOCK_US as f64) * f64::from(self.format.rate) / 1e6;
         self.shared.begin.store(frames.max(0.0) as usize, Ordering::Relaxed);
     }
 }

@@ -1,16 +1,13 @@
 //! What the remote people say, mixed by the session's beat and brought to the speaker: the mixer, the way to the device,
 //! and what an echo canceller wants to know of it. No device, no clock and no thread of its own.
 
-use super::RATE;
 use super::level::{self, Meter};
-use super::mixer::{self, BLOCK, Mixer, Seat};
+use super::mixer::{self, Mixer, Seat};
 use super::outlet::{self, Outlet};
+use super::{BLOCK, BLOCK_US};
 use crate::drive;
 use crate::queue::Idle;
 use crate::time::Time;
-
-/// Microseconds of one block.
-pub const BLOCK_US: u64 = BLOCK as u64 * 1_000_000 / RATE as u64;
 
 /// Blocks that are made up for at once; those before are left out.
 const MOST_MISSED: u64 = 8;

@@ -71,6 +71,11 @@ impl Stretch {
         self.inner.output_delay()
     }
 
+    /// Forgets all that went in, and the steering.
+    pub fn reset(&mut self) {
+        self.inner.reset();
+    }
+
     /// One block: [`Self::wants`] frames of `input` become [`Self::gives`] frames of `out`, whose number is returned.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use sonora::config::{
 };
 use sonora::{AudioProcessing, StreamConfig};
 
-use super::RATE;
+use crate::audio::RATE;
 
 /// Which parts work, and on what. The default is for a meeting; without a part its sound passes as it is.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -14,8 +14,8 @@ use std::f32::consts::TAU;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::RATE;
 use super::room::{Scene, Talk};
+use crate::audio::RATE;
 
 /// What was found; `None` where the conversation has no such part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]

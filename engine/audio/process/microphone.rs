@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{BLOCK, BLOCK_US, Config, Feed, Figures, Gauge, ProcessError, Processor, Reference, figures, reference};
+use super::{Config, Feed, Figures, Gauge, ProcessError, Processor, Reference, reference};
+use crate::audio::{BLOCK, BLOCK_US, level};
 use crate::capture::CaptureError;
 use crate::capture::live::{Heard, LiveMicrophone};
 use crate::time::Time;
@@ -67,7 +68,7 @@ impl LiveMicrophone for Processed {
                 });
                 let lag = self.processor.lag().as_micros() as u64;
                 let captured = Time(captured.0.saturating_sub(lag));
-                return Ok(Heard::Samples { captured, level: figures::dbfs(pcm).round() as i8 });
+                return Ok(Heard::Samples { captured, level: level::coarse(level::dbfs(pcm)) });
             }
             // Another device stands elsewhere in the room.
             Heard::Turn(_) => {

@@ -27,14 +27,7 @@ use std::time::Duration;
 
 use sonora::AudioProcessing;
 
-/// Samples a second, of both sides.
-pub const RATE: u32 = 48_000;
-
-/// Samples of a channel in a block, which is 10 ms.
-pub const BLOCK: usize = 480;
-
-/// Microseconds of a block.
-pub const BLOCK_US: u64 = 10_000;
+use super::{BLOCK, level};
 
 /// Why sound was not processed.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -168,13 +161,13 @@ impl Processor {
         }
         for piece in pcm.chunks_exact_mut(block) {
             self.figures.captured += 1;
-            self.figures.heard_dbfs = figures::dbfs(piece);
+            self.figures.heard_dbfs = level::dbfs(piece);
             let mut out = self.scratch;
             // Where the library failed the sound stays as it was: a word with an echo rather than none.
             if let Some(Ok(())) = self.guarded(|parts| parts.process_capture_i16(piece, &mut out[..block])) {
                 piece.copy_from_slice(&out[..block]);
             }
-            self.figures.given_dbfs = figures::dbfs(piece);
+            self.figures.given_dbfs = level::dbfs(piece);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{BLOCK, RATE};
+use crate::audio::{BLOCK, RATE};
 use crate::time::Time;
 
 /// A way for what is played, of 1 or 2 channels: the end for the speaker's side, and the microphone's.

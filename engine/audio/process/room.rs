@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::RATE;
+use crate::audio::RATE;
 
 /// Where speaker and microphone stand.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,7 +131,7 @@ fn round(sample: f32) -> i16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::process::figures::dbfs;
+    use crate::audio::level::dbfs;
 
     #[test]
     fn the_echo_comes_after_its_delay_and_weaker_by_the_loss() {

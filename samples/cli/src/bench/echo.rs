@@ -7,7 +7,8 @@ use serde_json::json;
 
 use conclave::audio::process::judge::{self, Verdict};
 use conclave::audio::process::room::{Room, Scene, Talk};
-use conclave::audio::process::{BLOCK, Config, Noise, Processor, RATE};
+use conclave::audio::process::{Config, Noise, Processor};
+use conclave::audio::{BLOCK, RATE};
 use conclave::capture::FileAudio;
 use conclave::capture::voice::Voice;
 use conclave::codecs::opus;
