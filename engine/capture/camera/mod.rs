@@ -1,28 +1,10 @@
-//! Cameras, and what the desktop's portal hands out: each back end in a file of its own, behind one list and one `open`.
+//! Cameras, and what the desktop's portal hands out: the back ends of each system in a folder of their own, behind one list and one `open`.
 //!
 //! A camera that both the kernel and PipeWire have is listed once, by the kernel's name: that one stays the same without a
 //! daemon, and its pictures are handed out where the driver put them. Where another program has it, PipeWire, which can share it, is asked for it.
 
 #[cfg(all(feature = "devices", target_os = "linux"))]
-mod faults;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod looks;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod mjpeg;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod modes;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod pipewire;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod portal;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod stamp;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod twins;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod v4l;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod wire;
+mod linux;
 
 use super::live::LiveVideo;
 use crate::codecs::Size;
@@ -55,7 +37,7 @@ impl Default for Wish {
 /// understood.
 pub fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVideo>, DeviceError> {
     #[cfg(all(feature = "devices", target_os = "linux"))]
-    return twins::open(id, wish, clock);
+    return linux::open(id, wish, clock);
     #[cfg(not(all(feature = "devices", target_os = "linux")))]
     {
         let (_, _) = (wish, clock);
@@ -66,10 +48,7 @@ pub fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVideo>, Dev
 /// Adds what is found to `listing`.
 pub(crate) fn list(listing: &mut Listing) {
     #[cfg(all(feature = "devices", target_os = "linux"))]
-    {
-        twins::list(listing);
-        portal::list(listing);
-    }
+    linux::list(listing);
     #[cfg(not(all(feature = "devices", target_os = "linux")))]
     listing.unseen.push(crate::devices::Unseen {
         kind: crate::devices::Kind::Camera,

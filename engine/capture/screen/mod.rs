@@ -5,21 +5,7 @@
 //! in [`super::camera`].
 
 #[cfg(all(feature = "devices", target_os = "linux"))]
-mod capture;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod cursor;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod damage;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod find;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod pace;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod server;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod shm;
-#[cfg(all(feature = "devices", target_os = "linux"))]
-mod view;
+mod x11;
 
 use super::live::{LiveVideo, Rect};
 use crate::devices::{DeviceError, Id, Listing};
@@ -50,14 +36,14 @@ pub(crate) fn list(listing: &mut Listing) {
 }
 
 /// Adds the screens and windows of the X server `display`, as in `:0`; of the one that `DISPLAY` names for `None`.
-#[cfg(all(feature = "devices", target_os = "linux"))]
 pub fn list_on(display: Option<&str>, listing: &mut Listing) {
-    find::list(display, listing);
+    #[cfg(all(feature = "devices", target_os = "linux"))]
+    x11::list(display, listing);
+    #[cfg(not(all(feature = "devices", target_os = "linux")))]
+    {
+        let (_, _) = (display, listing);
+    }
 }
-
-/// Adds nothing: this build has no back end for screens.
-#[cfg(not(all(feature = "devices", target_os = "linux")))]
-pub fn list_on(_display: Option<&str>, _listing: &mut Listing) {}
 
 /// Opens `x11:screen-0`, the whole of a screen; `x11:screen-NAME`, the part of it that the monitor `NAME` shows; or
 /// `x11:window-0xNUMBER`, a window, covered parts included where the server can tell them.
@@ -67,16 +53,12 @@ pub fn list_on(_display: Option<&str>, _listing: &mut Listing) {}
 ///
 /// # Errors
 /// The server cannot be reached, has no such screen or window, or one whose pixels are not understood.
-#[cfg(all(feature = "devices", target_os = "linux"))]
 pub fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVideo>, DeviceError> {
-    Ok(Box::new(capture::Capture::open(id, wish, clock)?))
-}
-
-/// Opens nothing: this build has no back end for screens.
-///
-/// # Errors
-/// Always.
-#[cfg(not(all(feature = "devices", target_os = "linux")))]
-pub fn open(id: &Id, _wish: Wish, _clock: Clock) -> Result<Box<dyn LiveVideo>, DeviceError> {
-    Err(DeviceError::NotBuilt { kind: crate::devices::Kind::Screen, backend: id.backend() })
+    #[cfg(all(feature = "devices", target_os = "linux"))]
+    return Ok(Box::new(x11::Capture::open(id, wish, clock)?));
+    #[cfg(not(all(feature = "devices", target_os = "linux")))]
+    {
+        let (_, _) = (wish, clock);
+        Err(DeviceError::NotBuilt { kind: crate::devices::Kind::Screen, backend: id.backend() })
+    }
 }

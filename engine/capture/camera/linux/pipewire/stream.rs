@@ -16,11 +16,11 @@ use pw::stream::{Stream, StreamFlags, StreamState};
 
 use super::formats;
 use super::line::{End, Line, Seen};
-use crate::capture::camera::Wish;
-use crate::capture::camera::faults::Faults;
-use crate::capture::camera::modes::{self, Mode};
-use crate::capture::camera::stamp::Stamps;
-use crate::capture::camera::wire::{Block, Part, Short, Wire, is_sane};
+use super::super::Wish;
+use super::super::faults::Faults;
+use super::super::modes::{self, Mode};
+use super::super::stamp::Stamps;
+use super::super::wire::{Block, Part, Short, Wire, is_sane};
 use crate::capture::live::{Damage, Rect};
 use crate::codecs::{Color, Size};
 use crate::devices::{Device, DeviceError, Kind};
