@@ -12,6 +12,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use super::drift::{self, Drift};
 use super::mixer::{FADE, TAIL};
 use super::stretch::{Fixed, Stretch};
+use super::{BLOCK, BLOCK_US, RATE};
 use crate::time::Time;
 
 /// What a device takes, and what it is given.

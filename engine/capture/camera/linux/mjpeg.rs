@@ -12,7 +12,7 @@ use super::wire::MAX_EDGE;
 use crate::codecs::Size;
 
 #[cfg(test)]
-#[path = "../../../tests/support/jpeg.rs"]
+#[path = "../../../../tests/support/jpeg.rs"]
 mod jpeg;
 
 /// The largest picture, that of 8K television: a frame says its size itself, and memory is taken for it.

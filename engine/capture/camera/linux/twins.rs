@@ -30,7 +30,7 @@ pub(super) fn list(listing: &mut Listing) {
 }
 
 /// Opens `id`; a camera of the kernel that another program has is asked for from PipeWire.
-pub(super) fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVideo>, DeviceError> {
+pub fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Box<dyn LiveVideo>, DeviceError> {
     match id.backend() {
         Backend::PipeWire => Ok(Box::new(pipewire::open(id, wish, clock)?)),
         Backend::Portal => super::portal::open(id, wish, clock),

@@ -14,13 +14,13 @@ use pw::spa::param::ParamType;
 use pw::spa::pod::Pod;
 use pw::stream::{Stream, StreamFlags, StreamState};
 
-use super::formats;
-use super::line::{End, Line, Seen};
 use super::super::Wish;
 use super::super::faults::Faults;
 use super::super::modes::{self, Mode};
 use super::super::stamp::Stamps;
 use super::super::wire::{Block, Part, Short, Wire, is_sane};
+use super::formats;
+use super::line::{End, Line, Seen};
 use crate::capture::live::{Damage, Rect};
 use crate::codecs::{Color, Size};
 use crate::devices::{Device, DeviceError, Kind};
