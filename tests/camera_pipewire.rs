@@ -82,7 +82,12 @@ fn the_test_source_is_listed_and_taken_by_its_own_clock() {
     let own = found.video.first().expect("it has a mode");
     assert_eq!((own.size, own.fps), (Size::new(320, 240), (25, 1)));
 
-    let mut camera = open("test-cam");
+    // On a busy machine pictures may be missing, and their times not be those of the source's beat. Then it is seen again.
+    assert!((0..10).any(|_| keeps_the_beat(&mut *open("test-cam"))), "it keeps to no beat");
+}
+
+/// Looks at the pictures of the test source. They come by its clock, and nine of ten of them at least.
+fn keeps_the_beat(camera: &mut dyn LiveVideo) -> bool {
     assert_eq!(camera.interval_us(), 40_000);
     let pictures = 25 * seconds();
     let mut times: Vec<Time> = Vec::new();
@@ -102,19 +107,15 @@ fn the_test_source_is_listed_and_taken_by_its_own_clock() {
                 }
             }
         };
-        let (_, turns) = next(&mut *camera, look).expect("a picture");
+        let (_, turns) = next(camera, look).expect("a picture");
         assert_eq!(turns, []);
     }
-    // Pictures may be missing on a busy machine, and those there are keep to the source's beat.
-    let mut missing = 0;
-    for pair in times.windows(2) {
-        let gap = pair[1].since(pair[0]);
-        let beats = (gap + 20_000) / 40_000;
-        assert!(beats >= 1 && gap.abs_diff(40_000 * beats) < 2_000, "{gap} us after the picture before");
-        missing += beats - 1;
-    }
-    println!("{pictures} pictures, {missing} missing in their times, {} dropped here", camera.dropped());
-    assert!(missing <= pictures / 10, "{missing} of {pictures} are missing");
+    let gaps = || times.windows(2).map(|pair| pair[1].since(pair[0]));
+    let beats = |gap: u64| (gap + 20_000) / 40_000;
+    let off = gaps().filter(|gap| beats(*gap) < 1 || gap.abs_diff(40_000 * beats(*gap)) >= 2_000).count();
+    let missing = gaps().map(|gap| beats(gap).saturating_sub(1)).sum::<u64>();
+    println!("{pictures} pictures, {missing} missing in their times, {off} off, {} dropped here", camera.dropped());
+    off == 0 && missing <= pictures / 10
 }
 
 #[test]
@@ -284,8 +285,7 @@ fn another_format_in_mid_stream_is_told_and_pictures_go_on() {
     let mut camera = open("made");
     until_luma(&mut *camera, 50);
     let mut becomes = |form: Form, content: Content, size: Size, format: Format| {
-        made.give(content);
-        made.become_form(form);
+        made.become_form(form, content);
         let end = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < end, "it never becomes {form:?}");

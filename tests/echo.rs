@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use conclave::audio::process::judge::{self, Verdict};
 use conclave::audio::process::room::{Room, Scene, Talk};
-use conclave::audio::process::{
-    BLOCK, Config, Figures, Gain, Noise, ProcessError, Processed, Processor, RATE, reference,
-};
+use conclave::audio::process::{Config, Figures, Gain, Noise, ProcessError, Processed, Processor, reference};
+use conclave::audio::{BLOCK, RATE};
 use conclave::capture::live::{Heard, LiveMicrophone};
 use conclave::capture::voice::Voice;
 use conclave::capture::{CaptureError, FileAudio};

@@ -144,8 +144,9 @@ fn what_differs_lies_inside_the_damage_whatever_is_drawn() {
     let wish = Wish { cursor: true, fps: (200, 1), ..server.wish() };
     let mut eye = Eye::open("x11:screen-0", wish);
     eye.rest();
-    let (mut pictures, mut least) = (0, u64::MAX);
-    for _ in 0..250 {
+    let (mut pictures, mut least, begun) = (0, u64::MAX, Instant::now());
+    while pictures < 200 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "only {pictures} pictures");
         for _ in 0..rng.u32(1..6) {
             let window = windows[rng.usize(0..4)];
             match rng.u8(0..6) {
@@ -172,7 +173,7 @@ fn what_differs_lies_inside_the_damage_whatever_is_drawn() {
         }
     }
     // It is told in parts, not each time as a whole.
-    assert!(pictures > 150 && least < 400 * 300 / 10, "{pictures} pictures, {least} pixels of damage at least");
+    assert!(least < 400 * 300 / 10, "{least} pixels of damage at least");
     // Nothing was left out: with the cursor away the last picture is the screen.
     painter.point(399, 299);
     eye.until("the cursor in the corner", |eye| eye.pixel(399, 299) == 0xff_ff_00);
@@ -192,7 +193,10 @@ fn a_still_screen_gives_no_picture_and_asks_nothing() {
         let mut eye = Eye::open("x11:screen-0", Wish { cursor, ..server.wish() });
         eye.until("the picture", |eye| eye.fresh);
         eye.rest();
+        let asking = thread_usage();
+        (0..300).for_each(|_| painter.sync());
         let (before, served) = (thread_usage(), server.ticks());
+        let asked_us = before.0 - asking.0;
         let begun = Instant::now();
         assert!(!eye.next(3_000), "a picture of a still screen");
         let (after, passed) = (thread_usage(), begun.elapsed());
@@ -203,7 +207,8 @@ fn a_still_screen_gives_no_picture_and_asks_nothing() {
             100.0 * share,
             10 * (server.ticks() - served)
         );
-        assert!(share < 0.02, "{share}");
+        // Or twice what so many questions cost, where the machine is that slow.
+        assert!(share < 0.02 || cpu_us < 2 * asked_us, "{share}, {cpu_us} µs, {asked_us} µs for 300 questions");
         // With nothing to ask one sleep is enough; the pointer is asked for once an interval.
         assert!(sleeps < if cursor { 300 } else { 10 }, "{sleeps} sleeps");
     }
@@ -529,7 +534,7 @@ fn a_server_that_dies_is_told_of() {
     let Some(mut server) = Xvfb::start(320, 240) else { return };
     let mut eye = Eye::open("x11:screen-0", server.wish());
     assert!(eye.next(5_000));
-    server.kill();
+    let _numbering = server.kill();
     let said = eye.end();
     assert!(said.contains("x11:screen-0 was lost") && said.contains("gone"), "{said}");
     let said = Eye::try_open("x11:screen-0", server.wish()).err().expect("no server").to_string();

@@ -104,8 +104,9 @@ fn a_shared_screen_is_stamped_when_it_was_read_and_rests_when_it_rests() {
         }
         painter
     });
-    let (mut ways, mut known, end) = (Vec::new(), 0, Instant::now() + Duration::from_secs(seconds));
-    while Instant::now() < end {
+    let (mut ways, mut known, begun) = (Vec::new(), 0, Instant::now());
+    while begun.elapsed() < Duration::from_secs(seconds) || ways.len() < 20 {
+        assert!(begun.elapsed() < Duration::from_secs(seconds + 60), "{} pictures came", ways.len());
         let Ok(picture) = shown.next(Duration::from_millis(50)) else { continue };
         let arrived = picture.ledger.at(Stage::Arrive).expect("a stamp");
         known += usize::from(taken.lock().unwrap().contains(&picture.captured));
@@ -132,8 +133,12 @@ fn a_shared_screen_is_stamped_when_it_was_read_and_rests_when_it_rests() {
     let captured = stats.share[0].pushed;
     let convert = stats.latency.stage(Stage::Convert).expect("frames").count;
     assert_eq!(convert, stats.sender.frames, "each ledger begins with its capture");
-    // A machine that stands still for a moment makes the stage sharpen a picture, which has a time of its own.
-    assert!(10 * known >= 9 * ways.len(), "{known} of {} have the time at which the screen was read", ways.len());
+    // A screen that stands still, as it does when the machine does, is sharpened, and those pictures have times of their own.
+    let mut taken: Vec<Time> = taken.lock().unwrap().iter().copied().collect();
+    taken.sort();
+    let still = taken.windows(2).map(|pair| pair[1].since(pair[0]) / 100_000).sum::<u64>() as usize;
+    let sharpened = ways.len() - known;
+    assert!(sharpened <= ways.len() / 10 + still, "{known} of {} have the time the screen was read at", ways.len());
     ways.sort();
     println!(
         "{captured} pictures captured in {seconds} s, {} waited too long for the encoder; {} frames sent; capture to packet \
@@ -143,5 +148,5 @@ fn a_shared_screen_is_stamped_when_it_was_read_and_rests_when_it_rests() {
         ways[ways.len() / 2] / 1000,
         ways[ways.len() * 95 / 100] / 1000,
     );
-    assert!(ways.len() > 1 && captured >= 3 * seconds, "{stats:?}");
+    assert!(captured >= 3 * seconds, "{stats:?}");
 }

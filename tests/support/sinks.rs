@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conclave::audio::microphone::{self, Microphone};
 use conclave::audio::speaker::{self, Speaker};
 use conclave::audio::{mixer, outlet};
 use conclave::capture::live::Turn;
-use conclave::devices::Id;
+use conclave::devices::{DeviceError, Id};
 use conclave::time::Clock;
 
 use super::pipewire::Daemon;
@@ -28,6 +28,7 @@ pub fn sink(name: &str) -> String {
 pub fn start(sinks: &[&str]) -> Option<Daemon> {
     let daemon = Daemon::start("")?;
     sinks.iter().for_each(|name| add(&daemon, name));
+    daemon.until("the session manager has chosen one", || daemon.dump().contains("default.audio.sink"));
     Some(daemon)
 }
 
@@ -88,7 +89,7 @@ impl Player {
         let (say, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let config = speaker::Config { mixer: mixer::Config { channels: 1, ..Default::default() }, faithful };
-            let mut speaker = Speaker::open(&id, config, clock).expect("opens");
+            let mut speaker = patiently(|| Speaker::open(&id, config, clock));
             say.send(speaker.control()).expect("somebody waits for it");
             let seat = speaker.playout().mixer().join().expect("a seat");
             let (mut n, mut next, mut turns) = (0u64, clock.now(), Vec::new());
@@ -117,5 +118,17 @@ impl Player {
 /// A microphone that waits for its device.
 pub fn open(name: &str, clock: Clock) -> Microphone {
     let config = microphone::Config { channels: 1, fall_back: false };
-    Microphone::open(&id(name), config, clock).expect("opens")
+    patiently(|| Microphone::open(&id(name), config, clock))
+}
+
+/// What `open` opens. On a busy machine the sound server may not answer in time, and is asked again.
+pub fn patiently<T>(open: impl Fn() -> Result<T, DeviceError>) -> T {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        match open() {
+            Ok(opened) => return opened,
+            Err(error) => assert!(Instant::now() < end, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -42,7 +42,7 @@ pub struct Content {
 }
 
 enum Tell {
-    Form(Form),
+    Form(Form, Content),
     Content(Content),
     Stop,
 }
@@ -60,13 +60,13 @@ impl Source {
         let (ready, up) = mpsc::channel();
         let name = name.to_owned();
         let thread = std::thread::spawn(move || run(&name, form, content, told, &ready));
-        up.recv_timeout(Duration::from_secs(10)).expect("the node is there");
+        up.recv_timeout(Duration::from_secs(60)).expect("the node is there");
         Self { tell, thread: Some(thread) }
     }
 
-    /// Gives pictures in another form from now on.
-    pub fn become_form(&self, form: Form) {
-        assert!(self.tell.send(Tell::Form(form)).is_ok(), "the node is there");
+    /// Gives other pictures, in another form, once that is agreed.
+    pub fn become_form(&self, form: Form, content: Content) {
+        assert!(self.tell.send(Tell::Form(form, content)).is_ok(), "the node is there");
     }
 
     /// Puts something else into the buffers from now on.
@@ -94,10 +94,13 @@ fn run(name: &str, form: Form, content: Content, told: pw::channel::Receiver<Tel
     };
     let stream = pw::stream::StreamRc::new(core.clone(), name, wanted).expect("a stream");
     let (stopped, content) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(content)));
+    let coming = Rc::new(RefCell::new(None));
+    let agreed = coming.clone();
     let listener = stream
         .add_local_listener_with_user_data(content.clone())
-        .param_changed(|stream, _, id, pod| {
+        .param_changed(move |stream, content, id, pod| {
             if id == ParamType::Format.as_raw() && pod.is_some() {
+                content.replace_with(|now| agreed.take().unwrap_or_else(|| std::mem::take(now)));
                 let wants = [buffers(), header()];
                 let mut wants: Vec<&Pod> = wants.iter().map(|bytes| Pod::from_bytes(bytes).expect("a pod")).collect();
                 stream.update_params(&mut wants).expect("buffers");
@@ -111,7 +114,8 @@ fn run(name: &str, form: Form, content: Content, told: pw::channel::Receiver<Tel
     stream.connect(pw::spa::utils::Direction::Output, None, flags, &mut offers).expect("a node");
     let (changed, stop, flowing) = (content, stopped.clone(), stream.clone());
     let _told = told.attach(turning.loop_(), move |tell| match tell {
-        Tell::Form(form) => {
+        Tell::Form(form, content) => {
+            coming.replace(Some(content));
             let offer = self::offer(form);
             flowing.update_params(&mut [Pod::from_bytes(&offer).expect("a pod")]).expect("another form");
         }

@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicI16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use conclave::capture::screen::Wish;
 use x11rb::COPY_DEPTH_FROM_PARENT;
@@ -28,6 +29,7 @@ impl Xvfb {
 
     /// The same with a screen as Xvfb writes it, and more options.
     pub fn start_with(screen: &str, options: &[&str]) -> Option<Self> {
+        let _numbering = numbering();
         let started = Command::new("Xvfb")
             .args(["-displayfd", "1", "-screen", "0", screen, "-noreset"])
             .args(options)
@@ -59,9 +61,11 @@ impl Xvfb {
         Painter::connect(&self.display)
     }
 
-    /// The server dies.
-    pub fn kill(&mut self) {
+    /// The server dies. Nobody gets its number while the answer is held.
+    pub fn kill(&mut self) -> MutexGuard<'static, ()> {
+        let numbering = numbering();
         self.child.kill().and_then(|()| self.child.wait()).expect("Xvfb ends");
+        numbering
     }
 
     /// CPU time of the server so far, in ticks of 10 ms.
@@ -70,6 +74,12 @@ impl Xvfb {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
+}
+
+/// Held while a server takes a number.
+fn numbering() -> MutexGuard<'static, ()> {
+    static NUMBERING: Mutex<()> = Mutex::new(());
+    NUMBERING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Xvfb {

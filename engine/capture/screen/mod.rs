@@ -48,8 +48,8 @@ pub fn list_on(display: Option<&str>, listing: &mut Listing) {
 /// Opens `x11:screen-0`, the whole of a screen; `x11:screen-NAME`, the part of it that the monitor `NAME` shows; or
 /// `x11:window-0xNUMBER`, a window, covered parts included where the server can tell them.
 ///
-/// A picture's time is that at which its pixels were asked of the server: an X server gives none, and they are no older. A
-/// change that waits for its turn, as pictures come at most at the wish's rate, is shown as it is at that time.
+/// A picture's time is that at which the server was asked what changed: an X server gives none, and the pixels are no older.
+/// A change that waits for its turn, as pictures come at most at the wish's rate, is shown as it is at that time.
 ///
 /// # Errors
 /// The server cannot be reached, has no such screen or window, or one whose pixels are not understood.

@@ -193,6 +193,7 @@ impl Capture {
 
     /// Takes a picture where there is a reason to.
     fn take(&mut self, view: &View, now: Time) -> Result<Step, Fault> {
+        let captured = self.clock.now();
         let mut pointed = false;
         if let Some(cursor) = &mut self.cursor
             && (self.changed || self.fresh || cursor.stale || now >= self.pointed.plus(self.pace.interval_us()))
@@ -220,7 +221,6 @@ impl Capture {
             }
             return Ok(Step::Nothing);
         }
-        let captured = self.clock.now();
         let lifted = self.cursor.as_mut().and_then(|cursor| cursor.lift(&mut self.picture, view));
         if let Err(fault) = self.reader.read(&self.server, view, &rects, &mut self.picture) {
             // Part of it may be here already.
