@@ -74,7 +74,7 @@ fn pixel(source: &Source<'_>, x: usize, y: usize) -> [f32; 3] {
 
 #[test]
 fn the_test_source_is_listed_and_taken_by_its_own_clock() {
-    let Some(_daemon) = test_source() else { return };
+    let Some(mut daemon) = test_source() else { return };
     let listing = devices::list();
     let cameras = || listing.devices.iter().filter(|device| device.kind == Kind::Camera);
     let found = cameras().find(|device| device.id == id("test-cam")).expect("the test source is listed");
@@ -82,8 +82,14 @@ fn the_test_source_is_listed_and_taken_by_its_own_clock() {
     let own = found.video.first().expect("it has a mode");
     assert_eq!((own.size, own.fps), (Size::new(320, 240), (25, 1)));
 
-    // On a busy machine pictures may be missing, and their times not be those of the source's beat. Then it is seen again.
-    assert!((0..10).any(|_| keeps_the_beat(&mut *open("test-cam"))), "it keeps to no beat");
+    // On a busy machine pictures may be missing, and their times not be those of the source's beat. Then a new one is seen.
+    for _ in 0..10 {
+        if keeps_the_beat(&mut *open("test-cam")) {
+            return;
+        }
+        daemon.restart();
+    }
+    panic!("it keeps to no beat");
 }
 
 /// Looks at the pictures of the test source. They come by its clock, and nine of ten of them at least.
@@ -107,7 +113,8 @@ fn keeps_the_beat(camera: &mut dyn LiveVideo) -> bool {
                 }
             }
         };
-        let (_, turns) = next(camera, look).expect("a picture");
+        // A source that finds no empty buffer once, as the machine stood still, gives no picture any more.
+        let Ok((_, turns)) = next(camera, look) else { return false };
         assert_eq!(turns, []);
     }
     let gaps = || times.windows(2).map(|pair| pair[1].since(pair[0]));
