@@ -2,7 +2,7 @@
 
 mod container_support;
 
-use conclave::capture::{FileAudio, FileVideo};
+use conclave::capture::{FileAudio, FileVideo, Microphone};
 use conclave::codecs::container::{
     self, AudioCodec, OpusHead, VideoCodec, VideoWriter, WavWriter, WriterConfig, open_audio, open_video,
 };
@@ -120,6 +120,13 @@ fn samples_come_back_from_wav_and_are_brought_to_48_khz() {
             }
         }
         assert_eq!(total, 48_000);
+        // As a microphone the same, and silence behind its end alone.
+        let mut heard = Vec::new();
+        let mut audio = FileAudio::open(&path, |_| unreachable!("wav needs no decoder")).unwrap().unwrap();
+        while Microphone::fill(&mut audio, &mut piece).unwrap() {
+            heard.extend_from_slice(&piece);
+        }
+        assert!(rate != 48_000 || heard == sent);
     }
 }
 

@@ -156,7 +156,7 @@ impl Microphone for FileAudio {
 
     fn fill(&mut self, pcm: &mut [i16]) -> Result<bool, CaptureError> {
         let got = self.read(pcm)?;
-        pcm[got..].fill(0);
+        pcm[got * usize::from(FileAudio::channels(self))..].fill(0);
         Ok(got > 0)
     }
 }
@@ -181,7 +181,8 @@ impl VideoInput for Still {
     fn next(&mut self) -> Result<Option<Source<'_>>, CaptureError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
-        self.data[..8].copy_from_slice(&left.to_le_bytes());
+        let counted = self.data.len().min(8);
+        self.data[..counted].copy_from_slice(&left.to_le_bytes()[..counted]);
         Ok(Some(Source { format: Format::I420, size: self.size, color: Color::default(), data: &self.data }))
     }
 

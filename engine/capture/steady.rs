@@ -2,7 +2,9 @@
 //!
 //! The rules, in their order: where the device is lost, another of its kind goes on if the app allows that; where there is
 //! none, a still picture says so. Meanwhile the device that was wanted is looked for, and takes over again when it is
-//! back; one of a portal is not, since opening it asks the user. Each of these is a [`Turn`], and the first picture after it is [`Shot::fresh`].
+//! back, a camera with its first picture. Two kinds do not come back: what a portal gave, since opening it asks the user,
+//! and a window, whose number may be that of another program's next. Each of these is a [`Turn`], and the first picture
+//! after it is [`Shot::fresh`].
 
 use std::time::Duration;
 
@@ -32,8 +34,9 @@ pub struct Rules {
     /// Another device of the kind goes on. Right for cameras; a screen that people did not mean to share is not to be
     /// shown in place of the one that they did.
     pub instead: bool,
-    /// Time between two looks for the device that was wanted. A look costs the back ends' time to list, some milliseconds as
-    /// a rule, and some seconds where a daemon hangs; it is taken between two pictures.
+    /// Time between two looks for the device that was wanted, at least. A look costs the back ends' time to list and to open,
+    /// some milliseconds as a rule, and some seconds where a daemon hangs; it is taken between two pictures, and the next
+    /// one is the later the longer it took.
     pub look: Duration,
 }
 
@@ -51,6 +54,8 @@ pub struct Steady {
     clock: Clock,
     wanted: Device,
     state: State,
+    /// A camera that was opened, and goes on once it gives a picture.
+    coming: Option<(Box<dyn LiveVideo>, Device)>,
     /// Turns that were not told yet, the next one last.
     turns: Vec<Turn>,
     /// Why the device in `state` gives nothing more.
@@ -58,8 +63,8 @@ pub struct Steady {
     fresh: bool,
     /// Pictures that devices lost which have gone since.
     dropped: u64,
-    /// One that was lost a moment ago, and that the first look leaves alone.
-    shunned: Option<Id>,
+    /// Those that were lost or gave nothing a moment ago: they are left alone until there is no other.
+    shunned: Vec<Id>,
     next_look: Time,
     card: Card,
 }
@@ -92,11 +97,12 @@ impl Steady {
             clock,
             wanted,
             state,
+            coming: None,
             turns,
             failed: None,
             fresh: true,
             dropped: 0,
-            shunned: None,
+            shunned: Vec::new(),
             next_look,
             card,
         })
@@ -119,7 +125,7 @@ impl Steady {
         self.dropped += live.dropped();
         drop(live);
         self.card.begin();
-        self.shunned = Some(device.id.clone());
+        self.shunned.push(device.id.clone());
         self.turns.insert(0, Turn::Lost { device, why });
     }
 
@@ -128,24 +134,39 @@ impl Steady {
         if now < self.next_look {
             return;
         }
-        let shunned = self.shunned.take();
-        let others_too = self.rules.instead && matches!(self.state, State::Card { .. });
-        if self.wanted.id.backend() == Backend::Portal && !others_too {
-            return;
+        let mut wanted = Vec::new();
+        if self.wanted.id.backend() != Backend::Portal && self.wanted.kind != Kind::Window {
+            wanted.push(self.wanted.clone());
         }
-        let found = self.devices.list(self.wanted.kind);
-        let wanted = found.iter().find(|device| device.id == self.wanted.id);
-        let others = found.iter().filter(|device| others_too && device.id != self.wanted.id);
-        // A portal asks the user each time it is opened, and waits for the answer: that is for the user to begin.
-        let fits = |device: &&Device| device.id.backend() != Backend::Portal && shunned.as_ref() != Some(&device.id);
-        for device in wanted.into_iter().chain(others).filter(fits) {
-            if let Ok(live) = self.devices.open(device) {
-                self.go_on(live, device.clone());
-                break;
-            }
+        if self.rules.instead && matches!(self.state, State::Card { .. }) {
+            // A portal asks the user each time it is opened, and waits for the answer: that is for the user to begin.
+            let others = self.devices.list(self.wanted.kind).into_iter();
+            wanted.extend(others.filter(|it| it.id != self.wanted.id && it.id.backend() != Backend::Portal));
+        }
+        wanted.retain(|device| !self.shunned.contains(&device.id));
+        let opened = wanted.into_iter().find_map(|device| Some((self.devices.open(&device).ok()?, device)));
+        match opened {
+            // A screen gives its picture at once, and no other before something changes.
+            Some((live, device)) if device.kind != Kind::Camera => self.go_on(live, device),
+            Some(camera) => self.coming = Some(camera),
+            None => self.shunned.clear(),
         }
         // From its end on, since a system that hangs takes its time.
-        self.next_look = self.clock.now().plus(self.rules.look.as_micros() as u64);
+        let end = self.clock.now();
+        let slow = end.since(now).saturating_sub(QUICK_US);
+        self.next_look = end.plus((self.rules.look.as_micros() as u64).max(10 * slow));
+    }
+
+    /// Lets the camera that was opened go on, if it gives a picture, waiting for it for `patience` at most.
+    fn take_over(&mut self, patience: Duration) {
+        let Some((mut live, mut device)) = self.coming.take() else { return };
+        match live.wait(patience) {
+            Ok(Taken::Picture(_)) => return self.go_on(live, device),
+            Ok(Taken::Turn(Turn::Reshaped(now))) => device = now,
+            Ok(_) => {}
+            Err(_) => return self.shunned.push(device.id),
+        }
+        self.coming = Some((live, device));
     }
 
     fn go_on(&mut self, live: Box<dyn LiveVideo>, device: Device) {
@@ -155,6 +176,7 @@ impl Steady {
         let back = device.id == self.wanted.id;
         self.turns.insert(0, if back { Turn::Back(device.clone()) } else { Turn::Instead(device.clone()) });
         self.state = State::Live(live, device);
+        self.shunned.clear();
         self.fresh = true;
     }
 }
@@ -164,20 +186,28 @@ impl LiveVideo for Steady {
         if let Some(why) = self.failed.take() {
             self.lost(why);
         }
+        let until = self.clock.now().plus(patience.as_micros() as u64);
         if self.turns.is_empty() && self.device().is_none_or(|device| device.id != self.wanted.id) {
-            self.look(self.clock.now());
+            if self.coming.is_none() {
+                self.look(self.clock.now());
+            }
+            let idle = match &self.state {
+                State::Card { due } => Duration::from_micros(due.since(self.clock.now())).min(patience),
+                State::Live(..) => Duration::ZERO,
+            };
+            self.take_over(idle);
         }
         if let Some(turn) = self.turns.pop() {
             return Ok(Taken::Turn(turn));
         }
         match &mut self.state {
             State::Card { due } => {
-                let left = Duration::from_micros(due.since(self.clock.now()));
-                std::thread::sleep(left.min(patience));
-                if left > patience {
+                let now = self.clock.now();
+                std::thread::sleep(Duration::from_micros((*due).min(until).since(now)));
+                let captured = self.clock.now();
+                if captured < *due {
                     return Ok(Taken::Nothing);
                 }
-                let captured = self.clock.now();
                 *due = captured.plus(CARD_US);
                 let (source, first) = self.card.show();
                 let damage = if first { Damage::ALL } else { Damage::NONE };
@@ -262,6 +292,9 @@ impl Card {
     }
 }
 
+/// A look that takes longer puts off the next one.
+const QUICK_US: u64 = 100_000;
+
 /// Time between two pictures of the card.
 const CARD_US: u64 = 1_000_000;
 
@@ -310,7 +343,8 @@ mod tests {
             let Some((device, grey)) = all.iter().find(|(there, _)| there.id == id).cloned() else {
                 return Err(DeviceError::Missing { kind, id });
             };
-            Ok(Box::new(Plugged { desk: self.clone(), device, data: vec![grey; Format::I420.len(SIZE)] }))
+            let data = vec![grey; Format::I420.len(SIZE)];
+            Ok(Box::new(Plugged { desk: self.clone(), device, data, patience: 5 }))
         }
     }
 
@@ -318,13 +352,23 @@ mod tests {
         desk: Desk,
         device: Device,
         data: Vec<u8>,
+        /// Waits that one which gives no picture takes before it is lost.
+        patience: u32,
     }
+
+    /// The grey of a camera that gives no picture.
+    const NOTHING: u8 = 0;
 
     impl LiveVideo for Plugged {
         fn wait(&mut self, _: Duration) -> Result<Taken<'_>, CaptureError> {
             let Device { kind, id, .. } = self.device.clone();
             if !self.desk.0.lock().unwrap().iter().any(|(there, _)| there.id == id) {
                 return Err(DeviceError::Lost { kind, id, why: "unplugged".into() }.into());
+            }
+            if self.data[0] == NOTHING {
+                self.patience -= 1;
+                let lost = DeviceError::Lost { kind, id, why: "it gave no picture".into() };
+                return if self.patience == 0 { Err(lost.into()) } else { Ok(Taken::Nothing) };
             }
             let source = Source { format: Format::I420, size: SIZE, color: Color::default(), data: &self.data };
             Ok(Taken::Picture(Shot { source, captured: Time(1), damage: Damage::NONE, fresh: false }))
@@ -406,6 +450,43 @@ mod tests {
         see(&mut steady, 1);
         desk.unplug("desk");
         assert_eq!(see(&mut steady, 20).len(), 2, "that it is lost, and the card");
+    }
+
+    #[test]
+    fn one_that_gives_nothing_takes_over_from_nobody() {
+        let desk = Desk::default();
+        let (wanted, _) = (desk.plug("desk", 10), desk.plug("lid", 20));
+        let mut steady = open(&desk, wanted, true);
+        see(&mut steady, 1);
+        desk.unplug("desk");
+        assert_eq!(see(&mut steady, 4)[1..], ["instead lid", "20!"]);
+        desk.plug("desk", NOTHING);
+        assert_eq!(see(&mut steady, 30), ["20"; 30]);
+        desk.unplug("desk");
+        see(&mut steady, 1);
+        desk.plug("desk", 10);
+        let seen = see(&mut steady, 20);
+        assert_eq!(seen.iter().filter(|seen| *seen == "back desk").count(), 1, "{seen:?}");
+        assert_eq!(seen.last().map(String::as_str), Some("10"));
+        // Nor from the card; and the next one is tried.
+        desk.unplug("desk");
+        desk.unplug("lid");
+        see(&mut steady, 2);
+        (desk.plug("desk", NOTHING), desk.plug("lid", NOTHING), desk.plug("third", 30));
+        let seen = see(&mut steady, 60);
+        assert!(seen.contains(&"instead third".to_owned()) && !seen.contains(&"back desk".to_owned()), "{seen:?}");
+    }
+
+    #[test]
+    fn a_window_that_closed_does_not_come_back_as_another() {
+        let desk = Desk::default();
+        let wanted = Device { kind: Kind::Window, ..desk.plug("window-0x7", 10) };
+        let mut steady = open(&desk, wanted, false);
+        see(&mut steady, 1);
+        desk.unplug("window-0x7");
+        assert_eq!(see(&mut steady, 3).len(), 2, "that it is lost, and the card");
+        desk.plug("window-0x7", 20);
+        assert_eq!(see(&mut steady, 20), Vec::<String>::new());
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Devices for System {
         let mut listing = Listing::default();
         match kind {
             Kind::Camera => camera::list(&mut listing),
-            _ => screen::list(&mut listing),
+            _ => screen::list_on(self.screen.display.as_deref(), &mut listing),
         }
         listing.devices.retain(|device| device.kind == kind);
         listing.devices.sort_by_key(|device| !device.default);

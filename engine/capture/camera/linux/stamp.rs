@@ -16,7 +16,12 @@ pub(super) struct Stamps {
     clock: Clock,
     last: Option<Time>,
     own: Option<Own>,
+    /// Stamps in a row that could be of the system's clock.
+    near: u32,
 }
+
+/// So many, and they are: what came before was a fault.
+const ENOUGH: u32 = 10;
 
 /// A device with a clock of its own.
 #[derive(Clone, Copy)]
@@ -29,7 +34,7 @@ struct Own {
 
 impl Stamps {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, last: None, own: None }
+        Self { clock, last: None, own: None, near: 0 }
     }
 
     /// The time of a picture that is here now. `device_ns` is what the device says, if it does: of the system's monotonic
@@ -42,11 +47,14 @@ impl Stamps {
     fn place(&mut self, device: Option<i64>, system: i64, now: Time) -> Time {
         // Far beyond any clock, and far from overflow.
         let device = device.map(|device| device.clamp(-(1 << 60), 1 << 60));
+        let near = device.is_some_and(|device| (-AHEAD_US..OLDEST_US).contains(&(system - device)));
+        self.near = if near { self.near + 1 } else { 0 };
+        if self.near >= ENOUGH {
+            self.own = None;
+        }
         let age = match device {
             None => 0,
-            Some(device) if self.own.is_none() && (-AHEAD_US..OLDEST_US).contains(&(system - device)) => {
-                system - device
-            }
+            Some(device) if self.own.is_none() && near => system - device,
             Some(device) => {
                 let offset = system - device;
                 let own = match self.own {
@@ -114,6 +122,15 @@ mod tests {
         assert_eq!(placed(&[(None, 5), (None, 40_000), (None, 40_000)]), [5, 40_000, 40_001]);
         let back = [(Some(NOW + 40_000), 41_000), (Some(NOW + 20_000), 60_000), (Some(NOW + 80_000), 81_000)];
         assert_eq!(placed(&back), [40_000, 40_001, 80_000]);
+    }
+
+    #[test]
+    fn a_first_stamp_that_is_wrong_does_not_last() {
+        // Each is 30 ms old when it comes.
+        let stamps = (0..30).map(|i| (Some(if i == 0 { 5 } else { NOW + 40_000 * i - 30_000 }), 40_000 * i));
+        let times = placed(&stamps.collect::<Vec<_>>());
+        let ages: Vec<i64> = times.iter().zip(0..).map(|(time, i)| 40_000 * i - time).collect();
+        assert!(ages[0] == 0 && ages[12..].iter().all(|age| *age == 30_000), "{ages:?}");
     }
 
     #[test]

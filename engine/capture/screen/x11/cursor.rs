@@ -3,7 +3,7 @@
 use x11rb::protocol::xfixes::{self, GetCursorImageReply};
 use x11rb::protocol::xproto::{self, Window};
 
-use super::server::{Fault, Server};
+use super::server::{Fault, Server, granted};
 use super::view::{Origin, View};
 use crate::capture::live::Rect;
 
@@ -44,7 +44,8 @@ impl Cursor {
         let place = place.reply()?;
         let mut changed = false;
         if let Some(image) = image {
-            self.image = image.reply()?.into();
+            // Where the server does not show it there is none; the screen is there all the same.
+            self.image = granted(image.reply())?.map_or_else(Image::default, Image::from);
             (self.stale, changed) = (false, true);
         }
         let Origin { x, y } = view.origin;

@@ -3,7 +3,7 @@
 use x11rb::protocol::randr;
 use x11rb::protocol::xproto::{self, Atom, AtomEnum, MapState, Window, WindowClass};
 
-use super::server::{Fault, HINT, Server};
+use super::server::{Fault, HINT, Server, granted};
 use crate::codecs::Size;
 use crate::devices::{Backend, Device, DeviceError, Id, Kind, Layout, Listing, Unseen, VideoMode};
 use crate::gpu::Format;
@@ -96,7 +96,9 @@ fn windows(server: &Server) -> Result<Vec<Device>, Fault> {
     let mut devices = Vec::new();
     for (window, attributes, geometry, title) in asked {
         // A window that closed in between is left out.
-        let (Some(attributes), Some(geometry)) = (gone(attributes.reply())?, gone(geometry.reply())?) else { continue };
+        let (Some(attributes), Some(geometry)) = (granted(attributes.reply())?, granted(geometry.reply())?) else {
+            continue;
+        };
         let shown = managed || (attributes.map_state == MapState::VIEWABLE && !attributes.override_redirect);
         if attributes.class == WindowClass::INPUT_OUTPUT && shown {
             let size = Size::new(geometry.width.into(), geometry.height.into());
@@ -137,7 +139,7 @@ impl Asked<'_> {
     fn hear(self) -> Result<String, Fault> {
         let mut title = String::new();
         for asked in self.0 {
-            let Some(reply) = gone(asked.reply())? else { continue };
+            let Some(reply) = granted(asked.reply())? else { continue };
             // The program's name is followed by its class, with a zero between.
             let text = reply.value.split(|byte| *byte == 0).next().unwrap_or_default();
             if title.is_empty() && reply.format == 8 {
@@ -157,15 +159,6 @@ pub fn device(kind: Kind, name: &str, title: String, size: Size) -> Device {
 
 fn atom(server: &Server, name: &[u8]) -> Result<Atom, Fault> {
     Ok(xproto::intern_atom(&server.conn, false, name)?.reply()?.atom)
-}
-
-/// What is refused because it is no more is no fault.
-fn gone<T>(reply: Result<T, x11rb::errors::ReplyError>) -> Result<Option<T>, Fault> {
-    match reply.map_err(Fault::from) {
-        Ok(reply) => Ok(Some(reply)),
-        Err(Fault::Refused(_)) => Ok(None),
-        Err(fault) => Err(fault),
-    }
 }
 
 /// How the names of screens begin; then the monitor's.

@@ -203,5 +203,14 @@ impl From<ReplyOrIdError> for Fault {
     }
 }
 
+/// What the server said; `None` where it refused, since what it was asked of is no more or not for this program.
+pub fn granted<T>(reply: Result<T, ReplyError>) -> Result<Option<T>, Fault> {
+    match reply.map_err(Fault::from) {
+        Ok(reply) => Ok(Some(reply)),
+        Err(Fault::Refused(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// What to do where no server answers.
 pub const HINT: &str = "start it inside a desktop session, or set DISPLAY, as in DISPLAY=:0";

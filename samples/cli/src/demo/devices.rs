@@ -109,7 +109,11 @@ fn first(device: &mut Steady) -> anyhow::Result<Held> {
             Taken::Nothing => {}
         }
     }
-    bail!("the device gave no picture within {} s; see whether another program uses it", PATIENCE.as_secs())
+    let hint = match device.device().map(|device| device.kind) {
+        Some(Kind::Window) => "one that is minimised gives none",
+        _ => "see whether another program uses it",
+    };
+    bail!("the device gave no picture within {} s; {hint}", PATIENCE.as_secs())
 }
 
 /// A microphone as a source of a limited number of samples.

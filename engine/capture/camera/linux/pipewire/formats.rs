@@ -5,7 +5,6 @@ use std::io::Cursor;
 use pipewire::spa::param::ParamType;
 use pipewire::spa::param::format::{FormatProperties as Key, MediaSubtype, MediaType};
 use pipewire::spa::param::video::VideoFormat;
-use pipewire::spa::pod::deserialize::PodDeserializer;
 use pipewire::spa::pod::serialize::PodSerializer;
 use pipewire::spa::pod::{ChoiceValue, Object, Property, PropertyFlags, Value};
 use pipewire::spa::sys;
@@ -144,32 +143,26 @@ struct Told {
 
 impl Told {
     fn read(pod: &[u8]) -> Option<Self> {
-        let (_, Value::Object(object)) = PodDeserializer::deserialize_any_from(pod).ok()? else { return None };
-        let value = |key: Key| object.properties.iter().find(|p| p.key == key.as_raw()).map(|p| &p.value);
-        let subtype = ids(value(Key::MediaSubtype)?);
-        let wires = if subtype == [MediaSubtype::Mjpg.as_raw()] || subtype == [MediaSubtype::Jpeg.as_raw()] {
+        let format = Properties::of(pod)?;
+        let subtype = format.choice(Key::MediaSubtype, sys::SPA_TYPE_Id)?.values[0].0;
+        let wires = if subtype == MediaSubtype::Mjpg.as_raw() || subtype == MediaSubtype::Jpeg.as_raw() {
             vec![Wire::Mjpeg]
-        } else if subtype == [MediaSubtype::Raw.as_raw()] {
-            let names = ids(value(Key::VideoFormat)?);
+        } else if subtype == MediaSubtype::Raw.as_raw() {
+            let names = format.choice(Key::VideoFormat, sys::SPA_TYPE_Id)?.values;
             let mut wires: Vec<_> =
-                RAW.iter().filter(|(n, _)| names.contains(&n.as_raw())).map(|(_, wire)| *wire).collect();
+                RAW.iter().filter(|(n, _)| names.contains(&(n.as_raw(), 0))).map(|(_, wire)| *wire).collect();
             wires.dedup();
             wires
         } else {
             Vec::new()
         };
-        let sizes = match value(Key::VideoSize)? {
-            Value::Rectangle(only) => Span::These(vec![size(*only)]),
-            Value::Choice(ChoiceValue::Rectangle(Choice(_, choice))) => span(choice, size),
-            _ => return None,
-        };
-        let rates = [Key::VideoFramerate, Key::VideoMaxFramerate].into_iter().find_map(|key| match value(key)? {
-            Value::Fraction(Fraction { num: 0, .. }) => None,
-            Value::Fraction(only) => Some(Span::These(vec![(only.num, only.denom.max(1))])),
-            Value::Choice(ChoiceValue::Fraction(Choice(_, choice))) => Some(span(choice, |f| (f.num, f.denom.max(1)))),
-            _ => None,
+        let sizes = format.choice(Key::VideoSize, sys::SPA_TYPE_Rectangle)?.span(|(w, h)| Size::new(w, h))?;
+        let rates = [Key::VideoFramerate, Key::VideoMaxFramerate].into_iter().find_map(|key| {
+            let rates = format.choice(key, sys::SPA_TYPE_Fraction)?;
+            let open = rates.values.len() == 1 && rates.values[0].0 == 0;
+            if open { None } else { rates.span(|(num, denom)| (num, denom.max(1))) }
         });
-        let code = |key| value(key).and_then(|value| ids(value).first().copied());
+        let code = |key| Some(format.choice(key, sys::SPA_TYPE_Id)?.values[0].0);
         Some(Self {
             wires,
             sizes,
@@ -189,40 +182,84 @@ impl Told {
     }
 }
 
-fn ids(value: &Value) -> Vec<u32> {
-    match value {
-        Value::Id(id) => vec![id.0],
-        Value::Choice(ChoiceValue::Id(Choice(_, ChoiceEnum::None(id)))) => vec![id.0],
-        Value::Choice(ChoiceValue::Id(Choice(_, ChoiceEnum::Enum { default, alternatives }))) => {
-            std::iter::once(default).chain(alternatives).map(|id| id.0).collect()
-        }
-        _ => Vec::new(),
+/// The properties of an object as another program laid them out: <https://docs.pipewire.org/page_spa_pod.html>. The
+/// library's reader takes what it reads for well made.
+struct Properties<'a>(Vec<(u32, Pod<'a>)>);
+
+/// A value, its type and its bytes.
+#[derive(Clone, Copy)]
+struct Pod<'a> {
+    kind: u32,
+    body: &'a [u8],
+}
+
+/// What a property leaves to choose: one value at least, each a number, or a pair of them.
+struct Left {
+    kind: u32,
+    values: Vec<(u32, u32)>,
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().copied().map(u32::from_ne_bytes)
+}
+
+impl<'a> Pod<'a> {
+    /// The first value of `bytes`, and those behind it.
+    fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (len, kind) = (number(bytes)? as usize, number(bytes.get(4..)?)?);
+        let (body, rest) = bytes[8..].split_at_checked(len)?;
+        // Values begin at multiples of 8; behind the last one nothing has to be.
+        Some((Self { kind, body }, rest.get(len.next_multiple_of(8) - len..).unwrap_or_default()))
     }
 }
 
-fn span<T: Copy + pipewire::spa::pod::CanonicalFixedSizedPod, U: PartialEq>(
-    choice: &ChoiceEnum<T>,
-    read: impl Fn(T) -> U,
-) -> Span<U> {
-    match choice {
-        ChoiceEnum::None(only) => Span::These(vec![read(*only)]),
-        ChoiceEnum::Range { default, min, max } | ChoiceEnum::Step { default, min, max, .. } => {
-            Span::Between(read(*min), read(*max), read(*default))
+impl<'a> Properties<'a> {
+    fn of(object: &'a [u8]) -> Option<Self> {
+        let (Pod { kind: sys::SPA_TYPE_Object, body }, _) = Pod::split(object)? else { return None };
+        let (mut left, mut found) = (body.get(8..)?, Vec::new());
+        while !left.is_empty() {
+            let (value, rest) = Pod::split(left.get(8..)?)?;
+            found.push((number(left)?, value));
+            left = rest;
         }
-        ChoiceEnum::Enum { default, alternatives } | ChoiceEnum::Flags { default, flags: alternatives } => {
-            let mut all = Vec::new();
-            for value in std::iter::once(default).chain(alternatives).map(|value| read(*value)) {
-                if !all.contains(&value) {
-                    all.push(value);
-                }
+        Some(Self(found))
+    }
+
+    /// What the property `key` leaves to choose, where its values are of type `wanted`.
+    fn choice(&self, key: Key, wanted: u32) -> Option<Left> {
+        let Pod { kind, body } = self.0.iter().find(|(name, _)| *name == key.as_raw())?.1;
+        let (choice, of, values) = match kind {
+            sys::SPA_TYPE_Choice => (number(body)?, number(body.get(12..)?)?, body.get(16..)?),
+            _ => (sys::SPA_CHOICE_None, kind, body),
+        };
+        let width = if wanted == sys::SPA_TYPE_Id { 4 } else { 8 };
+        let values = values.chunks_exact(width).map(|value| Some((number(value)?, number(&value[4..]).unwrap_or(0))));
+        let values = values.collect::<Option<Vec<_>>>()?;
+        (of == wanted && !values.is_empty()).then_some(Left { kind: choice, values })
+    }
+}
+
+impl Left {
+    fn span<T: PartialEq>(&self, read: impl Fn((u32, u32)) -> T) -> Option<Span<T>> {
+        let mut values = self.values.iter().map(|value| read(*value));
+        Some(match self.kind {
+            sys::SPA_CHOICE_None => Span::These(values.take(1).collect()),
+            sys::SPA_CHOICE_Range | sys::SPA_CHOICE_Step => {
+                let own = values.next()?;
+                Span::Between(values.next()?, values.next()?, own)
             }
-            Span::These(all)
-        }
+            // The first is the one that is preferred, and is among the others again.
+            _ => {
+                let mut all = Vec::new();
+                values.for_each(|value| {
+                    if !all.contains(&value) {
+                        all.push(value)
+                    }
+                });
+                Span::These(all)
+            }
+        })
     }
-}
-
-fn size(of: Rectangle) -> Size {
-    Size::new(of.width, of.height)
 }
 
 fn rectangle(of: Size) -> Rectangle {
@@ -275,6 +312,16 @@ mod tests {
         for _ in 0..2_000 {
             let noise: Vec<u8> = (0..random.usize(..64)).map(|_| random.u8(..)).collect();
             assert_eq!(agreed(&noise), None);
+        }
+        // Nor does anything break where but some of it is wrong.
+        for _ in 0..200_000 {
+            let mut bent = whole.clone();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..bent.len() / 4) * 4;
+                let word = [0, 1, 3, 7, 8, 15, 16, 17, u32::MAX, random.u32(..)][random.usize(..10)];
+                bent[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+            }
+            let _ = (modes(&bent, Some(WISH)), agreed(&bent));
         }
     }
 }

@@ -203,6 +203,11 @@ impl Seen {
         self.nodes.borrow().iter().find(|node| node.number == number).cloned()
     }
 
+    /// The node whose end is the line's end has left the graph.
+    pub(super) fn watched_is_gone(&self) -> bool {
+        self.watched.get().is_some_and(|number| self.node(number).is_none())
+    }
+
     fn note(&self, object: &GlobalObject<&pw::spa::utils::dict::DictRef>) {
         let Some(props) = object.props else { return };
         let text = |key: &str| props.get(key).map(str::to_owned);

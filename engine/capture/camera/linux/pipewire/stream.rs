@@ -209,7 +209,9 @@ impl Taking {
     fn turned(&mut self, old: &StreamState, new: StreamState) {
         match new {
             StreamState::Streaming => self.flows = true,
-            StreamState::Error(why) if self.flows => self.seen.over(End::Gone(format!("PipeWire says: {why}"))),
+            StreamState::Error(why) if self.flows || self.seen.watched_is_gone() => {
+                self.seen.over(End::Gone(format!("PipeWire says: {why}")))
+            }
             StreamState::Error(why) => self.seen.over(unfit(&format!("PipeWire says: {why}"))),
             StreamState::Unconnected if *old != StreamState::Unconnected => {
                 self.seen.over(End::Gone("its stream was closed".to_owned()));

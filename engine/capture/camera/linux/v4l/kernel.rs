@@ -97,23 +97,24 @@ impl File {
         Ok(Card { name: text(&told.card), bus: text(&told.bus_info), captures: able & wanted == wanted })
     }
 
-    /// The layouts that are understood, of those it has.
-    pub(super) fn wires(&self) -> Vec<Wire> {
+    /// The layouts that are understood, of those it has, each with the name that it has for it.
+    pub(super) fn wires(&self) -> Vec<(Wire, u32)> {
         let mut wires = Vec::new();
         for index in 0..MOST {
             let mut told = sys::v4l2_fmtdesc { index, type_: CAPTURE, ..Plain::zeroed() };
             if self.call(calls::VIDIOC_ENUM_FMT, &mut told).is_err() {
                 break;
             }
-            wires.extend(wire(told.pixelformat));
+            wires.extend(wire(told.pixelformat).map(|wire| (wire, told.pixelformat)));
         }
         wires
     }
 
-    pub(super) fn sizes(&self, wire: Wire) -> Span<Size> {
+    /// The sizes of the layout that it calls `code`; that of now where it does not tell.
+    pub(super) fn sizes(&self, code: u32) -> Span<Size> {
         let mut sizes = Vec::new();
         for index in 0..MOST {
-            let mut told = sys::v4l2_frmsizeenum { index, pixel_format: code(wire), ..Plain::zeroed() };
+            let mut told = sys::v4l2_frmsizeenum { index, pixel_format: code, ..Plain::zeroed() };
             if self.call(calls::VIDIOC_ENUM_FRAMESIZES, &mut told).is_err() {
                 break;
             }
@@ -127,17 +128,23 @@ impl File {
             let one = unsafe { told.__bindgen_anon_1.discrete };
             sizes.push(Size::new(one.width, one.height));
         }
+        let mut now = sys::v4l2_format { type_: CAPTURE, ..Plain::zeroed() };
+        if sizes.is_empty() && self.call(calls::VIDIOC_G_FMT, &mut now).is_ok() {
+            // SAFETY: the type says so, and every bit pattern is one.
+            let now = unsafe { now.fmt.pix };
+            sizes.push(Size::new(now.width, now.height));
+        }
         Span::These(sizes)
     }
 
     /// Pictures a second, which are told as seconds a picture.
-    pub(super) fn rates(&self, wire: Wire, size: Size) -> Span<(u32, u32)> {
+    pub(super) fn rates(&self, code: u32, size: Size) -> Span<(u32, u32)> {
         let rate = |interval: sys::v4l2_fract| (interval.denominator, interval.numerator.max(1));
         let mut rates = Vec::new();
         for index in 0..MOST {
             let mut told = sys::v4l2_frmivalenum {
                 index,
-                pixel_format: code(wire),
+                pixel_format: code,
                 width: size.width,
                 height: size.height,
                 ..Plain::zeroed()
@@ -162,7 +169,8 @@ impl File {
         let mut asked = sys::v4l2_format { type_: CAPTURE, ..Plain::zeroed() };
         asked.fmt.pix.width = mode.size.width;
         asked.fmt.pix.height = mode.size.height;
-        asked.fmt.pix.pixelformat = code(mode.wire);
+        let code = self.wires().into_iter().find(|(wire, _)| *wire == mode.wire);
+        asked.fmt.pix.pixelformat = code.map_or(0, |(_, code)| code);
         asked.fmt.pix.field = sys::v4l2_field_V4L2_FIELD_NONE;
         self.call(calls::VIDIOC_S_FMT, &mut asked)?;
         // SAFETY: the type says so, and every bit pattern is one.
@@ -343,10 +351,6 @@ const CODES: [(&[u8; 4], Wire); 12] = [
 
 fn wire(code: u32) -> Option<Wire> {
     CODES.iter().find(|(name, _)| u32::from_le_bytes(**name) == code).map(|(_, wire)| *wire)
-}
-
-fn code(wire: Wire) -> u32 {
-    CODES.iter().find(|(_, known)| *known == wire).map_or(0, |(name, _)| u32::from_le_bytes(**name))
 }
 
 /// What the samples mean, as far as the driver says.

@@ -31,6 +31,8 @@ const STALLED: Duration = Duration::from_secs(5);
 
 const OTHER: &str = "try another camera, or another size and rate";
 
+const CROWDED: &str = "plug it in elsewhere, or wish for a smaller size or a lower rate";
+
 const GROUP: &str = "add the user to the group `video`, as in `sudo usermod -aG video $USER`, and log in again";
 
 /// A camera that the kernel has.
@@ -41,11 +43,13 @@ pub(super) struct Found {
 
 /// The cameras that the kernel has, and which could not be looked at.
 pub(super) fn list() -> (Vec<Found>, Option<Unseen>) {
-    let (mut found, mut unseen) = (Vec::new(), None);
+    let (mut found, mut unseen) = (Vec::<Found>::new(), None);
     for (path, link) in names::files(Path::new("/dev")) {
         match look(&path) {
             Ok(Some((card, file))) => {
-                let id = Id::new(Backend::V4l, link.unwrap_or_else(|| names::plain(&card.bus, &card.name)));
+                let name = link.unwrap_or_else(|| names::plain(&card.bus, &card.name));
+                let taken = |name: &str| found.iter().any(|other| other.device.id.name() == name);
+                let id = Id::new(Backend::V4l, names::free(name, taken));
                 let video = modes(&file, None).into_iter().map(Mode::video).collect();
                 let device =
                     Device { id, kind: Kind::Camera, name: card.name, default: false, video, audio: Vec::new() };
@@ -73,9 +77,9 @@ fn look(path: &Path) -> io::Result<Option<(kernel::Card, File)>> {
 /// The modes that are understood; where the device leaves a choice, those nearest to `wish`.
 fn modes(file: &File, wish: Option<Wish>) -> Vec<Mode> {
     let mut modes = Vec::new();
-    for wire in file.wires() {
-        for size in file.sizes(wire).near(wish).into_iter().filter(|size| is_sane(*size)) {
-            modes.extend(file.rates(wire, size).near(wish).into_iter().map(|fps| Mode { wire, size, fps }));
+    for (wire, code) in file.wires() {
+        for size in file.sizes(code).near(wish).into_iter().filter(|size| is_sane(*size)) {
+            modes.extend(file.rates(code, size).near(wish).into_iter().map(|fps| Mode { wire, size, fps }));
         }
     }
     modes
@@ -132,6 +136,9 @@ fn refusal(error: &io::Error, id: &Id) -> Option<DeviceError> {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => None,
         Some(libc::EBUSY) => Some(DeviceError::Busy { kind, id }),
+        Some(libc::ENOSPC) => {
+            Some(DeviceError::Unusable { kind, id, why: "its USB bus has no room for it".to_owned(), hint: CROWDED })
+        }
         Some(libc::EACCES | libc::EPERM) => {
             Some(DeviceError::Forbidden { kind, id, why: error.to_string(), hint: GROUP })
         }
@@ -307,6 +314,7 @@ mod tests {
         let said = |code| refusal(&io::Error::from_raw_os_error(code), &id).map(|error| error.to_string());
         assert!(said(libc::EBUSY).expect("a refusal").contains("in use by another program"));
         assert!(said(libc::EACCES).expect("a refusal").contains("group `video`"));
+        assert!(said(libc::ENOSPC).expect("a refusal").contains("no room"));
         assert!(said(libc::EINVAL).expect("a refusal").contains("plug it in again"));
         assert_eq!(said(libc::ENODEV), None);
         assert_eq!(said(libc::ENOENT), None);
