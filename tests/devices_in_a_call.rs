@@ -86,8 +86,7 @@ impl LiveVideo for Scripted {
 }
 
 fn device() -> Device {
-    let id = Id::new(Backend::V4l, "desk");
-    Device { id, kind: Kind::Camera, name: "Desk".into(), default: true, video: Vec::new(), audio: Vec::new() }
+    Device { default: true, ..Device::new(Kind::Camera, Id::new(Backend::V4l, "desk"), "Desk") }
 }
 
 fn picture(grey: u8, captured: Time) -> Said {

@@ -54,14 +54,7 @@ fn a_shared_screen_is_stamped_when_it_was_read_and_rests_when_it_rests() {
     let seconds = std::env::var("CONCLAVE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     let (clock, watch) = (Clock::start(), Stopwatch::running());
     let system = System { camera: camera::Wish::default(), screen: server.wish(), clock };
-    let wanted = Device {
-        id: "x11:screen-0".parse().unwrap(),
-        kind: Kind::Screen,
-        name: "the screen".into(),
-        default: true,
-        video: Vec::new(),
-        audio: Vec::new(),
-    };
+    let wanted = Device::new(Kind::Screen, "x11:screen-0".parse().unwrap(), "the screen");
     let device = Steady::open(Box::new(system), wanted, Rules::of(Kind::Screen), clock).unwrap();
     let taken = Arc::<Mutex<HashSet<Time>>>::default();
     let device = Noting(device, taken.clone());

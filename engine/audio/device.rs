@@ -115,7 +115,7 @@ fn describe(device: &cpal::Device, kind: Kind, default: bool, audio: Vec<AudioMo
         Ok(said) if said.name() != "unknown" => said.name().to_owned(),
         _ => id.clone(),
     };
-    Device { id: Id::new(Backend::Sound, id), kind, name: said, default, video: Vec::new(), audio }
+    Device { default, audio, ..Device::new(kind, Id::new(Backend::Sound, id), said) }
 }
 
 /// ALSA lists a device once for each of its plug-ins: only those count that a person would choose. A card is reached by

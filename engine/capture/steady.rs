@@ -319,8 +319,7 @@ mod tests {
 
         fn plug_at(&self, backend: Backend, name: &str, grey: u8) -> Device {
             let id = Id::new(backend, name);
-            let (video, audio) = (Vec::new(), Vec::new());
-            let device = Device { id, kind: Kind::Camera, name: name.into(), default: false, video, audio };
+            let device = Device::new(Kind::Camera, id, name);
             self.0.lock().unwrap().push((device.clone(), grey));
             device
         }

@@ -152,6 +152,13 @@ pub struct Device {
     pub audio: Vec<AudioMode>,
 }
 
+impl Device {
+    /// One of which no more is known than its names.
+    pub fn new(kind: Kind, id: Id, name: impl Into<String>) -> Self {
+        Self { id, kind, name: name.into(), default: false, video: Vec::new(), audio: Vec::new() }
+    }
+}
+
 /// One way of a device to give pictures.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct VideoMode {

@@ -53,8 +53,7 @@ mod tests {
     use super::*;
 
     fn device(kind: Kind, name: &str) -> Device {
-        let id = Id::new(Backend::V4l, name);
-        Device { id, kind, name: name.into(), default: false, video: Vec::new(), audio: Vec::new() }
+        Device::new(kind, Id::new(Backend::V4l, name), name)
     }
 
     fn seen(devices: &[Device]) -> Listing {

@@ -58,7 +58,7 @@ fn find() -> Result<(), (String, &'static str)> {
 }
 
 fn device((name, kind, title): (&str, Kind, &str)) -> Device {
-    pipewire::named(Id::new(Backend::Portal, name), kind, title)
+    Device::new(kind, Id::new(Backend::Portal, name), title)
 }
 
 /// A portal runs, or would be started by a call.

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn known(backend: Backend, name: &str, path: Option<&str>, priority: i64) -> Known {
-        let device = pipewire::named(Id::new(backend, name), Kind::Camera, name);
+        let device = Device::new(Kind::Camera, Id::new(backend, name), name);
         Known { device, path: path.map(PathBuf::from), priority }
     }
 

@@ -154,7 +154,7 @@ impl Asked<'_> {
 pub fn device(kind: Kind, name: &str, title: String, size: Size) -> Device {
     let mode = VideoMode { layout: Layout::Plain(Format::Bgra), size, fps: (0, 1) };
     let id = Id::new(Backend::X11, name);
-    Device { id, kind, name: title, default: false, video: vec![mode], audio: Vec::new() }
+    Device { video: vec![mode], ..Device::new(kind, id, title) }
 }
 
 fn atom(server: &Server, name: &[u8]) -> Result<Atom, Fault> {

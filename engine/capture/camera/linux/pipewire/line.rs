@@ -14,6 +14,7 @@ use pw::registry::GlobalObject;
 use pw::types::ObjectType;
 
 use super::super::Wish;
+use super::super::free;
 use super::super::modes::Mode;
 use super::formats;
 use crate::devices::{Backend, Device, DeviceError, Id, Kind};
@@ -181,15 +182,12 @@ impl Line {
         nodes.sort_by_key(|node| node.serial.as_deref().and_then(|s| s.parse().ok()).unwrap_or(u64::from(node.number)));
         let mut found: Vec<Found> = Vec::new();
         for node in nodes {
-            // Of several of one name the first has the name, and the others are numbered.
-            let count = 1 + found.iter().filter(|other| other.node.name == node.name).count();
-            let name = if count == 1 { node.name.clone() } else { format!("{}#{count}", node.name) };
-            let id = Id::new(Backend::PipeWire, name);
+            let taken = |name: &str| found.iter().any(|other| other.device.id.name() == name);
+            let id = Id::new(Backend::PipeWire, free(node.name.clone(), taken));
             let formats =
                 pods.borrow().iter().filter(|(of, _)| *of == node.number).map(|(_, pod)| pod.clone()).collect();
             let (path, priority) = (node.path.clone(), node.priority);
-            let name = node.title.clone();
-            let device = Device { id, kind: Kind::Camera, name, default: false, video: Vec::new(), audio: Vec::new() };
+            let device = Device::new(Kind::Camera, id, node.title.clone());
             let mut camera = Found { device, path, priority, node, formats };
             camera.device.video = camera.modes(None).into_iter().map(Mode::video).collect();
             found.push(camera);

@@ -45,7 +45,7 @@ pub(super) fn list() -> Result<Vec<Found>, DeviceError> {
 
 /// Opens the camera called `id`.
 pub(super) fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Camera, DeviceError> {
-    let device = named(id.clone(), Kind::Camera, id.name());
+    let device = Device::new(Kind::Camera, id.clone(), id.name());
     Camera::open(Plan { device, wish, clock, remote: None })
 }
 
@@ -57,11 +57,6 @@ pub(super) fn open_remote(
     clock: Clock,
 ) -> Result<Camera, DeviceError> {
     Camera::open(Plan { device, wish, clock, remote: Some(remote) })
-}
-
-/// A device of which only the name is known.
-pub(super) fn named(id: Id, kind: Kind, name: &str) -> Device {
-    Device { name: name.to_owned(), id, kind, default: false, video: Vec::new(), audio: Vec::new() }
 }
 
 /// An open stream.

@@ -49,10 +49,9 @@ pub(super) fn list() -> (Vec<Found>, Option<Unseen>) {
             Ok(Some((card, file))) => {
                 let name = link.unwrap_or_else(|| names::plain(&card.bus, &card.name));
                 let taken = |name: &str| found.iter().any(|other| other.device.id.name() == name);
-                let id = Id::new(Backend::V4l, names::free(name, taken));
+                let id = Id::new(Backend::V4l, super::free(name, taken));
                 let video = modes(&file, None).into_iter().map(Mode::video).collect();
-                let device =
-                    Device { id, kind: Kind::Camera, name: card.name, default: false, video, audio: Vec::new() };
+                let device = Device { video, ..Device::new(Kind::Camera, id, card.name) };
                 found.push(Found { device, path });
             }
             // Not for pictures, or gone meanwhile.
@@ -107,8 +106,7 @@ pub(super) fn open(id: &Id, wish: Wish, clock: Clock) -> Result<Camera, DeviceEr
     let agreed = file.set(mode).map_err(refused)?;
     let agreed = agreed.filter(|agreed| is_sane(agreed.mode.size)).ok_or_else(|| unfit("it refuses its own format"))?;
     let buffers = Buffers::start(file, BUFFERS).map_err(refused)?;
-    let name = card.name;
-    let device = Device { id: id.clone(), kind: Kind::Camera, name, default: false, video: listed, audio: Vec::new() };
+    let device = Device { video: listed, ..Device::new(Kind::Camera, id.clone(), card.name) };
     Ok(Camera {
         device,
         wish,

@@ -30,15 +30,6 @@ pub(super) fn plain(bus: &str, card: &str) -> String {
     format!("{bus}-{card}").replace(|c: char| c.is_whitespace() || c.is_control(), "_")
 }
 
-/// `name`, or with a number where it is taken: some devices have several files and one name.
-pub(super) fn free(name: String, taken: impl Fn(&str) -> bool) -> String {
-    if !taken(&name) {
-        return name;
-    }
-    let numbered = (2..).map(|number| format!("{name}#{number}")).find(|name| !taken(name));
-    numbered.unwrap_or(name)
-}
-
 fn entries(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -74,11 +65,6 @@ mod tests {
         let told = [(file("video0"), Some("usb-cam-video-index0")), (file("video2"), by_path), (file("video10"), None)];
         assert_eq!(names, told);
         fs::remove_dir_all(&dev).expect("it goes");
-        let mut names = Vec::<String>::new();
-        for _ in 0..3 {
-            names.push(free("usb-1-Depth".to_owned(), |name| names.iter().any(|other| other == name)));
-        }
-        assert_eq!(names, ["usb-1-Depth", "usb-1-Depth#2", "usb-1-Depth#3"]);
         assert_eq!(plain("platform:loop-0", "Dummy cam\t1"), "platform:loop-0-Dummy_cam_1");
     }
 }
