@@ -120,7 +120,13 @@ pub fn play_of<'a>(
     let len = receiver.audio_samples() * usize::from(decoder.channels());
     let end = len.min(pcm.len());
     let pcm = &mut pcm[..end];
-    let heard = receiver.sound_of(pair, now, &mut |input: AudioInput<'_>| decoder.decode(input, pcm))?;
+    let (channels, mut made) = (usize::from(decoder.channels()), 0);
+    let heard = receiver.sound_of(pair, now, &mut |input: AudioInput<'_>| {
+        made = decoder.decode(input, pcm)?;
+        Ok(made)
+    })?;
+    // A packet that is shorter than was agreed leaves nothing of what was there before.
+    pcm[(made * channels).min(end)..].fill(0);
     Ok((pcm, heard))
 }
 

@@ -470,10 +470,13 @@ impl Receiver {
                     Err(_) => decode(AudioInput::Lost).map(|_| Heard::Concealed),
                 }
             }
-            Pull::Fec => match audio.buffer.peek() {
-                Some(opened) => decode(AudioInput::Fec(opened.payload.as_slice())).map(|_| Heard::Repaired),
-                None => decode(AudioInput::Lost).map(|_| Heard::Concealed),
-            },
+            Pull::Fec => {
+                let next = audio.buffer.peek().map(|opened| decode(AudioInput::Fec(opened.payload.as_slice())));
+                match next {
+                    Some(Ok(_)) => Ok(Heard::Repaired),
+                    _ => decode(AudioInput::Lost).map(|_| Heard::Concealed),
+                }
+            }
             Pull::Conceal => decode(AudioInput::Lost).map(|_| Heard::Concealed),
         }
     }
@@ -687,12 +690,11 @@ impl Receiver {
 
     fn take_video(&mut self, at: usize, opened: Opened, now: Time) {
         let Some(video) = &mut self.videos[at] else { return };
-        let number = video.numbers.unwrap(opened.header.frame_number);
         // Key frame or not, and what it needs: from authenticated bytes alone (`rtp::chain`).
         let keyframe = !opened.structure.as_slice().is_empty();
+        let number = video.numbers.unwrap(opened.header.frame_number, opened.captured, keyframe);
         if keyframe {
             video.stream.assembler.adopt(&opened.structure);
-            video.requests.satisfied();
         }
         let template = video.stream.assembler.template(opened.header.template_id).copied();
         let Some(template) = template.or(keyframe.then(Default::default)) else {
@@ -702,6 +704,7 @@ impl Receiver {
         };
         let needs = if keyframe { &[] } else { template.diffs() };
         match video.frames.insert(number, needs, keyframe, opened, now) {
+            Insert::Held if keyframe => video.requests.satisfied(),
             Insert::Held => {}
             Insert::Refused(opened) | Insert::Displaced(opened) => video.stream.assembler.recycle(opened.payload),
         }

@@ -28,7 +28,7 @@ pub struct Stream {
     pub id: u32,
     /// The media, which also names the key.
     pub kind: Kind,
-    /// RTP payload type, 0 to 127.
+    /// RTP payload type, 0 to 63 or 96 to 127.
     pub payload_type: u8,
 }
 
@@ -80,6 +80,9 @@ pub enum SendError {
     /// The configuration cannot work.
     #[error("a datagram of {0} bytes is outside 200 to 1500: 1200 fits every path")]
     Mtu(usize),
+    /// A payload type that RTCP's packets would be taken for (RFC 5761, section 4).
+    #[error("payload type {0} is none, or is taken for RTCP's: use 96 to 127")]
+    PayloadType(u8),
 }
 
 /// What a sender has done.
@@ -127,11 +130,27 @@ struct Outgoing {
     history: History,
     chain: Chain,
     edge: Edge,
+    /// A receiver asks for a key frame, and when the last one went out.
+    asked: bool,
+    keyed: Option<Time>,
     next_report: Time,
     /// Packets of data that go out again, and when.
     again: VecDeque<(u16, Time)>,
     /// The newest one, when it goes out once more, and how often it still does.
     tail: Option<(u16, Time, u8)>,
+}
+
+/// Between two key frames that receivers ask for lies at least so much, however many of them ask.
+const KEY_FLOOR_US: u64 = 300_000;
+
+impl Outgoing {
+    /// Passes on that a receiver asks for a key frame, once that is due.
+    fn wish(&mut self, now: Time) {
+        if self.asked && self.keyed.is_none_or(|keyed| now.since(keyed) >= KEY_FLOOR_US) {
+            self.asked = false;
+            self.edge.request_keyframe();
+        }
+    }
 }
 
 /// See the module.
@@ -150,10 +169,14 @@ impl Sender {
     /// A sender over the keys of `keys`, which may still have none.
     ///
     /// # Errors
-    /// [`SendError::Mtu`], and [`KeyError::Taken`] where another sender has the keys.
+    /// [`SendError::Mtu`], [`SendError::PayloadType`], and [`KeyError::Taken`] where another sender has the keys.
     pub fn new(config: Config, mut keys: DynKeys) -> Result<Self, SendError> {
         if !(200..=MAX_PACKET).contains(&config.mtu) {
             return Err(SendError::Mtu(config.mtu));
+        }
+        let unfit = |stream: &&Stream| matches!(stream.payload_type, 64..=95 | 128..);
+        if let Some(stream) = config.streams.iter().find(unfit) {
+            return Err(SendError::PayloadType(stream.payload_type));
         }
         let edge = Edge::new();
         let first = config.streams.iter().find(|stream| stream.kind.is_video()).map(|stream| stream.id);
@@ -175,6 +198,8 @@ impl Sender {
                 history: History::new(KEPT),
                 chain: Chain::default(),
                 edge: if other { Edge::new() } else { edge.clone() },
+                asked: false,
+                keyed: None,
                 next_report: Time(0),
                 again: VecDeque::with_capacity(if stream.kind == Kind::Data { KEPT } else { 0 }),
                 tail: None,
@@ -288,6 +313,9 @@ impl Sender {
         if frame.header.kind.is_video() {
             let assigned = outgoing.chain.assign(&frame.info, &frame.structure, &mut frame.header);
             assigned.inspect_err(|_| outgoing.edge.request_keyframe())?;
+            if !frame.structure.as_slice().is_empty() {
+                outgoing.keyed = Some(now);
+            }
         }
         let mut sealed = outgoing.sealer.as_mut().ok_or(KeyError::None(outgoing.context.number()))?.seal(frame, now)?;
         sealed.ledger.stamp(Stage::Seal, self.watch.read());
@@ -334,7 +362,10 @@ impl Sender {
                 }
                 Ok(rtcp::Message::Pli(pli)) => {
                     self.stats.keyframe_requests += 1;
-                    self.edge_of(pli.media_ssrc).unwrap_or(&self.edge).request_keyframe();
+                    if let Some(outgoing) = self.streams.iter_mut().find(|o| o.stream.id == pli.media_ssrc) {
+                        outgoing.asked = true;
+                        outgoing.wish(now);
+                    }
                 }
                 Ok(_) => {}
                 Err(_) => {
@@ -350,6 +381,7 @@ impl Sender {
         self.turn(now);
         self.proofs(now, out);
         for outgoing in &mut self.streams {
+            outgoing.wish(now);
             while let Some((sequence, _)) = outgoing.again.front().copied().filter(|(_, at)| *at <= now) {
                 outgoing.again.pop_front();
                 if let Some(packet) = outgoing.history.repeat(sequence, now) {

@@ -327,8 +327,10 @@ impl Sample {
 pub struct Series {
     /// Microseconds of one span.
     span: u64,
-    /// Those spans that have a value, in order of time.
+    /// Those spans that have a value, in order of time; so many at most.
     samples: Vec<Sample>,
+    #[serde(skip)]
+    room: usize,
     /// Values that were not numbers, and not recorded.
     refused: u64,
 }
@@ -336,7 +338,8 @@ pub struct Series {
 impl Series {
     /// Room for `capacity` spans (at least two) of `span` microseconds (at least one) at first.
     pub fn new(span: u64, capacity: usize) -> Self {
-        Self { span: span.max(1), samples: Vec::with_capacity(capacity.max(2)), refused: 0 }
+        let room = capacity.max(2);
+        Self { span: span.max(1), samples: Vec::with_capacity(room), room, refused: 0 }
     }
 
     /// Records `value` at `now`. A time before the latest span counts into the latest.
@@ -352,7 +355,7 @@ impl Series {
             last.absorb(&sample);
             return;
         }
-        while self.samples.len() == self.samples.capacity() {
+        while self.samples.len() >= self.room {
             self.halve();
             sample.at = self.start(now);
         }
@@ -491,6 +494,11 @@ mod tests {
         let count: u64 = series.samples().iter().map(|sample| sample.count).sum();
         assert_eq!((sum, count), (999.0 * 500.0, 1000));
         assert!(series.samples().windows(2).all(|two| two[0].at < two[1].at && two[0].max < two[1].min));
+        // A copy has as much room.
+        for mut copy in [Series::new(10, 4).clone(), series.clone()] {
+            (2_000..3_000).for_each(|i| copy.record(Time(i * 10), 1.0));
+            assert!((2..=4).contains(&copy.samples().len()));
+        }
     }
 
     #[test]

@@ -2,27 +2,30 @@
 
 mod support;
 
-use conclave::codecs::{AudioEncoder, AudioInput, EncodedInfo};
+use conclave::codecs::{AudioEncoder, EncodedInfo};
 use conclave::frame::{Buffer, Encoded, Header, Kind, Structure};
 use conclave::netem;
-use conclave::receive::Heard;
+use conclave::receive::{Heard, Receiver};
 use conclave::send::{self, Sender};
 use conclave::time::Time;
 use support::{Witness, bad, meeting};
 
-#[test]
-fn sequence_numbers_and_timestamps_wrap_without_a_gap() {
-    // 66,000 packets wrap the 16-bit sequence number. The 32-bit timestamp wraps after 89,478 s, 700 s into the test.
-    let start = 88_778_000_000;
+/// A sender of `count` packets of sound from `start` on, of which those arrive that `arrives` says; `heard` is told what is
+/// played for each. Returns the receiver, and the least and the greatest timestamp.
+fn speak(
+    start: u64,
+    count: u64,
+    arrives: impl Fn(u64) -> bool,
+    mut heard: impl FnMut(u64, Heard),
+) -> (Receiver, (u32, u32)) {
     let (ours, theirs) = support::keys();
     let config = send::Config { streams: support::streams(), ..send::Config::default() };
     let mut sender = Sender::new(config, Box::new(ours)).expect("opens");
     let mut receiver = support::receiver(theirs);
     let mut voice = conclave::codecs::raw::audio::Encoder::open(1, 960).expect("opens");
     let (mut buffer, pcm) = (Buffer::with_capacity(1_500), vec![100; 960]);
-    let mut heard = [0u64; 2];
     let mut timestamps = (u32::MAX, 0);
-    for n in 0..66_000u64 {
+    for n in 0..count {
         let now = Time(start + n * 20_000);
         voice.encode(&pcm, buffer.tail()).expect("encodes");
         let header = Header {
@@ -40,24 +43,59 @@ fn sequence_numbers_and_timestamps_wrap_without_a_gap() {
             let bytes = packet.as_slice();
             let time = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
             timestamps = (timestamps.0.min(time), timestamps.1.max(time));
-            receiver.datagram(bytes, now);
+            if arrives(n) {
+                receiver.datagram(bytes, now);
+            }
         });
         buffer = sent.expect("goes out").recycle();
-        let mut check = |input: AudioInput<'_>| {
-            assert!(matches!(input, AudioInput::Packet(_)), "packet {n}");
-            Ok(960)
-        };
-        match receiver.audio(now, &mut check).expect("decodes") {
-            Heard::Packet => heard[0] += 1,
-            _ => heard[1] += 1,
-        }
+        heard(n, receiver.audio(now, &mut |_| Ok(960)).expect("decodes"));
         receiver.tick(now, &mut |_| {});
-        sender.tick(now, &mut |packet| receiver.datagram(packet.as_slice(), now));
+        sender.tick(now, &mut |packet| {
+            if arrives(n) {
+                receiver.datagram(packet.as_slice(), now);
+            }
+        });
     }
+    (receiver, timestamps)
+}
+
+#[test]
+fn sequence_numbers_and_timestamps_wrap_without_a_gap() {
+    // 66,000 packets wrap the 16-bit sequence number. The 32-bit timestamp wraps after 89,478 s, 700 s into the test.
+    let (mut packets, mut others) = (0, 0);
+    let (receiver, timestamps) = speak(
+        88_778_000_000,
+        66_000,
+        |_| true,
+        |_, heard| match heard {
+            Heard::Packet => packets += 1,
+            _ => others += 1,
+        },
+    );
     assert!(timestamps.0 < 1_000_000 && timestamps.1 > u32::MAX - 1_000_000, "the timestamp wraps: {timestamps:?}");
-    assert!(heard[0] > 65_990, "{heard:?}");
+    assert!(packets > 65_990, "{packets} packets, {others} others");
     let seen = receiver.snapshot();
     assert_eq!((seen.audio_nack.missed, seen.audio.concealed, seen.audio.late), (0, 0, 0), "{seen:?}");
+}
+
+#[test]
+fn who_was_away_for_long_hears_again_at_once() {
+    // From four minutes to half an hour, of which nothing arrives.
+    for away in [12_000, 33_000, 45_000, 64_000, 66_000, 90_000] {
+        let (mut first, mut after) = (None, 0);
+        speak(
+            1_000_000,
+            away + 1_500,
+            |n| n < 500 || n >= away + 500,
+            |n, heard| {
+                if n >= away + 500 && heard == Heard::Packet {
+                    first.get_or_insert(n - away - 500);
+                    after += 1;
+                }
+            },
+        );
+        assert!(first.is_some_and(|packets| packets < 10) && after > 980, "{away} away: {first:?}, {after} heard");
+    }
 }
 
 #[test]

@@ -357,7 +357,9 @@ impl Outbound {
         let mut latency = Latency::default();
         let (mut next_tick, mut next_latency) = (self.clock.now(), Time(0));
         while !worker.stopping() {
-            while let Some(packet) = self.feedback.pop() {
+            // A queue's worth at most: whoever floods it keeps nothing else from going out.
+            for _ in 0..FEEDBACK_DEPTH {
+                let Some(packet) = self.feedback.pop() else { break };
                 self.sender.feedback(packet.as_slice(), self.clock.now(), &mut |packet| self.wire.send(packet));
             }
             for place in 0..self.feeds.len() {

@@ -96,6 +96,8 @@ impl Transport {
     /// UDP over a connected socket: the system then drops what comes from anybody else.
     pub fn udp(socket: UdpSocket) -> io::Result<Self> {
         socket.peer_addr()?;
+        // One that came from an asynchronous runtime would be asked again and again.
+        socket.set_nonblocking(false)?;
         let incoming = UdpIncoming { socket: socket.try_clone()?, timeout: None };
         Ok(Self::new(UdpOutgoing(socket), incoming))
     }

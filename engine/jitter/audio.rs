@@ -29,6 +29,16 @@ const SHORTEN_EVERY: u32 = 50;
 /// Packets beyond the target that are let be.
 const SLACK: u64 = 2;
 
+/// So much more beyond it is a burst after a stall of the network: it is left out at once.
+const BURST_US: u64 = 200_000;
+
+/// Packets whose fastest way tells how fast the network is; the packets before those count too, until there are as many.
+const SPAN: u32 = 256;
+
+/// Pulls that are concealed while nothing is here, two seconds of 20 ms packets; then it is quiet, as while the sender is
+/// muted.
+const DRY: u32 = 100;
+
 /// What to play for the next packet's worth of time.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pull<T> {
@@ -70,14 +80,18 @@ pub struct AudioBuffer<T> {
     held: Sorted<T>,
     next: Option<u64>,
     packet_us: u64,
-    /// Smallest transit (arrival less media time) of the last packets: the path without queueing.
-    base: Option<i64>,
+    /// Smallest transit (arrival less media time) of the packets of this span and of the one before: the path without
+    /// queueing.
+    base: [i64; 2],
+    spanned: u32,
     histogram: [u32; STEPS],
     target_us: u64,
     /// Most that lay ahead in the last pulls: what lies ahead falls by the lateness of the newest packet.
     level_us: u64,
     /// Pulls since a packet was left out.
     settled: u32,
+    /// Pulls since nothing is here.
+    dry: u32,
     dropped: Vec<T>,
     stats: Stats,
 }
@@ -89,11 +103,13 @@ impl<T> AudioBuffer<T> {
             held: Sorted::new(CAPACITY + 1),
             next: None,
             packet_us,
-            base: None,
+            base: [i64::MAX; 2],
+            spanned: 0,
             histogram: [0; STEPS],
             target_us: 2 * packet_us,
             level_us: 0,
             settled: 0,
+            dry: 0,
             dropped: Vec::with_capacity(CAPACITY),
             stats: Stats::default(),
         }
@@ -126,8 +142,10 @@ impl<T> AudioBuffer<T> {
     pub fn pull(&mut self) -> Pull<T> {
         let Some(last) = self.held.last() else {
             // Dry: time passes and no packet is given up.
-            return if self.next.is_some() { self.lengthen() } else { Pull::Wait };
+            self.dry = self.dry.saturating_add(1);
+            return if self.next.is_some() && self.dry <= DRY { self.lengthen() } else { Pull::Wait };
         };
+        self.dry = 0;
         let Some(next) = self.next.or_else(|| self.begin(last)) else { return Pull::Wait };
         let ahead = (last + 1).saturating_sub(next) * self.packet_us;
         self.level_us = ahead.max(self.level_us.saturating_sub(self.packet_us / 16));
@@ -159,9 +177,9 @@ impl<T> AudioBuffer<T> {
         self.next
     }
 
-    /// The delay grows by one packet.
+    /// The delay grows by one packet. Where it has grown for long nothing lies ahead after all.
     fn lengthen(&mut self) -> Pull<T> {
-        self.level_us += self.packet_us;
+        self.level_us = (self.level_us + self.packet_us).min(self.target_us);
         self.stats.lengthened += 1;
         self.stats.concealed += 1;
         Pull::Conceal
@@ -177,7 +195,12 @@ impl<T> AudioBuffer<T> {
         let first = self.held.first().map_or(next, |(first, _)| first.max(next));
         let right = (last + 1).saturating_sub(most / self.packet_us);
         let mut to = first.min(right).max(next);
-        if to == next && self.settled > SHORTEN_EVERY && self.held.contains(next) {
+        if ahead > most + BURST_US {
+            while self.held.first().is_some_and(|(at, _)| at < right) {
+                self.dropped.extend(self.held.pop_first().map(|(_, item)| item));
+            }
+            to = right.max(next);
+        } else if to == next && self.settled > SHORTEN_EVERY && self.held.contains(next) {
             let skipped = self.held.remove(next);
             self.dropped.extend(skipped);
             self.settled = 0;
@@ -217,10 +240,15 @@ impl<T> AudioBuffer<T> {
 
     /// Learns from one packet how late packets come, against the fastest of the lately seen.
     fn observe(&mut self, media: Time, now: Time) {
-        let transit = now.0 as i64 - media.0 as i64;
-        // The base creeps up by 20 µs a packet (1 ms a second), so that clock drift does not count as lateness for ever.
-        let base = self.base.map_or(transit, |base| transit.min(base + 20));
-        self.base = Some(base);
+        // The sender's clock is whatever it says.
+        let transit = now.0.min(1 << 60) as i64 - media.0.min(1 << 60) as i64;
+        // A path that becomes longer, or a clock that drifts or stood still, is lateness for two spans at most.
+        if self.spanned == SPAN {
+            (self.base, self.spanned) = ([i64::MAX, self.base[0]], 0);
+        }
+        self.spanned += 1;
+        self.base[0] = self.base[0].min(transit);
+        let base = self.base[0].min(self.base[1]);
         let step = ((transit - base) as u64 / STEP_US).min(STEPS as u64 - 1) as usize;
         for count in &mut self.histogram {
             *count -= count.div_ceil(FADE);
@@ -421,6 +449,63 @@ mod tests {
         );
         assert_eq!(resumed, Some(15));
         assert!(after <= before + 40_000, "{before} {after}");
+    }
+
+    #[test]
+    fn after_a_mute_late_packets_are_waited_for_as_before() {
+        // Silent for a minute, and then rough. The numbers of packets do not run while nothing is sent.
+        let lost = |mute: u64| {
+            let mut arrivals: Vec<_> = (0..4_000)
+                .map(|i| ((i + if i < 500 { 0 } else { mute }) * 20_000, i))
+                .map(|(at, i)| (at + 30_000, at, i))
+                .collect();
+            for arrival in arrivals.iter_mut().filter(|(.., i)| *i >= 500) {
+                arrival.0 += luck(arrival.2, 160_000);
+            }
+            arrivals.sort_unstable();
+            let (mut buffer, mut arrivals, mut quiet) = (AudioBuffer::new(20_000), arrivals.into_iter().peekable(), 0);
+            for now in (0..(4_000 + mute) * 20_000).step_by(20_000) {
+                while let Some((at, media, i)) = arrivals.next_if(|(at, ..)| *at <= now) {
+                    buffer.insert(i, Time(media), i, Time(at));
+                }
+                quiet += u64::from(buffer.pull() == Pull::Wait);
+                while buffer.dropped().is_some() {}
+            }
+            let stats = *buffer.stats();
+            (stats.late, stats.fec, stats.concealed, quiet)
+        };
+        let (without, with) = (lost(0), lost(3_000));
+        assert!(with.0 <= without.0 + 20 && with.1 <= without.1 + 20, "{without:?} {with:?}");
+        // A mute is no loss.
+        assert!(with.2 <= without.2 + 130 && with.3 >= 2_800, "{without:?} {with:?}");
+    }
+
+    #[test]
+    fn a_burst_after_a_stall_is_not_played_out_late() {
+        // Nothing comes for 1.9 s, and then all of it at once.
+        let stalls = |i: u64| Some(if (1_000..1_095).contains(&i) { 1_930_000 - (i - 1_000) * 20_000 } else { 30_000 });
+        let mut depths = [0; 60];
+        follow(60, 0, stalls, |second, buffer, _| {
+            depths[second as usize] = depths[second as usize].max(buffer.depth_us());
+        });
+        assert!(depths[24] <= 650_000 && depths[59] <= 100_000, "{depths:?}");
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_is_no_lateness_for_long() {
+        let mut buffer = AudioBuffer::new(20_000);
+        for i in 0..3_000u64 {
+            // The sender sleeps for a minute, of which its clock knows nothing.
+            let now = i * 20_000 + if i < 1_000 { 30_000 } else { 60_030_000 };
+            buffer.insert(i, Time(i * 20_000), i, Time(now));
+            buffer.pull();
+            while buffer.dropped().is_some() {}
+        }
+        assert_eq!(buffer.target_us(), 40_000);
+        assert!(buffer.depth_us() <= 80_000, "{}", buffer.depth_us());
+        // Nor does one break what it says.
+        buffer.insert(3_000, Time(u64::MAX), 3_000, Time(0));
+        buffer.insert(3_001, Time(0), 3_001, Time(u64::MAX));
     }
 
     #[test]

@@ -219,20 +219,29 @@ impl<T> FrameBuffer<T> {
 /// Follows a 16-bit frame number through its wraps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Numbers {
-    last: Option<u64>,
+    /// The highest, and when that frame was captured.
+    last: Option<(u64, Time)>,
 }
 
+/// A key frame whose number lies further back is the first of a sender that began anew.
+const ANEW: i64 = -1_024;
+
 impl Numbers {
-    /// The full number nearest to the last one. The first number counts from 2^16, so that none falls below 0.
-    pub fn unwrap(&mut self, number: u16) -> u64 {
-        let Some(last) = self.last else {
+    /// The full number nearest to the last one; above it, where the frame was `captured` later or begins a sender anew. The
+    /// first number counts from 2^16, so that none falls below 0.
+    pub fn unwrap(&mut self, number: u16, captured: Time, keyframe: bool) -> u64 {
+        let Some((last, at)) = self.last else {
             let first = (1 << 16) + u64::from(number);
-            self.last = Some(first);
+            self.last = Some((first, captured));
             return first;
         };
         let step = i64::from(number.wrapping_sub(last as u16) as i16);
-        let full = last.saturating_add_signed(step);
-        self.last = Some(full.max(last));
+        // After a gap of more than half of all numbers what is next looks as if it were behind.
+        let wraps = step < 0 && (captured > at || keyframe && step < ANEW);
+        let full = last.saturating_add_signed(if wraps { step + (1 << 16) } else { step });
+        if full > last {
+            self.last = Some((full, captured));
+        }
         full
     }
 }
@@ -316,7 +325,15 @@ mod tests {
     #[test]
     fn frame_numbers_unwrap_both_ways() {
         let mut numbers = Numbers::default();
-        let full: Vec<u64> = [65_534, 65_535, 0, 65_533, 1].map(|n| numbers.unwrap(n)).into();
+        let full: Vec<u64> = [65_534, 65_535, 0, 65_533, 1]
+            .map(|n: u16| numbers.unwrap(n, Time(n.wrapping_add(100).into()), false))
+            .into();
         assert_eq!(full.iter().map(|n| n - full[0] + 1).collect::<Vec<_>>(), [1, 2, 3, 0, 4]);
+        // After a gap of more than half of them, and of a sender that began anew, they go on upwards.
+        let gap = numbers.unwrap(50_001, Time(1_000_000), false);
+        assert_eq!(gap - full[4], 50_000);
+        assert_eq!(numbers.unwrap(50_000, Time(999_000), false), gap - 1);
+        let anew = numbers.unwrap(40_000, Time(5), true);
+        assert!(anew > gap && numbers.unwrap(40_001, Time(6), false) == anew + 1);
     }
 }

@@ -41,7 +41,7 @@ const MAX_MISSING: usize = 1_000;
 const MAX_DAMAGED: u8 = 2;
 
 /// Damaged packets that are remembered.
-const DAMAGED: usize = 64;
+const DAMAGED: usize = 256;
 
 /// Counters of one stream. `missed` is `arrived_late + repaired + given_up` and those still missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

@@ -15,7 +15,7 @@ const MAX_PENDING: usize = 2_048;
 /// Packets this far behind the newest are too old.
 const MAX_BEHIND: u64 = 4_096;
 
-/// A sequence number that leaps further ahead is believed once its successor comes too (RFC 3550 appendix A.1): one
+/// A sequence number that leaps further ahead, or behind the window, is believed once its successor comes too (RFC 3550 appendix A.1): one
 /// damaged header must not make the rest of the stream look old.
 const MAX_LEAP: i64 = 512;
 
@@ -86,6 +86,8 @@ pub struct Assembler {
     highest: u64,
     /// The successor of a sequence number that leapt.
     leapt_to: Option<u16>,
+    /// The timestamp of the packet of the highest number.
+    newest: u32,
     /// By sequence number, where in `fragments` each waits.
     pending: Sorted<u16>,
     fragments: Vec<Option<Fragment>>,
@@ -118,6 +120,7 @@ impl Assembler {
             times: Unwrapper::default(),
             highest: 0,
             leapt_to: None,
+            newest: 0,
             pending: Sorted::new(MAX_PENDING + 1),
             fragments: Vec::with_capacity(MAX_PENDING + 1),
             free: Vec::with_capacity(MAX_PENDING + 1),
@@ -148,12 +151,21 @@ impl Assembler {
             self.stats.malformed += 1;
             return (None, None);
         };
-        if self.sequences.step(sequence.into()) > MAX_LEAP && self.leapt_to != Some(sequence) {
+        // Far behind, or behind with a later time, is a sender that began anew, or one of whom half of all numbers or more
+        // were missed.
+        let step = self.sequences.step(sequence.into());
+        let later = fragment.timestamp.wrapping_sub(self.newest) as i32 > 0;
+        let behind = step <= -(MAX_BEHIND as i64) || step < 0 && later;
+        if (step > MAX_LEAP || behind) && self.leapt_to != Some(sequence) {
             self.leapt_to = Some(sequence.wrapping_add(1));
             self.stats.malformed += 1;
             return (None, None);
         }
-        let sequence = self.sequences.unwrap(sequence.into());
+        let number = u32::from(sequence);
+        let sequence = if behind { self.sequences.restart(number) } else { self.sequences.unwrap(number) };
+        if sequence >= self.highest {
+            self.newest = fragment.timestamp;
+        }
         self.move_window(sequence);
         if self.highest - sequence >= MAX_BEHIND {
             self.stats.too_old += 1;

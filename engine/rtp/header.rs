@@ -120,6 +120,14 @@ impl<const BITS: u32> Unwrapper<BITS> {
         self.highest = Some(full.max(highest));
         full
     }
+
+    /// The next full value above the highest one seen, of a counter that began anew: no value counts twice.
+    pub fn restart(&mut self, value: u32) -> u64 {
+        let full = self.unwrap(value);
+        let highest = self.highest.map_or(full, |highest| if full < highest { full + (1 << BITS) } else { full });
+        self.highest = Some(highest);
+        highest
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +180,10 @@ mod tests {
         let mut unwrapper = Unwrapper::<16>::default();
         let full: Vec<u64> = [65_534, 0, 65_535, 3].map(|s| unwrapper.unwrap(s)).into();
         assert_eq!(full.iter().map(|f| f - full[0]).collect::<Vec<_>>(), [0, 2, 1, 5]);
+        // One that began anew counts on, above all that it was.
+        let anew =
+            [60_000, 60_001, 59_999].map(|s| if s == 60_000 { unwrapper.restart(s) } else { unwrapper.unwrap(s) });
+        assert!(anew[0] > full[3] && anew[1..] == [anew[0] + 1, anew[0] - 1], "{full:?} {anew:?}");
         let mut times = Unwrapper::<32>::default();
         assert_eq!([u32::MAX, 5].map(|t| times.unwrap(t)), [(1 << 32) + u64::from(u32::MAX), (2 << 32) + 5]);
     }

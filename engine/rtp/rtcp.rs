@@ -245,7 +245,8 @@ impl Reception {
         self.received += 1;
         let transit = i64::from((arrival as u32).wrapping_sub(rtp_time) as i32);
         if let Some(before) = self.transit.replace(transit) {
-            self.jitter_16 += (transit - before).abs() - ((self.jitter_16 + 8) >> 4);
+            let differ = i64::from((transit as i32).wrapping_sub(before as i32)).abs();
+            self.jitter_16 += differ - ((self.jitter_16 + 8) >> 4);
         }
     }
 
