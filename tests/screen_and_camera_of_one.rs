@@ -13,6 +13,7 @@ use conclave::frame::{Buffer, Encoded, Kind, Packet};
 use conclave::gpu::Converter;
 use conclave::netem::{self, Netem};
 use conclave::receive::{self, Pair, Receiver};
+use conclave::rtp::rtcp::Pli;
 use conclave::send::{self, Sender};
 use conclave::time::{Stopwatch, TICK_US, Time};
 use conclave::{decode, encode};
@@ -241,4 +242,42 @@ fn a_key_frame_is_asked_of_the_stream_that_lacks_it() {
     requests.iter().for_each(|packet| sender.feedback(packet.as_slice(), Time(0), &mut |_| {}));
     let wishes = [CAMERA, SCREEN].map(|id| sender.edge_of(id).unwrap().take().keyframe);
     assert_eq!((wishes, sender.edge().take().keyframe), ([false, true], false));
+}
+
+#[test]
+fn however_many_ask_key_frames_keep_their_distance() {
+    let open = |payload_type| {
+        let (ours, _) = support::keys();
+        let streams = vec![send::Stream { id: CAMERA, kind: Kind::Camera, payload_type }];
+        Sender::new(send::Config { streams, ..send::Config::default() }, Box::new(ours))
+    };
+    for rtcps in [64, 72, 95, 128, 255] {
+        assert!(matches!(open(rtcps).err(), Some(send::SendError::PayloadType(refused)) if refused == rtcps));
+    }
+    let mut sender = open(96).expect("opens");
+    let (edge, mut camera) =
+        (sender.edge().clone(), Pictures::new(Pair::Person, CAMERA, Kind::Camera, Size::new(64, 48)));
+    let pli = |media_ssrc| {
+        let mut bytes = [0; 12];
+        Pli { ssrc: 1, media_ssrc }.write(&mut bytes).expect("fits");
+        bytes
+    };
+    let mut keys = Vec::new();
+    for now in (0..50).map(|n| Time(n * 40_000)) {
+        for _ in 0..30 {
+            sender.feedback(&pli(CAMERA), now, &mut |_| {});
+            sender.feedback(&pli(SCREEN), now, &mut |_| {});
+        }
+        sender.tick(now, &mut |_| {});
+        let frame = camera.encode(&edge, now);
+        keys.extend((!frame.structure.as_slice().is_empty()).then_some(now));
+        sender.frame(frame, now, &mut |_| {}).expect("goes out");
+    }
+    // Who asked too soon gets one as soon as there may be one: 320 ms are eight pictures.
+    assert_eq!(keys, (0..7).map(|n| Time(n * 320_000)).collect::<Vec<_>>());
+    // Nobody here has the screen that was asked for.
+    sender.tick(Time(5_000_000), &mut |_| {});
+    let _ = edge.take();
+    sender.feedback(&pli(SCREEN), Time(6_000_000), &mut |_| {});
+    assert!(!edge.wants_keyframe());
 }
