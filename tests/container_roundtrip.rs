@@ -131,6 +131,30 @@ fn samples_come_back_from_wav_and_are_brought_to_48_khz() {
 }
 
 #[test]
+fn a_time_base_of_milliseconds_is_no_frame_rate() {
+    let folder = Folder::new();
+    let path = folder.path("ms.ivf");
+    let mut writer = VideoWriter::create(&path, &WriterConfig::new(Size::new(64, 48), (25, 1))).unwrap();
+    for (n, (unit, key)) in units(64, 48, 50, 3).iter().enumerate() {
+        writer.write(unit, n as u64 * 40_000, *key).unwrap();
+    }
+    writer.finish().unwrap();
+    // As ffmpeg writes it: 1000 ticks a second, and 40 of them a picture.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let number = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let ticks = 40 / number(&bytes, 20);
+    (bytes[16..20].copy_from_slice(&1_000u32.to_le_bytes()), bytes[20..24].copy_from_slice(&1u32.to_le_bytes()));
+    let mut at = 32;
+    while at < bytes.len() {
+        let stamp = number(&bytes, at + 4) * ticks;
+        bytes[at + 4..at + 8].copy_from_slice(&stamp.to_le_bytes());
+        at += 12 + number(&bytes, at) as usize;
+    }
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(open_video(&path).unwrap().info().fps, (25, 1));
+}
+
+#[test]
 fn decoded_pictures_carry_the_time_of_their_unit() {
     let folder = Folder::new();
     let path = folder.path("e.mkv");

@@ -37,13 +37,16 @@ impl Reader {
         }
         let size = Size::new(u16_at(12).into(), u16_at(14).into());
         let frames = u32_at(24);
-        // A time base finer than any frame rate says nothing about the rate.
-        let fps = super::sane_fps((rate, scale)).then_some((rate, scale));
+        // A time base finer than any frame rate, as of milliseconds, says nothing about the rate.
+        let fps = (u64::from(rate) <= FASTEST * u64::from(scale)).then_some((rate, scale));
         let size = (size.area() > 0).then_some(size);
         let frames = (frames > 0).then_some(frames.into());
         Ok((Self { input, rate, scale }, Track { size, fps, frames, config: Vec::new() }))
     }
 }
+
+/// A time base of more ticks a second is no frame rate.
+const FASTEST: u64 = 240;
 
 impl Units for Reader {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>> {

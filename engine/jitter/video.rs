@@ -226,9 +226,12 @@ pub struct Numbers {
 /// A key frame whose number lies further back is the first of a sender that began anew.
 const ANEW: i64 = -1_024;
 
+/// A frame that looks as if it were behind, and was captured so much later, is ahead.
+const MUCH_LATER_US: u64 = 10_000_000;
+
 impl Numbers {
-    /// The full number nearest to the last one; above it, where the frame was `captured` later or begins a sender anew. The
-    /// first number counts from 2^16, so that none falls below 0.
+    /// The full number nearest to the last one; above it, where the frame was `captured` much later or begins a sender
+    /// anew. The first number counts from 2^16, so that none falls below 0.
     pub fn unwrap(&mut self, number: u16, captured: Time, keyframe: bool) -> u64 {
         let Some((last, at)) = self.last else {
             let first = (1 << 16) + u64::from(number);
@@ -237,7 +240,7 @@ impl Numbers {
         };
         let step = i64::from(number.wrapping_sub(last as u16) as i16);
         // After a gap of more than half of all numbers what is next looks as if it were behind.
-        let wraps = step < 0 && (captured > at || keyframe && step < ANEW);
+        let wraps = step < 0 && (captured.since(at) > MUCH_LATER_US || keyframe && step < ANEW);
         let full = last.saturating_add_signed(if wraps { step + (1 << 16) } else { step });
         if full > last {
             self.last = Some((full, captured));
@@ -330,9 +333,11 @@ mod tests {
             .into();
         assert_eq!(full.iter().map(|n| n - full[0] + 1).collect::<Vec<_>>(), [1, 2, 3, 0, 4]);
         // After a gap of more than half of them, and of a sender that began anew, they go on upwards.
-        let gap = numbers.unwrap(50_001, Time(1_000_000), false);
+        let gap = numbers.unwrap(50_001, Time(1_000_000_000), false);
         assert_eq!(gap - full[4], 50_000);
-        assert_eq!(numbers.unwrap(50_000, Time(999_000), false), gap - 1);
+        // Those that overtook each other do not, whichever was captured first.
+        assert_eq!(numbers.unwrap(50_000, Time(999_999_000), false), gap - 1);
+        assert_eq!(numbers.unwrap(49_999, Time(1_002_000_000), false), gap - 2);
         let anew = numbers.unwrap(40_000, Time(5), true);
         assert!(anew > gap && numbers.unwrap(40_001, Time(6), false) == anew + 1);
     }

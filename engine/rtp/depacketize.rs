@@ -15,9 +15,14 @@ const MAX_PENDING: usize = 2_048;
 /// Packets this far behind the newest are too old.
 const MAX_BEHIND: u64 = 4_096;
 
-/// A sequence number that leaps further ahead, or behind the window, is believed once its successor comes too (RFC 3550 appendix A.1): one
-/// damaged header must not make the rest of the stream look old.
+/// A sequence number that leaps further ahead, or behind the window, is believed once its successor comes too (RFC 3550
+/// appendix A.1): one damaged header must not make the rest of the stream look old.
 const MAX_LEAP: i64 = 512;
+
+/// A packet that looks as if it were behind, and is of so much later a time, is ahead: nearly all numbers were missed. Times
+/// of packets that only overtook each other differ by less, also where a source changes: these are ten seconds of
+/// pictures and nineteen of sound.
+const MUCH_LATER: i32 = 900_000;
 
 /// Buffers made at the start, of so many bytes each: as many as the buffers behind hold, where frames wait for repair and
 /// sound waits for its time. 2 MB of video, of which the system maps what is used. Data is short and soon taken.
@@ -151,10 +156,10 @@ impl Assembler {
             self.stats.malformed += 1;
             return (None, None);
         };
-        // Far behind, or behind with a later time, is a sender that began anew, or one of whom half of all numbers or more
-        // were missed.
+        // Far behind, or behind and much later, is a sender that began anew, or one of whom half of all numbers or more were
+        // missed.
         let step = self.sequences.step(sequence.into());
-        let later = fragment.timestamp.wrapping_sub(self.newest) as i32 > 0;
+        let later = fragment.timestamp.wrapping_sub(self.newest) as i32 > MUCH_LATER;
         let behind = step <= -(MAX_BEHIND as i64) || step < 0 && later;
         if (step > MAX_LEAP || behind) && self.leapt_to != Some(sequence) {
             self.leapt_to = Some(sequence.wrapping_add(1));

@@ -1,11 +1,16 @@
 //! Who takes part: sources, codecs, keys and the two cores, from the arguments.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use conclave::capture::scene;
-use conclave::capture::{FileAudio, FileCamera, FileVideo, Microphone, SceneCamera, SceneVoice, VideoInput};
+use conclave::capture::{
+    CaptureError, FileAudio, FileCamera, FileVideo, Microphone, SceneCamera, SceneVoice, VideoInput,
+};
 use conclave::codecs::{self, CodecError, Color, EncoderInfo, Session, Size, Target, VideoEncoder, dav1d, opus};
 use conclave::e2ee::proof;
 use conclave::frame::Kind;
-use conclave::gpu::{Converter, Prepare};
+use conclave::gpu::{Converter, Prepare, Source};
 use conclave::rehearsal::Cast;
 use conclave::time::Stopwatch;
 use conclave::{decode, encode, receive, send};
@@ -119,13 +124,40 @@ fn sources(args: &Args) -> anyhow::Result<Sources> {
     let microphone: Box<dyn Microphone> = match FileAudio::open(sound, opus_decoder) {
         Ok(Some(file)) => Box::new(file),
         Err(error) if args.audio.is_some() => return Err(error.into()),
-        // A clip without sound is heard with the rendered voice, as long as the clip is.
-        Ok(None) | Err(_) => {
-            let seconds = about.max(1) * u64::from(fps.1) / u64::from(fps.0.max(1)) + 1;
-            Box::new(SceneVoice::new(args.seed, seconds * 48_000))
-        }
+        // A clip without sound is heard with the rendered voice.
+        Ok(None) | Err(_) => Box::new(SceneVoice::new(args.seed, u64::MAX)),
     };
-    Ok((Box::new(FileCamera::new(file, most)), microphone, size, fps, about))
+    let over = Arc::<AtomicBool>::default();
+    let camera = Ending { inner: FileCamera::new(file, most), over: over.clone() };
+    Ok((Box::new(camera), Box::new(Ending { inner: microphone, over }), size, fps, about))
+}
+
+/// Pictures that say when they are over, and sound that ends with them.
+struct Ending<T> {
+    inner: T,
+    over: Arc<AtomicBool>,
+}
+
+impl VideoInput for Ending<FileCamera> {
+    fn next(&mut self) -> Result<Option<Source<'_>>, CaptureError> {
+        let next = self.inner.next()?;
+        self.over.store(next.is_none(), Ordering::Relaxed);
+        Ok(next)
+    }
+
+    fn interval_us(&self) -> u64 {
+        self.inner.interval_us()
+    }
+}
+
+impl Microphone for Ending<Box<dyn Microphone>> {
+    fn channels(&self) -> u8 {
+        self.inner.channels()
+    }
+
+    fn fill(&mut self, pcm: &mut [i16]) -> Result<bool, CaptureError> {
+        if self.over.load(Ordering::Relaxed) { Ok(false) } else { self.inner.fill(pcm) }
+    }
 }
 
 fn opus_decoder(channels: u8) -> Result<Box<dyn codecs::AudioDecoder>, codecs::CodecError> {

@@ -68,7 +68,7 @@ pub struct Args {
     /// Rate that the network carries, for example 2M.
     #[arg(long, value_parser = input::bitrate)]
     pub rate: Option<u32>,
-    /// Everything random follows from it.
+    /// Everything random follows from it, the group's own keys aside.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Seconds of the rendered scene, or of a device.
