@@ -10,12 +10,12 @@ use conclave::send::{self, Sender};
 use conclave::time::Time;
 use support::{Witness, bad, meeting};
 
-/// A sender of `count` packets of sound from `start` on, of which those arrive that `arrives` says; `heard` is told what is
-/// played for each. Returns the receiver, and the least and the greatest timestamp.
+/// A sender of `count` packets of sound from `start` on, of which those arrive that `arrives` says, as it has altered them;
+/// `heard` is told what is played for each. Returns the receiver, and the least and the greatest timestamp.
 fn speak(
     start: u64,
     count: u64,
-    arrives: impl Fn(u64) -> bool,
+    arrives: impl Fn(u64, &mut [u8]) -> bool,
     mut heard: impl FnMut(u64, Heard),
 ) -> (Receiver, (u32, u32)) {
     let (ours, theirs) = support::keys();
@@ -40,19 +40,20 @@ fn speak(
         let (structure, ledger) = (Structure::default(), Default::default());
         let frame = Encoded { payload: buffer, info, header, captured: now, structure, ledger };
         let sent = sender.frame(frame, now, &mut |packet| {
-            let bytes = packet.as_slice();
+            let mut bytes = packet.as_slice().to_vec();
             let time = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
             timestamps = (timestamps.0.min(time), timestamps.1.max(time));
-            if arrives(n) {
-                receiver.datagram(bytes, now);
+            if arrives(n, &mut bytes) {
+                receiver.datagram(&bytes, now);
             }
         });
         buffer = sent.expect("goes out").recycle();
         heard(n, receiver.audio(now, &mut |_| Ok(960)).expect("decodes"));
         receiver.tick(now, &mut |_| {});
         sender.tick(now, &mut |packet| {
-            if arrives(n) {
-                receiver.datagram(packet.as_slice(), now);
+            let mut bytes = packet.as_slice().to_vec();
+            if arrives(n, &mut bytes) {
+                receiver.datagram(&bytes, now);
             }
         });
     }
@@ -66,7 +67,7 @@ fn sequence_numbers_and_timestamps_wrap_without_a_gap() {
     let (receiver, timestamps) = speak(
         88_778_000_000,
         66_000,
-        |_| true,
+        |_, _| true,
         |_, heard| match heard {
             Heard::Packet => packets += 1,
             _ => others += 1,
@@ -86,7 +87,7 @@ fn who_was_away_for_long_hears_again_at_once() {
         speak(
             1_000_000,
             away + 1_500,
-            |n| n < 500 || n >= away + 500,
+            |n, _| n < 500 || n >= away + 500,
             |n, heard| {
                 if n >= away + 500 && heard == Heard::Packet {
                     first.get_or_insert(n - away - 500);
@@ -95,6 +96,26 @@ fn who_was_away_for_long_hears_again_at_once() {
             },
         );
         assert!(first.is_some_and(|packets| packets < 10) && after > 980, "{away} away: {first:?}, {after} heard");
+    }
+}
+
+#[test]
+fn a_damaged_number_costs_little_sound() {
+    for bit in 0..16 {
+        let mut missed = 0;
+        let (receiver, _) = speak(
+            1_000_000,
+            1_500,
+            |n, bytes| {
+                if n == 560 {
+                    bytes[3 - bit / 8] ^= 1 << (bit % 8);
+                }
+                true
+            },
+            |n, heard| missed += u32::from(n > 10 && heard != Heard::Packet),
+        );
+        let seen = receiver.snapshot();
+        assert!(missed <= 16 && seen.audio_nack.missed <= 16, "bit {bit}: {missed} not heard, {seen:?}");
     }
 }
 

@@ -19,6 +19,11 @@ const MAX_BEHIND: u64 = 4_096;
 /// appendix A.1): one damaged header must not make the rest of the stream look old.
 const MAX_LEAP: i64 = 512;
 
+/// Sound leaps no further than its time: so many packets, for what came at one time, and one for each 2.5 ms (RFC 6716
+/// §2.1.4). A damaged number would make the sound of seconds late.
+const MAX_AUDIO_LEAP: i64 = 8;
+const MIN_AUDIO_TICKS: i64 = 120;
+
 /// A packet that looks as if it were behind, and is of so much later a time, is ahead: nearly all numbers were missed. Times
 /// of packets that only overtook each other differ by less, also where a source changes: these are ten seconds of
 /// pictures and nineteen of sound.
@@ -159,9 +164,14 @@ impl Assembler {
         // Far behind, or behind and much later, is a sender that began anew, or one of whom half of all numbers or more were
         // missed.
         let step = self.sequences.step(sequence.into());
-        let later = fragment.timestamp.wrapping_sub(self.newest) as i32 > MUCH_LATER;
-        let behind = step <= -(MAX_BEHIND as i64) || step < 0 && later;
-        if (step > MAX_LEAP || behind) && self.leapt_to != Some(sequence) {
+        let later = fragment.timestamp.wrapping_sub(self.newest) as i32;
+        let behind = step <= -(MAX_BEHIND as i64) || step < 0 && later > MUCH_LATER;
+        let most = if self.kind.is_audio() {
+            MAX_LEAP.min(MAX_AUDIO_LEAP + i64::from(later.max(0)) / MIN_AUDIO_TICKS)
+        } else {
+            MAX_LEAP
+        };
+        if (step > most || behind) && self.leapt_to != Some(sequence) {
             self.leapt_to = Some(sequence.wrapping_add(1));
             self.stats.malformed += 1;
             return (None, None);
