@@ -7,11 +7,11 @@ use super::entry::Entry;
 use super::sign::{Domain, Label, SIGNATURE};
 use super::wire::{encode_acts, encode_ask};
 use super::{Alarm, EnhancedError};
-use crate::e2ee::group::Device;
 use crate::e2ee::group::event::Request;
 use crate::e2ee::group::policy::EnginePolicy;
 use crate::e2ee::group::rules::{Author, Change, Illegal, Proposed, State, Verdict, conclude};
 use crate::e2ee::group::wire::sha256;
+use crate::e2ee::group::{Device, Person};
 use crate::e2ee::{Member, Role, Roster};
 
 /// What a member asks of the service.
@@ -140,7 +140,7 @@ pub(crate) fn conclusion(before: &State, acts: &[Act]) -> Result<Verdict, Alarm>
 
 fn conclusion_of(before: &State, acts: &[Act]) -> Result<Verdict, Illegal> {
     let (mut removals, mut adds) = (BTreeMap::new(), vec![]);
-    let mut policy = before.policy.clone();
+    let (mut policy, mut kicked) = (before.policy.clone(), vec![]);
     let rules = |member: &Member| before.policy.role(&member.identity).rules();
     for act in acts {
         let wish = match act {
@@ -183,6 +183,9 @@ fn conclusion_of(before: &State, acts: &[Act]) -> Result<Verdict, Illegal> {
                 adds.push((by, entry.person));
             }
             Request::Remove { identity, .. } => {
+                // The later word counts: whoever was to come in before does not.
+                adds.retain(|(_, person): &(Author, Person)| person.identity != *identity);
+                kicked.push(identity);
                 let Some(member) = before.roster.find(identity) else { continue };
                 // Who is put out cannot make it a leave, for which senders take longer.
                 removals.insert(member.leaf, by);
@@ -199,6 +202,7 @@ fn conclusion_of(before: &State, acts: &[Act]) -> Result<Verdict, Illegal> {
             Request::Renew => {}
         }
     }
+    kicked.into_iter().for_each(|identity| policy.put_out(identity));
     // What cannot be read back is no policy.
     let policy = EnginePolicy::decode(&policy.encode()).ok_or(Illegal::Unreadable)?;
     let removals = removals.into_iter().map(|(leaf, by)| Proposed { by, change: Change::Remove(leaf.into()) });

@@ -66,6 +66,7 @@ impl Meeting {
         let stays = |peer: &Peer| is_in(&roster, peer);
         self.numbers.retain(stays);
         self.lines.retain(stays);
+        self.lobby.epoch(&roster);
         self.before = Some((std::mem::replace(&mut self.roster, roster), self.policy.take()));
         (self.epoch, self.policy) = (epoch, EnginePolicy::decode(policy));
         if self.stage == Stage::Waiting {

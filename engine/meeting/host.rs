@@ -16,8 +16,10 @@ impl Meeting {
     /// # Errors
     /// [`MeetingError::NoMember`], [`MeetingError::NotAllowed`], [`MeetingError::Group`].
     pub fn remove(&mut self, who: &IdentityKey, now: Time) -> Result<(), MeetingError> {
-        let leaf = self.member(who)?.leaf;
-        Ok(self.group()?.remove(leaf, true, now)?)
+        let member = self.member(who)?.clone();
+        self.group()?.remove(member.leaf, true, now)?;
+        self.lobby.put_out(&member);
+        Ok(())
     }
 
     /// Gives somebody a role. A recorder only where the policy allows one, and seen by all.

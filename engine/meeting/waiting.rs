@@ -9,7 +9,7 @@ use super::{Meeting, MeetingError, Stage};
 use crate::e2ee::group::card::{Denial, Why};
 use crate::e2ee::group::wire::{Envelope, Ticket, ticket};
 use crate::e2ee::group::{MeetingType, Person, Request};
-use crate::e2ee::{IdentityKey, Role};
+use crate::e2ee::{IdentityKey, Member, Role, Roster};
 use crate::party::Keys;
 use crate::time::Time;
 
@@ -57,20 +57,24 @@ impl Card {
 
 /// Those who wait.
 #[derive(Default)]
-pub(crate) struct Lobby(BTreeMap<IdentityKey, Knock>);
+pub(crate) struct Lobby {
+    knocks: BTreeMap<IdentityKey, Knock>,
+    /// Members whom this host is taking out, while they are still in the tree.
+    going: Vec<Member>,
+}
 
 impl Lobby {
     /// `false`: there is no room.
     fn put(&mut self, knock: Knock) -> bool {
-        let room = self.0.len() < MAX_WAITING || self.0.contains_key(&knock.person.identity);
+        let room = self.knocks.len() < MAX_WAITING || self.knocks.contains_key(&knock.person.identity);
         if room {
-            self.0.insert(knock.person.identity, knock);
+            self.knocks.insert(knock.person.identity, knock);
         }
         room
     }
 
     fn by_ticket(&mut self, ticket: &Ticket) -> Option<&mut Knock> {
-        self.0.values_mut().find(|knock| knock.ticket == *ticket)
+        self.knocks.values_mut().find(|knock| knock.ticket == *ticket)
     }
 
     /// A host is letting it in.
@@ -82,19 +86,34 @@ impl Lobby {
 
     /// It was told no.
     pub(crate) fn denied(&mut self, ticket: &Ticket) {
-        self.0.retain(|_, knock| knock.ticket != *ticket);
+        self.knocks.retain(|_, knock| knock.ticket != *ticket);
+    }
+
+    /// This host takes a member out: from now on its key alone does not lead it back in.
+    pub(crate) fn put_out(&mut self, member: &Member) {
+        self.knocks.remove(&member.identity);
+        self.going.push(member.clone());
+    }
+
+    /// A new epoch has these people.
+    pub(crate) fn epoch(&mut self, roster: &Roster) {
+        self.going.retain(|member| roster.get(member.leaf).is_some_and(|there| there.joined == member.joined));
+    }
+
+    fn goes(&self, identity: &IdentityKey) -> bool {
+        self.going.iter().any(|member| member.identity == *identity)
     }
 
     /// It is in.
     pub(crate) fn came(&mut self, identity: &IdentityKey) {
-        self.0.remove(identity);
+        self.knocks.remove(identity);
     }
 }
 
 impl Meeting {
     /// Who waits to be let in; to a host.
     pub fn waiting(&self) -> impl Iterator<Item = &Knock> {
-        self.lobby.0.values().filter(|knock| !knock.asked)
+        self.lobby.knocks.values().filter(|knock| !knock.asked)
     }
 
     /// Lets in somebody who waits.
@@ -102,7 +121,7 @@ impl Meeting {
     /// # Errors
     /// [`MeetingError::NoKnock`], [`MeetingError::NotAllowed`], [`MeetingError::Group`].
     pub fn admit(&mut self, identity: &IdentityKey, now: Time) -> Result<(), MeetingError> {
-        let knock = self.lobby.0.get(identity).ok_or(MeetingError::NoKnock)?.clone();
+        let knock = self.lobby.knocks.get(identity).ok_or(MeetingError::NoKnock)?.clone();
         self.let_in(&knock, now)?;
         self.act(super::action::Action::Admit(knock.ticket))
     }
@@ -112,7 +131,7 @@ impl Meeting {
     /// # Errors
     /// [`MeetingError::NoKnock`], [`MeetingError::NotAllowed`], [`MeetingError::Group`].
     pub fn deny(&mut self, identity: &IdentityKey) -> Result<(), MeetingError> {
-        let ticket = self.lobby.0.get(identity).ok_or(MeetingError::NoKnock)?.ticket;
+        let ticket = self.lobby.knocks.get(identity).ok_or(MeetingError::NoKnock)?.ticket;
         self.group()?.deny(ticket, Why::Host)?;
         self.act(super::action::Action::Deny(ticket))?;
         self.lobby.denied(&ticket);
@@ -162,8 +181,8 @@ impl Meeting {
 
     /// Those who wait are this device's to look after from now on: it rules and did not before, or whoever did is gone.
     pub(crate) fn take_the_door(&mut self, now: Time) {
-        self.lobby.0.values_mut().for_each(|knock| knock.asked = false);
-        let waiting: Vec<Knock> = self.lobby.0.values().cloned().collect();
+        self.lobby.knocks.values_mut().for_each(|knock| knock.asked = false);
+        let waiting: Vec<Knock> = self.lobby.knocks.values().cloned().collect();
         waiting.iter().for_each(|knock| self.consider(knock, now));
     }
 
@@ -178,10 +197,13 @@ impl Meeting {
         }
         let identity = &knock.person.identity;
         match &policy.lock {
-            Some(lock) if lock.contains(identity) => Ok(true),
+            Some(lock) if lock.contains(identity) && !self.lobby.goes(identity) => Ok(true),
             Some(_) => Err(Why::Locked),
             // Whoever is in the tree and knocks has lost its state: its key says that it is the same.
-            None => Ok(!self.config.waiting_room || self.roster.find(identity).is_some()),
+            None => {
+                let again = self.roster.find(identity).is_some() && !self.lobby.goes(identity);
+                Ok(!self.config.waiting_room || again)
+            }
         }
     }
 

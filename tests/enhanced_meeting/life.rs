@@ -267,3 +267,26 @@ fn over_a_network_that_loses_packets_all_hear_each_other() {
         );
     }
 }
+
+#[test]
+fn who_was_put_out_is_out_of_the_lock_and_has_no_role_when_it_comes_again() {
+    let mut table = Table::of(3);
+    let identity = table.identity(2);
+    table.ask(0, Request::Role { identity, role: Role::CoHost }).unwrap();
+    table.run(1_000);
+    table.ask(0, Request::Lock).unwrap();
+    table.run(1_000);
+    table.ask(0, Request::Remove { identity, kick: true }).unwrap();
+    table.run(1_000);
+    let again = table.knock(&device(2));
+    table.run(1_000);
+    assert_eq!(table.seats[0].names(), ["person 0", "person 1"], "the meeting is locked");
+    assert!(table.seats[again].party.own().is_none());
+    table.ask(0, Request::Unlock).unwrap();
+    table.run(1_000);
+    table.knock(&device(2));
+    table.run(1_000);
+    let role = |seat: usize| table.seats[seat].party.roster().unwrap().find(&identity).unwrap().role;
+    assert_eq!((role(0), role(1)), (Role::Participant, Role::Participant));
+    assert!(table.seats[1].alarms().is_empty());
+}

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use conclave::e2ee::Role;
 use conclave::e2ee::group::card::Why;
 use conclave::e2ee::group::wire::{Envelope, ticket};
 use conclave::e2ee::group::{Device, MeetingType};
@@ -223,4 +224,61 @@ fn the_policy_lets_in_the_clients_of_its_table_and_tells_the_others() {
         assert_eq!(room.at(*seat).ended(), Some(&Ended::Denied(Why::Client)));
     }
     assert!(room.at(0).policy_agrees() && room.at(seats[0]).policy_agrees());
+}
+
+/// A meeting with a waiting room, and in it a co-host whose keys the test has.
+fn with_co_host(friend: &Device) -> (Room, usize) {
+    let mut room = Room::found(waiting_room());
+    let seat = room.knock_with(friend, room.config.clone());
+    room.run(500);
+    let now = room.now();
+    room.at(0).admit(&friend.identity(), now).unwrap();
+    room.run(1_500);
+    let now = room.now();
+    room.at(0).set_role(&friend.identity(), Role::CoHost, now).unwrap();
+    room.run(1_500);
+    (room, seat)
+}
+
+#[test]
+fn who_was_put_out_of_a_locked_meeting_does_not_come_back_by_its_key_nor_in_its_role() {
+    let friend = Device::generate("friend").unwrap();
+    let (mut room, seat) = with_co_host(&friend);
+    let now = room.now();
+    room.at(0).lock(now).unwrap();
+    room.run(1_000);
+    let now = room.now();
+    room.at(0).remove(&friend.identity(), now).unwrap();
+    room.run(1_000);
+    assert_eq!(room.at(seat).ended(), Some(&Ended::Removed));
+    let again = room.knock_with(&friend, room.config.clone());
+    room.run(2_000);
+    assert_eq!(room.at(again).ended(), Some(&Ended::Denied(Why::Locked)));
+    assert_eq!(room.roster(0), ["host"]);
+    let now = room.now();
+    room.at(0).unlock(now).unwrap();
+    room.run(1_000);
+    let again = room.knock_with(&friend, room.config.clone());
+    room.run(2_000);
+    assert_eq!((room.roster(0), room.at(again).ended()), (vec!["host".to_owned()], None), "it waits");
+    let now = room.now();
+    room.at(0).admit(&friend.identity(), now).unwrap();
+    room.run(1_500);
+    assert_eq!(room.member(again).role, Role::Participant);
+}
+
+#[test]
+fn who_knocks_while_it_is_put_out_is_not_let_in_as_its_former_self() {
+    for early in [0, 20, 50, 90, 130] {
+        let friend = Device::generate("friend").unwrap();
+        let (mut room, _) = with_co_host(&friend);
+        let again = room.knock_with(&friend, room.config.clone());
+        // Before the knock comes, while its admission waits for others, and while that is on its way.
+        room.run(early);
+        let now = room.now();
+        room.at(0).remove(&friend.identity(), now).unwrap();
+        room.run(3_000);
+        assert_eq!(room.roster(0), ["host"], "{early} ms after the knock");
+        assert!(room.at(again).own().is_none());
+    }
 }

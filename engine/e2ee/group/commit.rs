@@ -109,7 +109,7 @@ impl Plan {
     /// `going` are the leaves that others' proposals take out in the same commit.
     fn of(requests: &[Asked], state: &State, going: &[u16], provider: &Provider) -> Result<Self, Illegal> {
         let mut plan = Plan::default();
-        let mut policy = state.policy.clone();
+        let (mut policy, mut kicked) = (state.policy.clone(), vec![]);
         for Asked { request, .. } in requests {
             match request {
                 Request::Admit { key_package, ticket } => {
@@ -121,7 +121,11 @@ impl Plan {
                     plan.adds.push(package);
                     plan.tickets.push(*ticket);
                 }
-                Request::Remove { identity, .. } => plan.remove(&state.roster, identity),
+                Request::Remove { identity, .. } => {
+                    plan.remove(&state.roster, identity);
+                    plan.forget(identity);
+                    kicked.push(identity);
+                }
                 Request::Lock => plan.locks = true,
                 Request::Unlock => (plan.locks, policy.lock) = (false, None),
                 Request::Role { identity, role } => policy.set_role(*identity, *role),
@@ -143,6 +147,7 @@ impl Plan {
             };
             policy.lock = Some(state.roster.iter().filter(stays).map(|member| member.identity).collect());
         }
+        kicked.into_iter().for_each(|identity| policy.put_out(identity));
         plan.policy = (policy != state.policy).then_some(policy);
         Ok(plan)
     }
@@ -151,6 +156,13 @@ impl Plan {
         if let Some(member) = roster.find(identity).filter(|member| !self.removals.contains(&member.leaf)) {
             self.removals.push(member.leaf);
         }
+    }
+
+    /// Whoever was to come in before a host put it out does not: the later word counts.
+    fn forget(&mut self, identity: &crate::e2ee::IdentityKey) {
+        let others = |package: &KeyPackage| *package.leaf_node().signature_key().as_slice() != identity.0;
+        let all = std::mem::take(&mut self.adds).into_iter().zip(std::mem::take(&mut self.tickets));
+        (self.adds, self.tickets) = all.filter(|(package, _)| others(package)).unzip();
     }
 }
 

@@ -89,9 +89,11 @@ pub struct EnginePolicy {
     pub roster_limit: u16,
     /// Hash of the host's resolved meeting policy.
     pub meeting_policy: [u8; 32],
-    /// Who has which role; whoever is not named is a participant. A role outlives a rejoin.
+    /// Who has which role; whoever is not named is a participant. A role outlives a rejoin, and
+    /// ends where a host takes its member out.
     pub roles: BTreeMap<IdentityKey, Role>,
-    /// While set, only these may come in: those who were there when it was set.
+    /// While set, only these may come in: those who were there when it was set, but for whom a host has
+    /// taken out since.
     pub lock: Option<BTreeSet<IdentityKey>>,
 }
 
@@ -107,6 +109,15 @@ impl EnginePolicy {
             Role::Participant => self.roles.remove(&identity),
             role => self.roles.insert(identity, role),
         };
+    }
+
+    /// A host takes `identity` out: it loses its role and its place in the lock, so that its key alone does not lead it
+    /// back in.
+    pub fn put_out(&mut self, identity: &IdentityKey) {
+        self.roles.remove(identity);
+        if let Some(lock) = &mut self.lock {
+            lock.remove(identity);
+        }
     }
 
     /// Whether what is fixed at creation is the same in both.
