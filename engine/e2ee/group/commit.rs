@@ -1,10 +1,13 @@
 //! Building commits from requests, and reading what the library makes of those that come.
 
+use std::collections::{BTreeSet, HashSet};
+
 use openmls::prelude::{
     Extension, Extensions, GroupContext, KeyPackage, LeafNodeIndex, MlsGroup, MlsMessageBodyIn, MlsMessageIn,
     OpenMlsProvider, Proposal, ProtocolVersion, QueuedProposal, Sender, StagedCommit, UnknownExtension,
     tls_codec::Deserialize,
 };
+use openmls::treesync::EncryptionKey;
 
 use super::GroupError;
 use super::arrivals::Arrivals;
@@ -14,7 +17,7 @@ use super::identity::{Device, Person};
 use super::policy::{EnginePolicy, POLICY_EXTENSION};
 use super::provider::Provider;
 use super::rules::{Author, Change, Illegal, Proposed, State, Verdict, judge};
-use super::wire::{Envelope, Ticket};
+use super::wire::{Envelope, HANDSHAKE_FRONT, MAX_KEY_PACKAGE, MAX_MESSAGE, Ticket};
 use crate::e2ee::{Member, Roster};
 
 /// A commit of this member that is on its way to the relay and back.
@@ -37,7 +40,13 @@ pub(crate) struct Asked {
 }
 
 /// A key package that the library verified, and who it is of.
+///
+/// # Errors
+/// [`GroupError::KeyPackage`] where it is none or longer than [`MAX_KEY_PACKAGE`], and [`GroupError::Leaf`].
 pub(crate) fn read_key_package(provider: &Provider, bytes: &[u8]) -> Result<(KeyPackage, Person), GroupError> {
+    if bytes.len() > MAX_KEY_PACKAGE {
+        return Err(GroupError::KeyPackage);
+    }
     let message = MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| GroupError::KeyPackage)?;
     let MlsMessageBodyIn::KeyPackage(package) = message.extract() else { return Err(GroupError::KeyPackage) };
     let package =
@@ -172,81 +181,187 @@ pub(crate) enum NotMade {
     Library,
 }
 
+/// The relay among the authors of proposals.
+const RELAY: u32 = u32::MAX;
+
+/// Authors whose proposals are left out of one commit at most, for what they break.
+const MAX_SPOILERS: usize = 4;
+
+/// What a commit is made with.
+pub(crate) struct Bench<'a> {
+    pub(crate) mls: &'a mut MlsGroup,
+    pub(crate) provider: &'a Provider,
+    pub(crate) device: &'a Device,
+    pub(crate) state: &'a State,
+    /// Authors whose proposals no commit of this epoch can have; it grows with those who are found.
+    pub(crate) spoilers: &'a mut BTreeSet<u32>,
+}
+
+/// A commit that the library holds as its pending one.
+struct Made {
+    body: Vec<u8>,
+    welcome: Option<Vec<u8>>,
+    verdict: Verdict,
+}
+
 /// Builds a commit of `requests` and of everything legal that was proposed. It is the library's pending one after that.
+/// Where somebody's proposal breaks it, the commit goes without that.
 pub(crate) fn build(
+    mut bench: Bench<'_>,
+    requests: Vec<Asked>,
+    now: crate::time::Time,
+) -> Result<Pending, (NotMade, Vec<Asked>)> {
+    let made = match bench.attempt(&requests, None) {
+        Err(why) => bench.without_spoilers(&requests).ok_or(why),
+        made => made,
+    };
+    match made {
+        Ok(Made { body, welcome, verdict }) => {
+            Ok(Pending { body, welcome, requests, verdict, sent: now, made: now, told: false })
+        }
+        Err(why) => Err((why, requests)),
+    }
+}
+
+impl Bench<'_> {
+    /// Looks for the authors whose proposals keep a commit of `requests` from being made, and makes it without theirs.
+    /// The library says no more than that a whole commit failed.
+    fn without_spoilers(&mut self, requests: &[Asked]) -> Option<Made> {
+        let own = self.mls.own_leaf_index().u32();
+        // Where it fails without anybody's, nobody else is the cause; who does not rule commits nothing by itself.
+        if matches!(self.attempt(requests, Some(&[])), Err(why) if !matches!(why, NotMade::Illegal(Illegal::Unasked))) {
+            return None;
+        }
+        let authors: BTreeSet<u32> = self.mls.pending_proposals().map(author).filter(|one| *one != own).collect();
+        for _ in 0..MAX_SPOILERS {
+            // A failure that does not come again is nobody's.
+            if let Ok(made) = self.attempt(requests, None) {
+                return Some(made);
+            }
+            let left: Vec<u32> = authors.difference(self.spoilers).copied().collect();
+            // The shortest row of authors that makes it fail ends with one that does.
+            let (mut good, mut bad) = (0, left.len());
+            while good + 1 < bad {
+                let middle = good.midpoint(bad);
+                match self.attempt(requests, left.get(..middle)) {
+                    Ok(_) => good = middle,
+                    Err(_) => bad = middle,
+                }
+            }
+            let Some(spoiler) = bad.checked_sub(1).and_then(|last| left.get(last)) else { break };
+            self.spoilers.insert(*spoiler);
+        }
+        if let Ok(made) = self.attempt(requests, None) {
+            return Some(made);
+        }
+        self.attempt(requests, Some(&[])).ok()
+    }
+
+    /// Makes a commit with what was proposed by the authors in `with`, or by all.
+    fn attempt(&mut self, requests: &[Asked], with: Option<&[u32]>) -> Result<Made, NotMade> {
+        let Self { mls, provider, device, state, spoilers } = self;
+        // Of an attempt before this one.
+        mls.clear_pending_commit(provider.storage()).map_err(|_| NotMade::Library)?;
+        let own = mls.own_leaf_index().u32();
+        let context = mls.extensions().clone();
+        let keys = encryption_keys(mls);
+        let takes = |proposal: &QueuedProposal| {
+            let (by, what) = (author(proposal), proposed(proposal, &context));
+            if by != own && (spoilers.contains(&by) || with.is_some_and(|with| !with.contains(&by))) {
+                return false;
+            }
+            let own_removal = matches!(what.change, Change::Remove(leaf) if leaf == own);
+            // What stands here by this member's own request is judged as a whole below, for its reason.
+            let requested = by == own && !matches!(what.change, Change::Update(_));
+            // Who comes in and what is agreed another host commits itself: this one was not asked about it, and its lock
+            // would be one of people whom it did not see.
+            let others = !matches!(what.change, Change::Add { .. } | Change::Policy(..));
+            let legal = || state.permits(&what, own).is_ok() && renews(proposal, &keys);
+            !own_removal && (requested || others && legal())
+        };
+        let going: Vec<u16> = mls.pending_proposals().filter(|proposal| takes(proposal)).filter_map(removed).collect();
+        let plan = Plan::of(requests, state, &going, provider).map_err(NotMade::Illegal)?;
+        let made = stage(mls, provider, device, state, plan, &context, takes);
+        let verdict = mls.pending_commit().map(|staged| judge_staged(state, own, staged, &context));
+        let why = match (made, verdict) {
+            (Some((body, welcome)), Some(Ok(verdict))) if fits(&body, welcome.as_deref()) => {
+                return Ok(Made { body, welcome, verdict });
+            }
+            (Some(_), Some(Ok(_))) => NotMade::Illegal(Illegal::TooLong),
+            (_, Some(Err(why))) => NotMade::Illegal(why),
+            _ => NotMade::Library,
+        };
+        let cleared = mls.clear_pending_commit(provider.storage());
+        Err(if cleared.is_ok() { why } else { NotMade::Library })
+    }
+}
+
+/// Has the library make a commit of `plan` and of what it `takes`: the commit, and the envelope of its Welcome.
+fn stage(
     mls: &mut MlsGroup,
     provider: &Provider,
     device: &Device,
     state: &State,
-    requests: Vec<Asked>,
-    now: crate::time::Time,
-) -> Result<Pending, (NotMade, Vec<Asked>)> {
-    let own = mls.own_leaf_index().u32();
-    let context = mls.extensions().clone();
-    let takes = |proposal: &QueuedProposal| {
-        let proposed = proposed(proposal, &context);
-        let own_removal = matches!(proposed.change, Change::Remove(leaf) if leaf == own);
-        // What stands here by this member's own request is judged as a whole below, for its reason.
-        let requested =
-            matches!(proposed.by, Author::Leaf(leaf) if leaf == own) && !matches!(proposed.change, Change::Update(_));
-        // Who comes in and what is agreed another host commits itself: this one was not asked about it, and its lock
-        // would be one of people whom it did not see.
-        let others = !matches!(proposed.change, Change::Add { .. } | Change::Policy(..));
-        !own_removal && (requested || others && state.permits(&proposed, own).is_ok())
-    };
-    let going: Vec<u16> = mls.pending_proposals().filter(|proposal| takes(proposal)).filter_map(removed).collect();
-    let plan = match Plan::of(&requests, state, &going, provider) {
-        Ok(plan) => plan,
-        Err(why) => return Err((NotMade::Illegal(why), requests)),
-    };
+    plan: Plan,
+    context: &Extensions<GroupContext>,
+    takes: impl Fn(&QueuedProposal) -> bool,
+) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
     let mut arrivals = Arrivals::of(&state.roster);
     let coming = plan.adds.iter().filter_map(|package| Person::of(package.leaf_node()).ok());
     coming.for_each(|person| arrivals.forget(&person.identity));
     let comes = !plan.adds.is_empty();
-    let made = (|| {
-        let mut builder = mls
-            .commit_builder()
-            .consume_proposal_store(true)
-            .force_self_update(true)
-            .propose_removals(plan.removals.iter().map(|leaf| LeafNodeIndex::new(u32::from(*leaf))))
-            .propose_adds(plan.adds);
-        if let Some(policy) = &plan.policy {
-            let mut new = context.clone();
-            let policy = Extension::Unknown(POLICY_EXTENSION, UnknownExtension(policy.encode()));
-            replace(&mut new, policy).ok()?;
-            builder = builder.propose_group_context_extensions(new).ok()?;
-        }
-        let mut builder = builder.load_psks(provider.storage()).ok()?;
-        if comes {
-            let told = builder.create_group_info_with_extensions([arrivals.extension()]).ok()?;
-            // In the Welcome alone.
-            builder = told.create_group_info(false);
-        }
-        let builder = builder.build(provider.rand(), provider.crypto(), device, takes).ok()?;
-        let bundle = builder.stage_commit(provider).ok()?;
-        let body = bundle.commit().to_bytes().ok()?;
-        let welcome = match bundle.to_welcome_msg() {
-            Some(welcome) => {
-                let to = plan.tickets.clone();
-                Some(Envelope::Welcome { to, body: &welcome.to_bytes().ok()? }.encode())
-            }
-            None => None,
-        };
-        Some((body, welcome))
-    })();
-    let verdict = mls.pending_commit().map(|staged| judge_staged(state, own, staged, &context));
-    match (made, verdict) {
-        (Some((body, welcome)), Some(Ok(verdict))) => {
-            Ok(Pending { body, welcome, requests, verdict, sent: now, made: now, told: false })
-        }
-        (_, verdict) => {
-            let cleared = mls.clear_pending_commit(provider.storage());
-            let why = match verdict {
-                Some(Err(why)) if cleared.is_ok() => NotMade::Illegal(why),
-                _ => NotMade::Library,
-            };
-            Err((why, requests))
-        }
+    let mut builder = mls
+        .commit_builder()
+        .consume_proposal_store(true)
+        .force_self_update(true)
+        .propose_removals(plan.removals.iter().map(|leaf| LeafNodeIndex::new(u32::from(*leaf))))
+        .propose_adds(plan.adds);
+    if let Some(policy) = &plan.policy {
+        let mut new = context.clone();
+        let policy = Extension::Unknown(POLICY_EXTENSION, UnknownExtension(policy.encode()));
+        replace(&mut new, policy).ok()?;
+        builder = builder.propose_group_context_extensions(new).ok()?;
+    }
+    let mut builder = builder.load_psks(provider.storage()).ok()?;
+    if comes {
+        let told = builder.create_group_info_with_extensions([arrivals.extension()]).ok()?;
+        // In the Welcome alone.
+        builder = told.create_group_info(false);
+    }
+    let builder = builder.build(provider.rand(), provider.crypto(), device, takes).ok()?;
+    let bundle = builder.stage_commit(provider).ok()?;
+    let body = bundle.commit().to_bytes().ok()?;
+    let welcome = match bundle.to_welcome_msg() {
+        Some(welcome) => Some(Envelope::Welcome { to: plan.tickets, body: &welcome.to_bytes().ok()? }.encode()),
+        None => None,
+    };
+    Some((body, welcome))
+}
+
+/// Whether the relay and everybody else take a commit and its Welcome.
+fn fits(body: &[u8], welcome: Option<&[u8]>) -> bool {
+    HANDSHAKE_FRONT + body.len() <= MAX_MESSAGE && welcome.is_none_or(|welcome| welcome.len() <= MAX_MESSAGE)
+}
+
+/// Who made a proposal.
+fn author(proposal: &QueuedProposal) -> u32 {
+    match proposal.sender() {
+        Sender::Member(leaf) => leaf.u32(),
+        _ => RELAY,
+    }
+}
+
+/// The encryption keys of all members.
+pub(crate) fn encryption_keys(mls: &MlsGroup) -> HashSet<EncryptionKey> {
+    mls.treesync().full_leaves().map(|(_, leaf)| leaf.encryption_key().clone()).collect()
+}
+
+/// Whether a proposal that renews a leaf brings a key that is not in use. The library checks that only in a commit, and
+/// then the commit is what fails.
+pub(crate) fn renews(proposal: &QueuedProposal, keys: &HashSet<EncryptionKey>) -> bool {
+    match proposal.proposal() {
+        Proposal::Update(update) => !keys.contains(update.leaf_node().encryption_key()),
+        _ => true,
     }
 }
 

@@ -8,7 +8,7 @@ use openmls::prelude::{
 
 use zeroize::Zeroizing;
 
-use super::commit::{judge_staged, proposed};
+use super::commit::{encryption_keys, judge_staged, proposed, renews};
 use super::event::{Event, Gone, Left, Output, Request};
 use super::heartbeat::{Beat, BeatError, MAX_AGE_US};
 use super::rules::{Act, Change, Illegal, Verdict, Who};
@@ -117,7 +117,9 @@ impl Group {
         let what = proposed(&proposal, self.mls.extensions());
         // Whether it may stand in some commit: in its author's own, or for the relay's in anybody's.
         let committer = leaf.unwrap_or(self.own);
+        let fresh = renews(&proposal, &encryption_keys(&self.mls));
         match self.state.permits(&what, committer.into()) {
+            Ok(()) if !fresh => self.refuse(leaf, Illegal::UsedKey),
             Err(why) => self.refuse(leaf, why),
             Ok(()) => {
                 self.first_proposal.get_or_insert(now);
@@ -229,6 +231,7 @@ impl Group {
         self.committers.epoch(gone.iter().map(|(member, _)| member.leaf));
         self.chains.clear();
         self.heard.clear();
+        self.spoilers.clear();
         (self.beat, self.asked_updates, self.first_proposal) = (None, None, None);
         (self.removals_proposed, self.proposed_leave, self.proposed_update, self.renew) = (false, false, false, false);
         (self.committer, self.ahead, self.stranded) = (None, None, false);

@@ -42,8 +42,8 @@ pub enum LeafError {
     /// The identity or the media key is of low order, not a point, or written another way than it must be.
     #[error("the leaf's {0} key is not a sound Ed25519 key: others could sign for it, or name it otherwise")]
     Weak(&'static str),
-    /// The leaf does not say that it understands the group's extensions.
-    #[error("the leaf does not list the extensions that the group needs")]
+    /// The leaf says of its client something else than every client of this engine says, or more.
+    #[error("the leaf lists other capabilities or extensions than every leaf of a group has")]
     Capabilities,
     /// The library would not make the key.
     #[error("the key could not be made")]
@@ -208,8 +208,10 @@ impl Person {
                 return Err(LeafError::Weak(which));
             }
         }
-        let listed = leaf.capabilities().extensions();
-        if ![POLICY_EXTENSION, MEDIA_EXTENSION].iter().all(|kind| listed.contains(&ExtensionType::Unknown(*kind))) {
+        // Neither more nor less: whatever a leaf may carry beside, every Welcome would carry from then on.
+        let suites = [GroupSuite::Hybrid, GroupSuite::Classical];
+        let usual = suites.iter().any(|suite| *leaf.capabilities() == capabilities(*suite));
+        if !usual || leaf.extensions().iter().count() != 1 {
             return Err(LeafError::Capabilities);
         }
         Ok(Self { identity: IdentityKey(identity), media: MediaKey(media), name })
@@ -296,6 +298,30 @@ mod tests {
         };
         assert_eq!(person(weak).err(), Some(LeafError::Weak("media")));
         assert!(person(Device::generate("b").unwrap().media().public().0).is_ok());
+    }
+
+    #[test]
+    fn a_leaf_that_carries_more_than_the_usual_is_none() {
+        use openmls::prelude::*;
+        let other = ExtensionType::Unknown(0xf0ff);
+        let person = |own: Capabilities, more: Option<Extension>| {
+            let device = Device::generate("a").unwrap();
+            let all = device.extensions().unwrap().iter().cloned().chain(more).collect();
+            let package = KeyPackage::builder()
+                .leaf_node_capabilities(own)
+                .leaf_node_extensions(Extensions::from_vec(all).unwrap())
+                .build(GroupSuite::Classical.mls(), &super::super::Provider::default(), &device, device.credential())
+                .unwrap();
+            Person::of(package.key_package().leaf_node()).map(|_| ())
+        };
+        let usual = || capabilities(GroupSuite::Classical);
+        let can = [usual().extensions(), &[other]].concat();
+        let suites = [GroupSuite::Classical.mls()];
+        let wider = || Capabilities::new(None, Some(&suites), Some(&can), None, Some(&[CredentialType::Basic]));
+        let ballast = Extension::Unknown(0xf0ff, UnknownExtension(vec![0; 2000]));
+        assert_eq!(person(usual(), None), Ok(()));
+        assert_eq!(person(wider(), None), Err(LeafError::Capabilities));
+        assert_eq!(person(wider(), Some(ballast)), Err(LeafError::Capabilities));
     }
 
     #[test]

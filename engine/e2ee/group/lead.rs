@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use openmls::prelude::LeafNodeParameters;
 
-use super::commit::{Asked, NotMade, build};
+use super::commit::{Asked, Bench, NotMade, build};
 use super::event::{Event, Left, Request};
 use super::heartbeat::{EVERY_US, LEAVE_US, STOP_US, WARN_US, WITNESS_US};
 use super::rules::Illegal;
@@ -200,8 +200,18 @@ impl Group {
         if batch.is_empty() && self.first_proposal.is_none() && self.asked_updates.is_none() && !self.renew {
             return;
         }
-        let built = build(&mut self.mls, &self.provider, &self.device, &self.state, batch, now);
+        let known = self.spoilers.clone();
+        let bench = Bench {
+            mls: &mut self.mls,
+            provider: &self.provider,
+            device: &self.device,
+            state: &self.state,
+            spoilers: &mut self.spoilers,
+        };
+        let built = build(bench, batch, now);
         stack::wipe();
+        let found: Vec<u32> = self.spoilers.difference(&known).copied().collect();
+        found.into_iter().for_each(|leaf| self.refuse(u16::try_from(leaf).ok(), Illegal::Spoils));
         match built {
             Ok(pending) => {
                 let body = pending.body.clone();

@@ -28,7 +28,7 @@ mod stack;
 pub mod storage;
 pub mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use openmls::prelude::{
     GroupId, MlsGroup, MlsMessageIn, OpenMlsProvider, ProtocolMessage, QueuedProposal, Sender, tls_codec::Deserialize,
@@ -173,6 +173,8 @@ pub struct Group {
     /// After a batch that the rules refuse as a whole: one request at a time.
     single: bool,
     pending: Option<Pending>,
+    /// Authors whose proposals no commit of this epoch can have, by leaf.
+    spoilers: BTreeSet<u32>,
     committers: Committers,
     chains: BTreeMap<u16, Chain>,
     /// Key packages that led into the group.
@@ -313,6 +315,7 @@ impl Group {
             requests: VecDeque::new(),
             single: false,
             pending: None,
+            spoilers: BTreeSet::new(),
             committers: Committers::default(),
             chains: BTreeMap::new(),
             used: Used::default(),
@@ -710,6 +713,9 @@ fn updates<'a>(proposals: impl Iterator<Item = &'a QueuedProposal>) -> impl Iter
 fn parse(body: &[u8]) -> Option<ProtocolMessage> {
     MlsMessageIn::tls_deserialize_exact(body).ok()?.try_into_protocol_message().ok()
 }
+
+#[cfg(test)]
+mod hostile_tests;
 
 #[cfg(test)]
 mod tests {

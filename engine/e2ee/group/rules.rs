@@ -77,6 +77,15 @@ pub enum Illegal {
     /// The library did not make the commit.
     #[error("the commit could not be made")]
     NotMade,
+    /// It would be longer than what the relay passes on.
+    #[error("the commit or its welcome would be longer than 2 MiB")]
+    TooLong,
+    /// A renewed leaf whose encryption key somebody has already.
+    #[error("a renewed leaf has an encryption key that is in use")]
+    UsedKey,
+    /// What one member proposed keeps every commit that has it from being made.
+    #[error("no commit can have what it proposed")]
+    Spoils,
     /// A commit by somebody outside, a join of its own accord.
     #[error("nobody joins of its own accord: a host adds")]
     External,

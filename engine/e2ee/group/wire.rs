@@ -10,6 +10,13 @@ use crate::e2ee::keys::MAX_LEAVES;
 /// Bytes of the longest message: a commit of a thousand members with hybrid keys takes less.
 pub const MAX_MESSAGE: usize = 2 << 20;
 
+/// Bytes in front of the MLS message of a commit or a proposal.
+pub(crate) const HANDSHAKE_FRONT: usize = 9;
+
+/// Bytes of the longest key package. One with hybrid keys and the longest name takes less than 3000, and as many as may
+/// come with one commit stay well below [`MAX_MESSAGE`].
+pub const MAX_KEY_PACKAGE: usize = 4096;
+
 /// Bytes of the longest group id.
 pub const MAX_GROUP_ID: usize = 64;
 
