@@ -5,6 +5,9 @@
 #[path = "support/people.rs"]
 mod people;
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
 use conclave::data::Peer;
 use conclave::e2ee::group::{self, Request};
 use conclave::frame::Kind;
@@ -80,4 +83,36 @@ fn whoever_comes_late_sees_soon() {
     let (from_welcome, from_admit) = (first.since(welcomed) / 1000, first.since(knocked.unwrap()) / 1000);
     println!("first picture {from_welcome} ms after the welcome, {from_admit} ms after it was let in");
     assert!(from_welcome < 500, "{from_welcome} ms");
+}
+
+#[test]
+fn whose_commit_came_late_hears_and_is_heard_after_the_next_heartbeats() {
+    let settings = party::Config::new(group::Config::new(b"stalled").classical());
+    let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
+    meeting.fill(3);
+    meeting.talk(1_000, &[0, 2], &[]);
+    let (stalls, kept) = (Rc::new(Cell::new(true)), Rc::new(RefCell::new(vec![])));
+    let (link, late) = (stalls.clone(), kept.clone());
+    meeting.gathering.relay_filter(Box::new(move |to, message, _| {
+        let held = to == 2 && link.get();
+        if held {
+            late.borrow_mut().push((2, message.to_vec().into()));
+        }
+        !held
+    }));
+    let now = meeting.now();
+    meeting.gathering.party(0).unwrap().group().unwrap().ask(Request::Renew, now).unwrap();
+    meeting.talk(20_000, &[0, 2], &[]);
+    stalls.set(false);
+    meeting.gathering.announce(kept.take());
+    meeting.talk(5_000, &[0, 2], &[]);
+    let [first, stalled] = [0, 2].map(|seat| meeting.gathering.party(seat).unwrap().epoch());
+    assert_eq!(first, stalled);
+    let since = meeting.now();
+    meeting.talk(12_000, &[0, 2], &[]);
+    for (seat, from) in [(2, 0), (0, 2), (1, 2)] {
+        let peer = meeting.peer(from);
+        let heard = meeting.people.people[seat].sound[&peer].iter().filter(|(_, at)| *at > since).count();
+        assert!(heard > 570, "seat {seat} hears {heard} of 600 packets of {from}");
+    }
 }

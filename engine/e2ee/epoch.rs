@@ -102,6 +102,11 @@ impl SendKeys {
         &self.epoch
     }
 
+    /// When the epoch began, on this member's clock.
+    pub fn began(&self) -> Time {
+        self.began
+    }
+
     /// A better answer to when the epoch began, for the chains that are still here.
     pub fn set_began(&mut self, began: Time) {
         self.began = began;

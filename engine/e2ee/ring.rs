@@ -206,6 +206,10 @@ impl KeySource for Keyring {
     fn sealing(&self) -> Option<&Arc<Epoch>> {
         self.sending.now.as_ref().map(SendKeys::epoch)
     }
+
+    fn sealing_since(&self) -> Option<Time> {
+        self.sending.now.as_ref().map(SendKeys::began)
+    }
 }
 
 #[cfg(test)]

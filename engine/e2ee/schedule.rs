@@ -160,6 +160,11 @@ impl Chain {
         self
     }
 
+    /// A better answer to when the epoch began. What was moved past stays erased.
+    pub(crate) fn set_began(&mut self, began: Time) {
+        self.began = began;
+    }
+
     /// The id of the oldest key that it still has.
     pub fn id(&self) -> KeyId {
         self.id

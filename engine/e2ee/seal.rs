@@ -102,7 +102,12 @@ impl<A: Aead> Sealer<A> {
     /// [`KeyError::None`] where nothing may be sealed any more; the sealer is to be dropped.
     pub fn renew(&mut self, source: &mut (impl KeySource + ?Sized)) -> Result<bool, KeyError> {
         let chain = match source.sending(self.context) {
-            Err(KeyError::Taken(_)) => return Ok(false),
+            Err(KeyError::Taken(_)) => {
+                if let Some(began) = source.sealing_since() {
+                    self.chain.set_began(began);
+                }
+                return Ok(false);
+            }
             chain => chain?,
         };
         self.record = sframe::Sealer::new(key(&chain)?);

@@ -52,6 +52,12 @@ pub trait KeySource {
     fn sealing(&self) -> Option<&Arc<Epoch>> {
         None
     }
+
+    /// When the epoch of those keys began, on this member's clock, as it is known now: chains that were handed out
+    /// before are moved on by it too.
+    fn sealing_since(&self) -> Option<Time> {
+        None
+    }
 }
 
 /// A source chosen at run time.
@@ -88,6 +94,10 @@ impl<S: KeySource + ?Sized> KeySource for Box<S> {
 
     fn sealing(&self) -> Option<&Arc<Epoch>> {
         (**self).sealing()
+    }
+
+    fn sealing_since(&self) -> Option<Time> {
+        (**self).sealing_since()
     }
 }
 

@@ -10,7 +10,7 @@ use super::sign::{Domain, Label};
 use super::wire::{Beat, Down, Refusal, Turn, Up, Welcome, Word};
 use super::{Alarm, Config, EnhancedError, Output};
 use crate::e2ee::group::event::{self, Event, Left, Request, Switch};
-use crate::e2ee::group::heartbeat::{LEAVE_US, STOP_US, WARN_US};
+use crate::e2ee::group::heartbeat::{LEAVE_US, STOP_US, WARN_US, began_earlier};
 use crate::e2ee::group::rules::{Illegal, State, Verdict};
 use crate::e2ee::group::wire::{Envelope, ticket};
 use crate::e2ee::group::{Device, EnginePolicy, GroupError, MAX_WORD, MeetingType, Person};
@@ -476,6 +476,11 @@ impl Member {
         if beat.epoch == self.state.epoch && beat.sequence > self.beat {
             self.beat = beat.sequence;
             self.life(now);
+            // The turn was late, or led in the middle of the epoch.
+            if let Some(began) = began_earlier(self.began, beat.age_us, now) {
+                self.began = began;
+                self.event(Event::Began { epoch: beat.epoch, began });
+            }
         }
         Ok(())
     }

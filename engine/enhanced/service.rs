@@ -194,7 +194,8 @@ impl Service {
         if now >= self.next_beat && self.state.epoch > 0 {
             self.next_beat = now.plus(BEAT_US);
             self.beats += 1;
-            let unsigned = Beat { epoch: self.state.epoch, link: self.link, sequence: self.beats, signature: [0; _] };
+            let (epoch, age_us) = (self.state.epoch, now.since(self.began));
+            let unsigned = Beat { epoch, link: self.link, sequence: self.beats, age_us, signature: [0; _] };
             if let Ok(signature) = self.signer.sign(&self.domain, Label::Beat, &[&unsigned.text()]) {
                 self.to_all(&Down::Beat(Beat { signature, ..unsigned }), None);
             }

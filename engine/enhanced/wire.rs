@@ -142,6 +142,8 @@ pub struct Beat {
     pub link: [u8; 32],
     /// Rises from one to the next.
     pub sequence: u64,
+    /// How old the epoch is, in microseconds.
+    pub age_us: u64,
     /// By the service.
     pub signature: [u8; SIGNATURE],
 }
@@ -149,7 +151,8 @@ pub struct Beat {
 impl Beat {
     /// What is signed.
     pub(crate) fn text(&self) -> Vec<u8> {
-        [&self.epoch.to_be_bytes()[..], &self.link, &self.sequence.to_be_bytes()].concat()
+        let Self { epoch, link, sequence, age_us, .. } = self;
+        [&epoch.to_be_bytes()[..], link, &sequence.to_be_bytes(), &age_us.to_be_bytes()].concat()
     }
 }
 
@@ -331,6 +334,7 @@ impl Down {
                 epoch: reader.u64()?,
                 link: reader.array()?,
                 sequence: reader.u64()?,
+                age_us: reader.u64()?,
                 signature: reader.array()?,
             }),
             73 => Down::Out,

@@ -290,3 +290,30 @@ fn who_was_put_out_is_out_of_the_lock_and_has_no_role_when_it_comes_again() {
     assert_eq!((role(0), role(1)), (Role::Participant, Role::Participant));
     assert!(table.seats[1].alarms().is_empty());
 }
+
+/// Keeps what the service says from `seat` for so long, while the host has it make a new epoch.
+fn stalled(table: &mut Table, seat: usize, ms: u64) {
+    let before = table.seats[seat].inbox.len();
+    table.seats[seat].kept_back = true;
+    table.ask(0, Request::Renew).unwrap();
+    table.talk(ms, &[0, seat]);
+    table.seats[seat].kept_back = false;
+    for message in table.seats[seat].inbox[before..].to_vec() {
+        table.hand(seat, &message);
+    }
+}
+
+#[test]
+fn whose_turn_came_late_hears_and_is_heard_after_the_next_heartbeats() {
+    let mut table = Table::of(3);
+    table.talk(1_000, &[0, 2]);
+    stalled(&mut table, 2, 20_000);
+    table.talk(5_000, &[0, 2]);
+    for (seat, from) in [(2, 0), (0, 2), (1, 2)] {
+        let peer = table.peer(from);
+        let before = table.seats[seat].heard[&peer].len();
+        table.talk(4_000, &[0, 2]);
+        let heard = table.seats[seat].heard[&peer].len() - before;
+        assert!(heard > 280, "seat {seat} hears {heard} of 300 of {from}");
+    }
+}

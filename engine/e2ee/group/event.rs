@@ -89,7 +89,7 @@ pub enum Event {
         /// The epoch that ended.
         epoch: u64,
     },
-    /// When the epoch that this member joined in began, as its committer says.
+    /// When the epoch that this member joined in, or came into late, began, as a committer says.
     Began {
         /// Which epoch.
         epoch: u64,

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::commit::{encryption_keys, judge_staged, proposed, renews};
 use super::event::{Event, Gone, Left, Output, Request};
-use super::heartbeat::{Beat, BeatError, MAX_AGE_US};
+use super::heartbeat::{Beat, BeatError, MAX_AGE_US, began_earlier};
 use super::rules::{Act, Change, Illegal, Verdict, Who};
 use super::wire::sha256;
 use super::{
@@ -149,12 +149,7 @@ impl Group {
                     Ok(beat) => {
                         self.stats.beats += 1;
                         self.hear(leaf, now);
-                        if self.mid && [self.committer, self.committers.turn()].contains(&Some(leaf)) {
-                            self.mid = false;
-                            self.began = Time(now.0.saturating_sub(beat.age_us.min(MAX_AGE_US)));
-                            let (epoch, began) = (self.state.epoch, self.began);
-                            self.event(Event::Began { epoch, began });
-                        }
+                        self.heard_age(leaf, beat.age_us, now);
                     }
                 }
             }
@@ -165,6 +160,24 @@ impl Group {
             Some((&WORD_UPDATES, [])) => self.propose_update(now),
             Some((&WORD_TOLD, body)) => self.event(Event::Told { leaf, body: Zeroizing::new(body.to_vec()) }),
             _ => self.stats.unreadable += 1,
+        }
+    }
+
+    /// `leaf` says how old the epoch is. A member that came in the middle of it takes the committer's word; one whose
+    /// commit came late takes that of whoever's turn it is.
+    fn heard_age(&mut self, leaf: u16, age_us: u64, now: Time) {
+        let turn = self.committers.turn() == Some(leaf);
+        let began = match self.mid {
+            true if turn || self.committer == Some(leaf) => {
+                self.mid = false;
+                Some(Time(now.0.saturating_sub(age_us.min(MAX_AGE_US))))
+            }
+            false if turn => began_earlier(self.began, age_us, now),
+            _ => None,
+        };
+        if let Some(began) = began {
+            self.began = began;
+            self.event(Event::Began { epoch: self.state.epoch, began });
         }
     }
 

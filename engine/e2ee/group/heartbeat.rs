@@ -18,6 +18,8 @@ pub const WITNESS_US: u64 = 4_000_000;
 pub const HEARD_US: u64 = 10_000_000;
 /// Microseconds that an epoch is old at most when somebody joins in it, whatever its committer says.
 pub const MAX_AGE_US: u64 = 600_000_000;
+/// Microseconds by which a member must have been late at least to take a better word of when its epoch began.
+pub const LATE_US: u64 = 1_000_000;
 /// Microseconds without one until a warning.
 pub const WARN_US: u64 = 10_000_000;
 /// Microseconds without one until senders stop.
@@ -60,6 +62,14 @@ impl Beat {
             time: Time(number(80)?),
         })
     }
+}
+
+/// When an epoch began of which a heartbeat says the age `now`, where a member that holds it for begun at `began` came
+/// into it late. Only ever earlier: its keys move on and are erased sooner then, and a heartbeat that was late itself
+/// changes nothing.
+pub(crate) fn began_earlier(began: Time, age_us: u64, now: Time) -> Option<Time> {
+    let said = Time(now.0.saturating_sub(age_us.min(MAX_AGE_US)));
+    (said.plus(LATE_US) < began).then_some(said)
 }
 
 /// Why a heartbeat does not count.
