@@ -156,6 +156,30 @@ fn a_resumed_process_has_no_keys_before_the_next_epoch() {
 }
 
 #[test]
+fn a_resumed_process_follows_a_commit_of_what_was_proposed_before() {
+    let mut table = Table::of(4, classical());
+    let epoch = table.agree();
+    // A leave of another, which came, and an update of its own, which is on its way.
+    let now = table.now;
+    table.group(2).leave(now);
+    table.run(30);
+    let now = table.now;
+    table.group(1).ask(Request::Renew, now).unwrap();
+    table.run(30);
+    assert_eq!(table.agree(), epoch, "nothing is committed yet");
+    let Some(Seat::In(group)) = table.people.get_mut(&1).unwrap().seat.take() else { panic!("not in") };
+    let (config, now) = (table.config(), table.now);
+    let group = Group::resume(group.suspend(), &Table::device(1), config, now).unwrap();
+    table.people.get_mut(&1).unwrap().seat = Some(Seat::In(group));
+    table.run(500);
+    assert!(table.agree() > epoch);
+    assert_eq!((table.left(2), table.group(1).roster().len()), (Some(Left::Asked), 3));
+    table.run(3_000);
+    table.agree();
+    assert!(table.events(1).iter().all(|event| !matches!(event, Event::Unreadable { .. } | Event::Stranded)));
+}
+
+#[test]
 fn the_relay_proposes_a_removal_and_a_member_commits_it() {
     let mut table = Table::of(3, classical());
     let leaf = table.group(2).own_leaf();

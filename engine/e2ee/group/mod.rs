@@ -252,8 +252,8 @@ impl Group {
             .ok()
             .flatten()
             .ok_or(GroupError::Library("the storage has no such group"))?;
+        // What was proposed stays, this member's own too: the next commit may have it.
         mls.clear_pending_commit(provider.storage()).map_err(|_| GroupError::Library("the storage fails"))?;
-        mls.clear_pending_proposals(provider.storage()).map_err(|_| GroupError::Library("the storage fails"))?;
         let policy = config.agrees(mls.public_group().group_context())?;
         let arrivals = provider.store().arrivals().and_then(|bytes| Arrivals::decode(&bytes)).unwrap_or_default();
         let mut group = Self::new(mls, provider, device, config, policy, &arrivals, now)?;
