@@ -6,6 +6,7 @@ use conclave::enhanced::{self, Service, ServiceKey};
 use conclave::gathering::{self, Gathering};
 use conclave::meeting::policy::{Client, Feature, Kind, MeetingPolicy, Platform};
 use conclave::meeting::shield::Shield;
+use conclave::meeting::verified::State;
 use conclave::meeting::{Config, Event, Meeting};
 
 use crate::meetings::Told;
@@ -46,6 +47,8 @@ fn a_meeting_of_a_service_is_held_in_the_same_words_and_never_shown_as_end_to_en
         assert_eq!((one.roster().len(), one.shield()), (3, Shield::Enhanced), "seat {seat}");
         assert_eq!(one.ask(Feature::CloudRecording), Ok(()), "the service has the keys anyway");
     }
+    let epoch = room.party(0).unwrap().epoch();
+    room.party(0).unwrap().memory().matches(epoch, 0).unwrap();
     let now = room.now();
     room.party(0).unwrap().set_role(&guest, Role::CoHost, now).unwrap();
     room.party(0).unwrap().ask_to_mute(Some(&other)).unwrap();
@@ -64,6 +67,9 @@ fn a_meeting_of_a_service_is_held_in_the_same_words_and_never_shown_as_end_to_en
         assert!(!has(&told, seat, |event| matches!(event, Event::Alarm(_))), "seat {seat}: {:?}", told.0[seat]);
         assert!(room.party(seat).unwrap().locked());
     }
+    let one = room.party(0).unwrap();
+    assert!(one.epoch() > epoch);
+    assert_eq!(one.verified().state(), State::Verified, "the service makes the keys of every epoch");
     let now = room.now();
     room.party(1).unwrap().remove(&other, now).unwrap();
     run(&mut room, &mut told, 1_500);

@@ -6,6 +6,7 @@
 //! | what happens | then |
 //! |---|---|
 //! | a new epoch with the same people; another host, signed by the host before | stays |
+//! | a new epoch with the same people, by the service whose keys the meeting has | stays |
 //! | somebody left, signed; the host removed somebody | stays |
 //! | somebody comes back with its key | stays, or is so again |
 //! | somebody comes | "1 person joined since you verified", until that person's own code was compared, or it goes |
@@ -34,7 +35,7 @@ pub use self::state::{Again, State, View};
 pub struct Change<'a> {
     /// Its number.
     pub epoch: u64,
-    /// Who made it, by leaf in the epoch before.
+    /// Who made it, by leaf in the epoch before; nobody where the service of the meeting did.
     pub committer: Option<u16>,
     /// Who came.
     pub came: &'a [Member],
@@ -281,9 +282,10 @@ impl Memory {
 
     /// An ordinary member made the epoch though somebody who rules was there and had not left of its own accord.
     fn is_taken_over(&self, change: &Change<'_>) -> bool {
-        let committer = change.committer.and_then(|leaf| self.roster.get(leaf));
+        // What no member made, the service of the meeting made, as it did all before.
+        let Some(committer) = change.committer else { return false };
         let left = |leaf: u16| change.gone.iter().any(|(member, how)| member.leaf == leaf && *how == Gone::Left);
-        match committer {
+        match self.roster.get(committer) {
             Some(committer) if committer.role.rules() => false,
             Some(_) => self.roster.iter().any(|member| member.role.rules() && !left(member.leaf)),
             None => true,
