@@ -13,7 +13,7 @@ use crate::e2ee::group::event::{self, Event, Left, Request, Switch};
 use crate::e2ee::group::heartbeat::{LEAVE_US, STOP_US, WARN_US, began_earlier};
 use crate::e2ee::group::rules::{Illegal, State, Verdict};
 use crate::e2ee::group::wire::{Envelope, ticket};
-use crate::e2ee::group::{Device, EnginePolicy, GroupError, MAX_WORD, MeetingType, Person};
+use crate::e2ee::group::{Device, EnginePolicy, GroupError, LEAVE_ALONE_US, MAX_WORD, MeetingType, Person};
 use crate::e2ee::{EpochInput, MediaSecret, Member as Seat, Role, Roster};
 use crate::time::Time;
 
@@ -137,7 +137,7 @@ impl Knocking {
             warned: false,
             stopped: false,
             left: None,
-            leaving: false,
+            leaving: None,
         };
         member.open(secret, Switch::AtOnce)?;
         Ok(member)
@@ -176,7 +176,8 @@ pub struct Member {
     warned: bool,
     stopped: bool,
     left: Option<Left>,
-    leaving: bool,
+    /// Since when this member wants to go.
+    leaving: Option<Time>,
 }
 
 impl Member {
@@ -244,11 +245,13 @@ impl Member {
         self.wish(Ask::Do(request))
     }
 
-    /// Asks to be taken out. The only host hands its role over first: to the lowest co-host, else the lowest member.
-    pub fn leave(&mut self) {
-        if self.left.is_some() || std::mem::replace(&mut self.leaving, true) {
+    /// Asks to be taken out, and goes alone where the service does not let it. The only host hands its role over first:
+    /// to the lowest co-host, else the lowest member.
+    pub fn leave(&mut self, now: Time) {
+        if self.left.is_some() || self.leaving.is_some() {
             return;
         }
+        self.leaving = Some(now);
         let own = self.own.leaf;
         let host = |member: &&Seat| member.role == Role::Host;
         let only = self.rules() && self.state.roster.iter().filter(host).all(|member| member.leaf == own);
@@ -308,7 +311,7 @@ impl Member {
                 Ok(())
             }
             Down::Out => {
-                self.go(if self.leaving { Left::Asked } else { Left::Removed });
+                self.go(if self.leaving.is_some() { Left::Asked } else { Left::Removed });
                 Ok(())
             }
             // For those who knock.
@@ -325,6 +328,9 @@ impl Member {
     pub fn tick(&mut self, now: Time) {
         if self.left.is_some() {
             return;
+        }
+        if self.leaving.is_some_and(|since| now.since(since) >= LEAVE_ALONE_US) {
+            return self.go(Left::Asked);
         }
         let silence = now.since(self.sign);
         if silence >= WARN_US && !std::mem::replace(&mut self.warned, true) {
@@ -379,7 +385,7 @@ impl Member {
             return Err(Alarm::Policy);
         }
         if after.roster.get(self.own.leaf).is_none_or(|member| Stay::of(member) != self.own) {
-            self.go(if self.leaving { Left::Asked } else { Left::Removed });
+            self.go(if self.leaving.is_some() { Left::Asked } else { Left::Removed });
             return Ok(());
         }
         let came = after.roster.iter().filter(|member| member.joined == epoch).cloned().collect();

@@ -33,7 +33,7 @@ pub mod waiting;
 use std::collections::VecDeque;
 
 use crate::data::{self, Peer, State, Topic};
-use crate::e2ee::group::{Device, EnginePolicy, GroupError};
+use crate::e2ee::group::{Device, EnginePolicy, GroupError, MeetingType};
 use crate::e2ee::{IdentityKey, Member, Role, Roster};
 use crate::enhanced::EnhancedError;
 use crate::frame::{Encoded, Sealed};
@@ -151,6 +151,8 @@ pub struct Meeting {
     device: Device,
     party: Party,
     stage: Stage,
+    /// This participant wants to go: it says and shows nothing more.
+    leaving: bool,
     epoch: u64,
     roster: Roster,
     policy: Option<EnginePolicy>,
@@ -218,6 +220,7 @@ impl Meeting {
             device: device.share(),
             party,
             stage: Stage::Waiting,
+            leaving: false,
             epoch: 0,
             roster: Roster::default(),
             policy: None,
@@ -256,10 +259,10 @@ impl Meeting {
     /// Seals a frame and gives its datagrams to `out`.
     ///
     /// # Errors
-    /// [`PartyError::Outside`] before this participant is in and after it is out, and [`PartyError::Send`]: a recorder
+    /// [`PartyError::Outside`] before this participant is in and once it leaves, and [`PartyError::Send`]: a recorder
     /// sends no media.
     pub fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn Out) -> Result<Sealed, PartyError> {
-        if self.stage != Stage::In {
+        if self.stage != Stage::In || self.leaving {
             return Err(PartyError::Outside);
         }
         self.party.frame(frame, now, out)
@@ -364,12 +367,16 @@ impl Meeting {
         Shield::new(&shield::Facts { sealing: facts.sealing && self.stage == Stage::In, ..facts })
     }
 
-    /// Whether the rules allow `feature`.
+    /// Whether the rules allow `feature`; without any, whether a meeting of this type can have it.
     ///
     /// # Errors
     /// [`policy::SwitchedOff`], which names the feature and why.
     pub fn ask(&self, feature: Feature) -> Result<(), policy::SwitchedOff> {
-        self.config.policy.as_ref().map_or(Ok(()), |policy| policy.ask(feature))
+        match &self.config.policy {
+            Some(policy) => policy.ask(feature),
+            None if self.config.party.group.meeting == MeetingType::EndToEnd => Err(policy::SwitchedOff(feature)),
+            None => Ok(()),
+        }
     }
 
     /// Why this participant is out, where it is.
@@ -390,7 +397,7 @@ impl Meeting {
         &mut self.party
     }
 
-    /// Leaves: the others take this participant out, and it erases everything. The only host hands over first, or ends
+    /// Leaves: it sends no frame any more, the others take it out, and it erases everything. The only host hands over first, or ends
     /// the meeting.
     ///
     /// # Errors
@@ -403,7 +410,10 @@ impl Meeting {
             Stage::In if self.own_role() == Some(Role::Host) && !self.roster.iter().any(host) => {
                 return Err(MeetingError::OnlyHost);
             }
-            Stage::In => self.party.leave(now),
+            Stage::In => {
+                self.leaving = true;
+                self.party.leave(now);
+            }
             Stage::Ending(_) | Stage::Out(_) => {}
         }
         Ok(())

@@ -241,7 +241,7 @@ impl Plane {
     pub(super) fn leave(&mut self, now: Time) {
         match self {
             Plane::Group(group) => group.leave(now),
-            Plane::Service(member) => member.leave(),
+            Plane::Service(member) => member.leave(now),
         }
     }
 

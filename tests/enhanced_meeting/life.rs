@@ -291,6 +291,20 @@ fn who_was_put_out_is_out_of_the_lock_and_has_no_role_when_it_comes_again() {
     assert!(table.seats[1].alarms().is_empty());
 }
 
+#[test]
+fn who_is_not_let_go_goes_alone() {
+    let mut table = Table::of(3);
+    table.leave(2);
+    // The service might as well not have heard it.
+    assert_eq!(table.seats[2].mail.control.len(), 1);
+    table.seats[2].mail.control.clear();
+    table.run(9_500);
+    assert!(table.seats[2].party.own().is_some(), "it waits for the others to take it out");
+    table.run(1_000);
+    assert!(table.seats[2].group().any(|event| *event == Event::Left(Left::Asked)));
+    assert!(table.seats[2].party.own().is_none());
+}
+
 /// Keeps what the service says from `seat` for so long, while the host has it make a new epoch.
 fn stalled(table: &mut Table, seat: usize, ms: u64) {
     let before = table.seats[seat].inbox.len();

@@ -159,3 +159,19 @@ fn is_erased(room: &mut Room, seat: usize) -> bool {
     let party = meeting.party();
     empty && party.epoch().is_none() && party.sealing().is_none() && party.group().is_err()
 }
+
+#[test]
+fn who_leaves_says_nothing_more_whether_it_is_let_go_or_not() {
+    let mut room = Room::of(3, config());
+    room.talk(1_000, &[2]);
+    room.gathering
+        .relay_filter(Box::new(|_, message, _| !matches!(Envelope::decode(message), Ok(Envelope::Handshake { .. }))));
+    let now = room.now();
+    room.at(2).leave(now).unwrap();
+    let frame = crate::people::sound(now.0 / 20_000, now);
+    assert!(room.gathering.frame(2, frame, &mut room.told).is_err());
+    room.run(9_000);
+    assert_eq!(room.at(2).ended(), None);
+    room.run(2_000);
+    assert_eq!(room.at(2).ended(), Some(&Ended::Left));
+}

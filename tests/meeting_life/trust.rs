@@ -2,6 +2,7 @@
 
 use conclave::e2ee::group::Request;
 use conclave::meeting::code::Of;
+use conclave::meeting::policy::{Feature, SwitchedOff};
 use conclave::meeting::shield::Shield;
 use conclave::meeting::verified::{Again, State};
 use conclave::meeting::{Alarm, Event};
@@ -87,4 +88,13 @@ fn the_shield_is_green_only_while_keys_of_the_group_are_in_force_under_the_rules
     room.run(1_000);
     assert!(matches!(room.events(1).last(), Some(Event::Ended(_))));
     assert_eq!(room.at(1).shield(), Shield::Stopped);
+}
+
+#[test]
+fn what_an_end_to_end_meeting_cannot_have_is_refused_without_rules_too() {
+    let mut room = Room::found(config());
+    assert!(room.config.policy.is_none());
+    for feature in Feature::ALL {
+        assert_eq!(room.at(0).ask(feature), Err(SwitchedOff(feature)));
+    }
 }
