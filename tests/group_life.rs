@@ -5,7 +5,8 @@
 mod table;
 
 use conclave::e2ee::Role;
-use conclave::e2ee::group::{Config, Event, Gone, Group, Left, Request};
+use conclave::e2ee::group::wire::Envelope;
+use conclave::e2ee::group::{Config, Event, Gone, Group, GroupError, Joining, Left, Request};
 use table::{Seat, Table};
 
 fn classical() -> Config {
@@ -256,4 +257,22 @@ fn the_only_host_hands_over_before_it_goes() {
     assert_eq!(table.left(0), Some(Left::Asked));
     assert_eq!(table.group(2).roster().iter().filter(|member| member.role == Role::Host).count(), 1);
     table.agree();
+}
+
+#[test]
+fn a_resumed_host_takes_no_key_package_that_led_in_before() {
+    let mut table = Table::of(2, classical());
+    let (joining, knock) = Joining::new(&Table::device(2), table.config()).unwrap();
+    table.sit(2, Seat::Joining(joining));
+    table.up(2, knock.clone());
+    table.run(1_000);
+    assert_eq!(table.group(0).roster().len(), 3);
+    let Some(Seat::In(group)) = table.stand_up(0) else { panic!("not in") };
+    let (config, now) = (table.config(), table.now);
+    let mut group = Group::resume(group.suspend(), &Table::device(0), config, now).unwrap();
+    let Ok(Envelope::KeyPackage(old)) = Envelope::decode(&knock) else { panic!("no knock") };
+    assert_eq!(group.admit(old, now).err(), Some(GroupError::KeyPackage));
+    let (_, knock) = Joining::new(&Table::device(2), table.config()).unwrap();
+    let Ok(Envelope::KeyPackage(new)) = Envelope::decode(&knock) else { panic!("no knock") };
+    assert!(group.admit(new, now).is_ok());
 }

@@ -282,3 +282,29 @@ fn who_knocks_while_it_is_put_out_is_not_let_in_as_its_former_self() {
         assert!(room.at(again).own().is_none());
     }
 }
+
+#[test]
+fn an_old_knock_that_the_relay_repeats_to_the_next_host_takes_nobodys_place() {
+    let mut room = Room::of(1, config());
+    let knocks = Rc::new(RefCell::new(vec![]));
+    let copy = knocks.clone();
+    room.gathering.relay_filter(Box::new(move |to, message, _| {
+        if matches!((to, Envelope::decode(message)), (0, Ok(Envelope::Knock { .. }))) {
+            copy.borrow_mut().push(message.to_vec());
+        }
+        true
+    }));
+    let member = room.knock("member");
+    room.run(1_500);
+    let old = knocks.borrow()[0].clone();
+    // Whoever rules next came later, and has not seen it.
+    let next = room.knock("next");
+    room.run(1_500);
+    let (now, heir, stay) = (room.now(), room.identity(next), room.peer(member));
+    room.at(0).hand_over(&heir, now).unwrap();
+    room.run(1_500);
+    room.gathering.announce(vec![(next as u64, old.into())]);
+    room.run(3_000);
+    assert_eq!(room.peer(member), stay, "nothing has happened to it");
+    assert_eq!(room.roster(next), ["host", "member", "next"]);
+}

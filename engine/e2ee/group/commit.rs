@@ -14,6 +14,7 @@ use super::arrivals::Arrivals;
 use super::config::policy_of;
 use super::event::Request;
 use super::identity::{Device, Person};
+use super::knocks::{Used, name};
 use super::policy::{EnginePolicy, POLICY_EXTENSION};
 use super::provider::Provider;
 use super::rules::{Author, Change, Illegal, Proposed, State, Verdict, judge};
@@ -193,6 +194,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) provider: &'a Provider,
     pub(crate) device: &'a Device,
     pub(crate) state: &'a State,
+    /// Key packages that have led in.
+    pub(crate) used: &'a Used,
     /// Authors whose proposals no commit of this epoch can have; it grows with those who are found.
     pub(crate) spoilers: &'a mut BTreeSet<u32>,
 }
@@ -259,7 +262,7 @@ impl Bench<'_> {
 
     /// Makes a commit with what was proposed by the authors in `with`, or by all.
     fn attempt(&mut self, requests: &[Asked], with: Option<&[u32]>) -> Result<Made, NotMade> {
-        let Self { mls, provider, device, state, spoilers } = self;
+        let Self { mls, provider, device, state, used, spoilers } = self;
         // Of an attempt before this one.
         mls.clear_pending_commit(provider.storage()).map_err(|_| NotMade::Library)?;
         let own = mls.own_leaf_index().u32();
@@ -281,7 +284,8 @@ impl Bench<'_> {
         };
         let going: Vec<u16> = mls.pending_proposals().filter(|proposal| takes(proposal)).filter_map(removed).collect();
         let plan = Plan::of(requests, state, &going, provider).map_err(NotMade::Illegal)?;
-        let made = stage(mls, provider, device, state, plan, &context, takes);
+        let arrivals = arrivals(state, used, &plan.adds);
+        let made = stage(mls, provider, device, arrivals, plan, &context, takes);
         let verdict = mls.pending_commit().map(|staged| judge_staged(state, own, staged, &context));
         let why = match (made, verdict) {
             (Some((body, welcome)), Some(Ok(verdict))) if fits(&body, welcome.as_deref()) => {
@@ -296,19 +300,27 @@ impl Bench<'_> {
     }
 }
 
+/// Who is there since when, and by which key packages, as those who come with `adds` are told.
+fn arrivals(state: &State, used: &Used, adds: &[KeyPackage]) -> Arrivals {
+    let mut arrivals = Arrivals::of(&state.roster, used.names());
+    for package in adds {
+        if let Ok(person) = Person::of(package.leaf_node()) {
+            arrivals.comes(&person.identity, name(package));
+        }
+    }
+    arrivals
+}
+
 /// Has the library make a commit of `plan` and of what it `takes`: the commit, and the envelope of its Welcome.
 fn stage(
     mls: &mut MlsGroup,
     provider: &Provider,
     device: &Device,
-    state: &State,
+    arrivals: Arrivals,
     plan: Plan,
     context: &Extensions<GroupContext>,
     takes: impl Fn(&QueuedProposal) -> bool,
 ) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-    let mut arrivals = Arrivals::of(&state.roster);
-    let coming = plan.adds.iter().filter_map(|package| Person::of(package.leaf_node()).ok());
-    coming.for_each(|person| arrivals.forget(&person.identity));
     let comes = !plan.adds.is_empty();
     let mut builder = mls
         .commit_builder()

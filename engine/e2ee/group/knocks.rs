@@ -1,5 +1,5 @@
 //! Key packages that have led into the group. Each does once: a relay that delivers an old knock again must not get a
-//! host to put a member out for its former self.
+//! host to put a member out for its former self. Whoever comes is told of those before it ([`super::arrivals`]).
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -18,6 +18,18 @@ pub(crate) struct Used {
 }
 
 impl Used {
+    /// Those with these names, the oldest first.
+    pub(crate) fn of(names: &[[u8; 32]]) -> Self {
+        let mut used = Self::default();
+        names.iter().for_each(|name| used.put(*name));
+        used
+    }
+
+    /// Their names, the oldest first.
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = [u8; 32]> {
+        self.order.iter().copied()
+    }
+
     /// Whether it has led in before.
     pub(crate) fn contains(&self, package: &KeyPackage) -> bool {
         self.known.contains(&name(package))
@@ -25,8 +37,12 @@ impl Used {
 
     /// It led in.
     pub(crate) fn add(&mut self, package: &KeyPackage) {
-        if self.known.insert(name(package)) {
-            self.order.push_back(name(package));
+        self.put(name(package));
+    }
+
+    fn put(&mut self, name: [u8; 32]) {
+        if self.known.insert(name) {
+            self.order.push_back(name);
         }
         if self.order.len() > MAX
             && let Some(oldest) = self.order.pop_front()
@@ -37,6 +53,6 @@ impl Used {
 }
 
 /// A key package has an init key of its own.
-fn name(package: &KeyPackage) -> [u8; 32] {
+pub(crate) fn name(package: &KeyPackage) -> [u8; 32] {
     sha256(package.hpke_init_key().as_slice())
 }

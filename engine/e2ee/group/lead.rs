@@ -206,6 +206,7 @@ impl Group {
             provider: &self.provider,
             device: &self.device,
             state: &self.state,
+            used: &self.used,
             spoilers: &mut self.spoilers,
         };
         let built = build(bench, batch, now);

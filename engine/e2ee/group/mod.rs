@@ -318,7 +318,7 @@ impl Group {
             spoilers: BTreeSet::new(),
             committers: Committers::default(),
             chains: BTreeMap::new(),
-            used: Used::default(),
+            used: Used::of(arrivals.used()),
             beat: None,
             words: VecDeque::new(),
             next_beat: now,
@@ -604,7 +604,7 @@ impl Group {
             authenticator: self.authenticator().to_vec(),
             began: self.began,
         };
-        self.provider.store().set_arrivals(&Arrivals::of(&self.state.roster).encode());
+        self.provider.store().set_arrivals(&Arrivals::of(&self.state.roster, self.used.names()).encode());
         self.stats.epochs += 1;
         self.here();
         self.out.push_back(Output::Epoch(Box::new(input), switch));
