@@ -7,8 +7,10 @@ mod people;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use conclave::data::Peer;
+use conclave::e2ee::group::wire::Envelope;
 use conclave::e2ee::group::{self, Request};
 use conclave::frame::Kind;
 use conclave::gathering::Config;
@@ -91,7 +93,7 @@ fn whose_commit_came_late_hears_and_is_heard_after_the_next_heartbeats() {
     let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
     meeting.fill(3);
     meeting.talk(1_000, &[0, 2], &[]);
-    let (stalls, kept) = (Rc::new(Cell::new(true)), Rc::new(RefCell::new(vec![])));
+    let (stalls, kept) = (Rc::new(Cell::new(true)), Rc::new(RefCell::new(Vec::<(u64, Arc<[u8]>)>::new())));
     let (link, late) = (stalls.clone(), kept.clone());
     meeting.gathering.relay_filter(Box::new(move |to, message, _| {
         let held = to == 2 && link.get();
@@ -103,9 +105,19 @@ fn whose_commit_came_late_hears_and_is_heard_after_the_next_heartbeats() {
     let now = meeting.now();
     meeting.gathering.party(0).unwrap().group().unwrap().ask(Request::Renew, now).unwrap();
     meeting.talk(20_000, &[0, 2], &[]);
+    // First the commit comes, and a second later, when it speaks under the new keys already, what was behind.
+    let is_commit =
+        |(_, message): &(u64, Arc<[u8]>)| matches!(Envelope::decode(message), Ok(Envelope::Handshake { .. }));
+    let commit = kept.borrow().iter().position(is_commit).unwrap();
+    let behind = kept.borrow_mut().split_off(commit + 1);
     stalls.set(false);
     meeting.gathering.announce(kept.take());
-    meeting.talk(5_000, &[0, 2], &[]);
+    stalls.set(true);
+    meeting.talk(1_000, &[0, 2], &[]);
+    stalls.set(false);
+    meeting.gathering.announce(behind);
+    meeting.gathering.announce(kept.take());
+    meeting.talk(4_000, &[0, 2], &[]);
     let [first, stalled] = [0, 2].map(|seat| meeting.gathering.party(seat).unwrap().epoch());
     assert_eq!(first, stalled);
     let since = meeting.now();

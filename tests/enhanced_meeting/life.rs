@@ -311,8 +311,12 @@ fn stalled(table: &mut Table, seat: usize, ms: u64) {
     table.seats[seat].kept_back = true;
     table.ask(0, Request::Renew).unwrap();
     table.talk(ms, &[0, seat]);
+    // First the turn comes, and a second later, when it speaks under the new keys already, what was behind.
+    let turn = table.seats[seat].inbox[before].clone();
+    table.hand(seat, &turn);
+    table.talk(1_000, &[0, seat]);
     table.seats[seat].kept_back = false;
-    for message in table.seats[seat].inbox[before..].to_vec() {
+    for message in table.seats[seat].inbox[before + 1..].to_vec() {
         table.hand(seat, &message);
     }
 }
