@@ -397,8 +397,8 @@ impl Meeting {
         &mut self.party
     }
 
-    /// Leaves: it sends no frame any more, the others take it out, and it erases everything. The only host hands over first, or ends
-    /// the meeting.
+    /// Leaves: it sends no frame any more, the others take it out, and it erases everything. The only host
+    /// hands over first, or ends the meeting.
     ///
     /// # Errors
     /// [`MeetingError::OnlyHost`].

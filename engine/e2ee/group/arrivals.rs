@@ -2,8 +2,8 @@
 //! which key packages have led in, so that whoever rules next takes none of them again.
 //!
 //! Members see each other come. Whoever comes is told of those before it by the committer, signed and encrypted with
-//! the Welcome, in an extension of the group info: `u16 count ‖ count × (identity key ‖ u64 epoch) ‖ u16 count ‖ count ×
-//! name of a key package`, the identities sorted, the names from the oldest on.
+//! the Welcome, in an extension of the group info: `u16 count ‖ count × (identity key ‖ u64 epoch)`, sorted, and behind
+//! it `u16 count ‖ count × name of a key package`, from the oldest on.
 
 use std::collections::BTreeMap;
 

@@ -276,8 +276,8 @@ impl Bench<'_> {
             let own_removal = matches!(what.change, Change::Remove(leaf) if leaf == own);
             // What stands here by this member's own request is judged as a whole below, for its reason.
             let requested = by == own && !matches!(what.change, Change::Update(_));
-            // Who comes in and what is agreed another host commits itself: this one was not asked about it, and its lock
-            // would be one of people whom it did not see.
+            // Who comes in and what is agreed another host commits itself: this one was not asked about it, and its
+            // lock would be one of people whom it did not see.
             let others = !matches!(what.change, Change::Add { .. } | Change::Policy(..));
             let legal = || state.permits(&what, own).is_ok() && renews(proposal, &keys);
             !own_removal && (requested || others && legal())
