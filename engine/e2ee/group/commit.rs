@@ -230,11 +230,13 @@ impl Bench<'_> {
     /// Looks for the authors whose proposals keep a commit of `requests` from being made, and makes it without theirs.
     /// The library says no more than that a whole commit failed.
     fn without_spoilers(&mut self, requests: &[Asked]) -> Option<Made> {
-        let own = self.mls.own_leaf_index().u32();
-        // Where it fails without anybody's, nobody else is the cause; who does not rule commits nothing by itself.
-        if matches!(self.attempt(requests, Some(&[])), Err(why) if !matches!(why, NotMade::Illegal(Illegal::Unasked))) {
+        // Who does not rule commits nothing of its own accord: without what others proposed there is nothing to fail.
+        let fails = |made: Result<Made, NotMade>| !matches!(made, Ok(_) | Err(NotMade::Illegal(Illegal::Unasked)));
+        // Where it fails without anybody's, nobody else is the cause.
+        if fails(self.attempt(requests, Some(&[]))) {
             return None;
         }
+        let own = self.mls.own_leaf_index().u32();
         let authors: BTreeSet<u32> = self.mls.pending_proposals().map(author).filter(|one| *one != own).collect();
         for _ in 0..MAX_SPOILERS {
             // A failure that does not come again is nobody's.
@@ -246,9 +248,9 @@ impl Bench<'_> {
             let (mut good, mut bad) = (0, left.len());
             while good + 1 < bad {
                 let middle = good.midpoint(bad);
-                match self.attempt(requests, left.get(..middle)) {
-                    Ok(_) => good = middle,
-                    Err(_) => bad = middle,
+                match fails(self.attempt(requests, left.get(..middle))) {
+                    true => bad = middle,
+                    false => good = middle,
                 }
             }
             let Some(spoiler) = bad.checked_sub(1).and_then(|last| left.get(last)) else { break };
