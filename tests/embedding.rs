@@ -250,6 +250,28 @@ fn a_side_that_is_dropped_at_once_leaves_no_thread() {
     assert_no_thread();
 }
 
+#[test]
+fn pictures_that_take_long_leave_the_sound_its_turns() {
+    let _alone = alone();
+    let (here, there) = udp();
+    let (ours, theirs) = static_keys();
+    let (encoder, _coded) = Recorder::open();
+    let video = sending::Video::Camera(Box::new(Still::new(SIZE, 20_000, u64::MAX)), stage(encoder));
+    let _sending = start_sending(ours, here, video, microphone());
+    let (told, decoded) = mpsc::channel();
+    let (_receiving, _screen, mut speaker) = start_receiving_with(theirs, there, Box::new(Slow(told)));
+    decoded.recv_timeout(LONG).unwrap();
+    // Each picture takes as long as five packets of sound, and five come while it is decoded.
+    let (mut pictures, mut packets) = (0, 0);
+    while pictures < 25 {
+        let sound = speaker.next(LONG).unwrap();
+        packets += 1;
+        pictures += decoded.try_iter().count();
+        speaker.recycle(sound.pcm);
+    }
+    assert!(packets > 4 * pictures, "{packets} packets and {pictures} pictures");
+}
+
 /// The tests of this file count threads, so they run one at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -555,6 +577,27 @@ impl codecs::VideoDecoder for Listener {
 
     fn submit(&mut self, data: &[u8], frame: u64) -> Result<(), CodecError> {
         let _ = self.0.send((frame, data.to_vec()));
+        Ok(())
+    }
+
+    fn poll(&mut self, _: &mut Picture) -> Result<Option<u64>, CodecError> {
+        Ok(None)
+    }
+
+    fn reset(&mut self) {}
+}
+
+/// Takes 100 ms for each picture, tells of it and shows none.
+struct Slow(mpsc::Sender<u64>);
+
+impl codecs::VideoDecoder for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn submit(&mut self, _: &[u8], frame: u64) -> Result<(), CodecError> {
+        std::thread::sleep(Duration::from_millis(100));
+        let _ = self.0.send(frame);
         Ok(())
     }
 

@@ -308,13 +308,15 @@ impl Decode {
         let mut latency = <[Latency; 2]>::default();
         let (mut next_tick, mut next_latency) = (self.clock.now(), Time(0));
         let mut next_play = next_tick;
-        let mut open = true;
-        while open && !worker.stopping() {
-            open = self.take(next_tick.min(next_play));
+        let (mut open, mut more) = (true, false);
+        while (open || more) && !worker.stopping() {
+            // Where another picture is due, what has arrived is taken and nothing is waited for.
+            open = self.take(if more { Time(0) } else { next_tick.min(next_play) });
             if self.shared.keys_changed.swap(false, Ordering::Acquire) {
                 self.receiver.keys_changed(self.clock.now());
             }
-            (0..self.outlets.len()).for_each(|outlet| self.show(outlet, worker));
+            // One picture at a time, so that the sound keeps its turns however long pictures take.
+            more = (0..self.outlets.len()).fold(false, |more, outlet| self.show(outlet, worker) || more);
             let now = self.clock.now();
             // The speaker keeps its own beat, so turns that were missed are made up for.
             for _ in 0..MAX_MISSED {
@@ -356,27 +358,23 @@ impl Decode {
         true
     }
 
-    fn show(&mut self, outlet: usize, worker: &mut Worker) {
+    /// Decodes and shows the next picture of an outlet, where one is due: `false` where none is.
+    fn show(&mut self, outlet: usize, worker: &mut Worker) -> bool {
         let Outlet { pair, video, .. } = &mut self.outlets[outlet];
-        let Some(Show { stage, screen, pictures, stages }) = video else { return };
-        loop {
-            let mut show = |shown: decode::Shown<'_>, show_at: Time| {
-                stages.record(&shown.ledger);
-                let mut picture = pictures.take();
-                std::mem::swap(shown.picture, &mut picture);
-                let decode::Shown { frame, captured, ledger, .. } = shown;
-                let shown = Shown { frame, picture, show_at, captured, ledger };
-                screen.push(shown).returned().into_iter().for_each(|old| pictures.give(old.picture));
-            };
-            match stage.step_of(*pair, &mut self.receiver, self.clock.now(), &mut show) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    self.shared.not_decoded.fetch_add(1, Ordering::Relaxed);
-                    worker.post.fail(error);
-                }
-            }
-        }
+        let Some(Show { stage, screen, pictures, stages }) = video else { return false };
+        let mut show = |shown: decode::Shown<'_>, show_at: Time| {
+            stages.record(&shown.ledger);
+            let mut picture = pictures.take();
+            std::mem::swap(shown.picture, &mut picture);
+            let decode::Shown { frame, captured, ledger, .. } = shown;
+            let shown = Shown { frame, picture, show_at, captured, ledger };
+            screen.push(shown).returned().into_iter().for_each(|old| pictures.give(old.picture));
+        };
+        stage.step_of(*pair, &mut self.receiver, self.clock.now(), &mut show).unwrap_or_else(|error| {
+            self.shared.not_decoded.fetch_add(1, Ordering::Relaxed);
+            worker.post.fail(error);
+            true
+        })
     }
 
     fn play(&mut self, outlet: usize, worker: &mut Worker, now: Time) {
