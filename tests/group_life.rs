@@ -276,3 +276,21 @@ fn a_resumed_host_takes_no_key_package_that_led_in_before() {
     let Ok(Envelope::KeyPackage(new)) = Envelope::decode(&knock) else { panic!("no knock") };
     assert!(group.admit(new, now).is_ok());
 }
+
+#[test]
+fn who_is_admitted_again_while_its_commit_is_on_its_way_comes_once() {
+    for early in [0, 60, 120, 150, 180] {
+        let mut table = Table::of(2, classical());
+        let (joining, knock) = Joining::new(&Table::device(2), table.config()).unwrap();
+        table.sit(2, Seat::Joining(joining));
+        table.up(2, knock.clone());
+        table.run(30 + early);
+        let Ok(Envelope::KeyPackage(again)) = Envelope::decode(&knock) else { panic!("no knock") };
+        let now = table.now;
+        let _ = table.group(0).admit(again, now);
+        table.run(3_000);
+        table.agree();
+        assert_eq!((table.group(0).roster().len(), table.left(2)), (3, None), "{early} ms later");
+        assert!(!table.events(0).iter().any(|event| matches!(event, Event::Denied { .. })), "nor is it told no");
+    }
+}

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use conclave::data::Peer;
+use conclave::e2ee::Role;
 use conclave::e2ee::group::wire::Envelope;
 use conclave::e2ee::group::{self, Request};
 use conclave::frame::Kind;
@@ -87,24 +88,30 @@ fn whoever_comes_late_sees_soon() {
     assert!(from_welcome < 500, "{from_welcome} ms");
 }
 
-#[test]
-fn whose_commit_came_late_hears_and_is_heard_after_the_next_heartbeats() {
+/// What comes to `stalled` waits for so long, while `ruler` has a new epoch made; then all of it comes.
+fn stall(stalled: usize, ruler: usize, ms: u64) {
     let settings = party::Config::new(group::Config::new(b"stalled").classical());
     let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
     meeting.fill(3);
+    if ruler != 0 {
+        let (now, Peer { leaf, .. }) = (meeting.now(), meeting.peer(ruler));
+        let group = meeting.gathering.party(0).unwrap().group().unwrap();
+        let identity = group.roster().get(leaf).unwrap().identity;
+        group.set_role(identity, Role::CoHost, now).unwrap();
+    }
     meeting.talk(1_000, &[0, 2], &[]);
     let (stalls, kept) = (Rc::new(Cell::new(true)), Rc::new(RefCell::new(Vec::<(u64, Arc<[u8]>)>::new())));
     let (link, late) = (stalls.clone(), kept.clone());
     meeting.gathering.relay_filter(Box::new(move |to, message, _| {
-        let held = to == 2 && link.get();
+        let held = to == stalled && link.get();
         if held {
-            late.borrow_mut().push((2, message.to_vec().into()));
+            late.borrow_mut().push((to as u64, message.to_vec().into()));
         }
         !held
     }));
     let now = meeting.now();
-    meeting.gathering.party(0).unwrap().group().unwrap().ask(Request::Renew, now).unwrap();
-    meeting.talk(20_000, &[0, 2], &[]);
+    meeting.gathering.party(ruler).unwrap().group().unwrap().ask(Request::Renew, now).unwrap();
+    meeting.talk(ms, &[0, 2], &[]);
     // First the commit comes, and a second later, when it speaks under the new keys already, what was behind.
     let is_commit =
         |(_, message): &(u64, Arc<[u8]>)| matches!(Envelope::decode(message), Ok(Envelope::Handshake { .. }));
@@ -118,13 +125,24 @@ fn whose_commit_came_late_hears_and_is_heard_after_the_next_heartbeats() {
     meeting.gathering.announce(behind);
     meeting.gathering.announce(kept.take());
     meeting.talk(4_000, &[0, 2], &[]);
-    let [first, stalled] = [0, 2].map(|seat| meeting.gathering.party(seat).unwrap().epoch());
-    assert_eq!(first, stalled);
+    let epochs = [0, 1, 2].map(|seat| meeting.gathering.party(seat).unwrap().epoch());
+    assert!(epochs.windows(2).all(|pair| pair[0] == pair[1]), "{epochs:?}");
     let since = meeting.now();
     meeting.talk(12_000, &[0, 2], &[]);
-    for (seat, from) in [(2, 0), (0, 2), (1, 2)] {
+    for (seat, from) in [(2, 0), (0, 2), (1, 2), (1, 0)] {
         let peer = meeting.peer(from);
         let heard = meeting.people.people[seat].sound[&peer].iter().filter(|(_, at)| *at > since).count();
-        assert!(heard > 570, "seat {seat} hears {heard} of 600 packets of {from}");
+        assert!(heard > 570, "seat {seat} hears {heard} of 600 packets of {from} after {stalled} was late");
     }
+}
+
+#[test]
+fn whose_commit_came_late_hears_and_is_heard_after_the_next_heartbeats() {
+    stall(2, 0, 20_000);
+}
+
+#[test]
+fn so_does_the_first_host_where_another_made_the_commit() {
+    stall(0, 1, 3_000);
+    stall(0, 1, 12_000);
 }

@@ -101,7 +101,12 @@ impl Meeting {
                 self.not_let_in(&ticket, told);
                 self.tell(Event::Refused { request: Request::Admit { ticket, key_package }, why });
             }
-            E::Denied { request, why } => self.tell(Event::Refused { request, why }),
+            E::Denied { request, why } => {
+                if let Request::Remove { identity, .. } = &request {
+                    self.lobby.stays(identity);
+                }
+                self.tell(Event::Refused { request, why });
+            }
             E::Confirm { request, .. } => match &request {
                 Request::Admit { ticket, .. } => {
                     let ticket = *ticket;

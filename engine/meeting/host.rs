@@ -16,9 +16,9 @@ impl Meeting {
     /// # Errors
     /// [`MeetingError::NoMember`], [`MeetingError::NotAllowed`], [`MeetingError::Group`].
     pub fn remove(&mut self, who: &IdentityKey, now: Time) -> Result<(), MeetingError> {
-        let member = self.member(who)?.clone();
-        self.group()?.remove(member.leaf, true, now)?;
-        self.lobby.put_out(&member);
+        let leaf = self.member(who)?.leaf;
+        self.group()?.remove(leaf, true, now)?;
+        self.lobby.put_out(who);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The door. Whoever knocks waits with no key and learns a count and nothing else; whoever rules sees who it is, by a key
 //! that it has proven to hold, and lets it in or says no.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Alarm, Ended, Event};
 use super::policy::{Client, MeetingPolicy};
@@ -9,7 +9,7 @@ use super::{Meeting, MeetingError, Stage};
 use crate::e2ee::group::card::{Denial, Why};
 use crate::e2ee::group::wire::{Envelope, Ticket, ticket};
 use crate::e2ee::group::{MeetingType, Person, Request};
-use crate::e2ee::{IdentityKey, Member, Role, Roster};
+use crate::e2ee::{IdentityKey, Role, Roster};
 use crate::party::Keys;
 use crate::time::Time;
 
@@ -59,8 +59,8 @@ impl Card {
 #[derive(Default)]
 pub(crate) struct Lobby {
     knocks: BTreeMap<IdentityKey, Knock>,
-    /// Members whom this host is taking out, while they are still in the tree.
-    going: Vec<Member>,
+    /// Those whom this host is taking out, while they are still in the tree.
+    going: BTreeSet<IdentityKey>,
 }
 
 impl Lobby {
@@ -90,18 +90,19 @@ impl Lobby {
     }
 
     /// This host takes a member out: from now on its key alone does not lead it back in.
-    pub(crate) fn put_out(&mut self, member: &Member) {
-        self.knocks.remove(&member.identity);
-        self.going.push(member.clone());
+    pub(crate) fn put_out(&mut self, identity: &IdentityKey) {
+        self.knocks.remove(identity);
+        self.going.insert(*identity);
+    }
+
+    /// It stays after all.
+    pub(crate) fn stays(&mut self, identity: &IdentityKey) {
+        self.going.remove(identity);
     }
 
     /// A new epoch has these people.
     pub(crate) fn epoch(&mut self, roster: &Roster) {
-        self.going.retain(|member| roster.get(member.leaf).is_some_and(|there| there.joined == member.joined));
-    }
-
-    fn goes(&self, identity: &IdentityKey) -> bool {
-        self.going.iter().any(|member| member.identity == *identity)
+        self.going.retain(|identity| roster.find(identity).is_some());
     }
 
     /// It is in.
@@ -148,6 +149,10 @@ impl Meeting {
     /// others keep in mind who waits, for they may rule one day.
     pub(crate) fn knocked(&mut self, key_package: Vec<u8>, person: Person, card: &[u8], now: Time) {
         let ticket = ticket(&key_package);
+        // Members hear of every knock, and could say one again: without its card, or while it is being let in.
+        if self.lobby.by_ticket(&ticket).is_some() {
+            return;
+        }
         let card = Card::decode(card);
         let (invite, client) = match card {
             Some(card) => ((card.meeting, card.policy), Client::decode(&card.client)),
@@ -197,11 +202,11 @@ impl Meeting {
         }
         let identity = &knock.person.identity;
         match &policy.lock {
-            Some(lock) if lock.contains(identity) && !self.lobby.goes(identity) => Ok(true),
+            Some(lock) if lock.contains(identity) && !self.lobby.going.contains(identity) => Ok(true),
             Some(_) => Err(Why::Locked),
             // Whoever is in the tree and knocks has lost its state: its key says that it is the same.
             None => {
-                let again = self.roster.find(identity).is_some() && !self.lobby.goes(identity);
+                let again = self.roster.find(identity).is_some() && !self.lobby.going.contains(identity);
                 Ok(!self.config.waiting_room || again)
             }
         }

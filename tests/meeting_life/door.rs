@@ -308,3 +308,50 @@ fn an_old_knock_that_the_relay_repeats_to_the_next_host_takes_nobodys_place() {
     assert_eq!(room.peer(member), stay, "nothing has happened to it");
     assert_eq!(room.roster(next), ["host", "member", "next"]);
 }
+
+#[test]
+fn who_knocks_without_pause_while_it_is_put_out_waits_like_anybody() {
+    for early in [20, 60, 100, 140, 180] {
+        let friend = Device::generate("friend").unwrap();
+        let (mut room, _) = with_co_host(&friend);
+        room.knock_with(&friend, room.config.clone());
+        room.run(early);
+        let now = room.now();
+        room.at(0).remove(&friend.identity(), now).unwrap();
+        for _ in 0..30 {
+            room.knock_with(&friend, room.config.clone());
+            room.run(20);
+        }
+        room.run(3_000);
+        assert_eq!(room.roster(0), ["host"], "{early} ms after the knock");
+    }
+}
+
+#[test]
+fn a_knock_that_a_member_repeats_neither_puts_out_who_came_nor_loses_its_card() {
+    // While its admission waits for others, while that is on its way, and after it came.
+    for early in [0, 30, 60, 90, 120, 150, 180, 300] {
+        for card in [true, false] {
+            let mut room = Room::of(1, config());
+            let knock = Rc::new(RefCell::new(None));
+            let copy = knock.clone();
+            room.gathering.relay_filter(Box::new(move |_, message, _| {
+                if matches!(Envelope::decode(message), Ok(Envelope::Knock { .. })) {
+                    copy.borrow_mut().get_or_insert_with(|| message.to_vec());
+                }
+                true
+            }));
+            let guest = room.knock("guest");
+            room.run(30 + early);
+            let mut again = knock.borrow().clone().expect("it knocked");
+            if !card {
+                let Ok(Envelope::Knock { key_package, .. }) = Envelope::decode(&again) else { panic!("no knock") };
+                again = Envelope::KeyPackage(key_package).encode();
+            }
+            room.gathering.announce(vec![(0, again.into())]);
+            room.run(3_000);
+            assert_eq!((room.roster(0), room.at(guest).ended()), (vec!["host".to_owned(), "guest".to_owned()], None));
+            assert_eq!(room.at(0).epoch(), 1, "{early} ms later, {card}");
+        }
+    }
+}

@@ -1,13 +1,10 @@
 //! Building commits from requests, and reading what the library makes of those that come.
 
-use std::collections::{BTreeSet, HashSet};
-
 use openmls::prelude::{
     Extension, Extensions, GroupContext, KeyPackage, LeafNodeIndex, MlsGroup, MlsMessageBodyIn, MlsMessageIn,
     OpenMlsProvider, Proposal, ProtocolVersion, QueuedProposal, Sender, StagedCommit, UnknownExtension,
     tls_codec::Deserialize,
 };
-use openmls::treesync::EncryptionKey;
 
 use super::GroupError;
 use super::arrivals::Arrivals;
@@ -15,6 +12,7 @@ use super::config::policy_of;
 use super::event::Request;
 use super::identity::{Device, Person};
 use super::knocks::{Used, name};
+use super::node_keys::NodeKeys;
 use super::policy::{EnginePolicy, POLICY_EXTENSION};
 use super::provider::Provider;
 use super::rules::{Author, Change, Illegal, Proposed, State, Verdict, judge};
@@ -93,7 +91,9 @@ pub(crate) fn judge_staged(
     committer: u32,
     staged: &StagedCommit,
     context: &Extensions<GroupContext>,
+    keys: &NodeKeys,
 ) -> Result<Verdict, Illegal> {
+    keys.judge(staged)?;
     let proposals: Vec<_> = staged.queued_proposals().map(|proposal| proposed(proposal, context)).collect();
     let path = staged.update_path_leaf_node().map(Person::of);
     let verdict = judge(state, committer, &proposals, path.as_ref())?;
@@ -117,7 +117,7 @@ struct Plan {
 
 impl Plan {
     /// `going` are the leaves that others' proposals take out in the same commit.
-    fn of(requests: &[Asked], state: &State, going: &[u16], provider: &Provider) -> Result<Self, Illegal> {
+    fn of(requests: &[Asked], state: &State, going: &[u16], provider: &Provider, used: &Used) -> Result<Self, Illegal> {
         let mut plan = Plan::default();
         let (mut policy, mut kicked) = (state.policy.clone(), vec![]);
         for Asked { request, .. } in requests {
@@ -126,6 +126,10 @@ impl Plan {
                     let Ok((package, person)) = read_key_package(provider, key_package) else {
                         return Err(Illegal::Leaf(super::identity::LeafError::Credential));
                     };
+                    // It has led in since this was asked for, by another host or by a knock that came twice.
+                    if used.contains(&package) {
+                        continue;
+                    }
                     // A rejoin: the former self goes in the same commit.
                     plan.remove(&state.roster, &person.identity);
                     plan.adds.push(package);
@@ -182,12 +186,6 @@ pub(crate) enum NotMade {
     Library,
 }
 
-/// The relay among the authors of proposals.
-const RELAY: u32 = u32::MAX;
-
-/// Authors whose proposals are left out of one commit at most, for what they break.
-const MAX_SPOILERS: usize = 4;
-
 /// What a commit is made with.
 pub(crate) struct Bench<'a> {
     pub(crate) mls: &'a mut MlsGroup,
@@ -196,8 +194,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) state: &'a State,
     /// Key packages that have led in.
     pub(crate) used: &'a Used,
-    /// Authors whose proposals no commit of this epoch can have; it grows with those who are found.
-    pub(crate) spoilers: &'a mut BTreeSet<u32>,
+    pub(crate) keys: &'a NodeKeys,
 }
 
 /// A commit that the library holds as its pending one.
@@ -208,14 +205,14 @@ struct Made {
 }
 
 /// Builds a commit of `requests` and of everything legal that was proposed. It is the library's pending one after that.
-/// Where somebody's proposal breaks it, the commit goes without that.
 pub(crate) fn build(
     mut bench: Bench<'_>,
     requests: Vec<Asked>,
     now: crate::time::Time,
 ) -> Result<Pending, (NotMade, Vec<Asked>)> {
-    let made = match bench.attempt(&requests, None) {
-        Err(why) => bench.without_spoilers(&requests).ok_or(why),
+    let made = match bench.attempt(&requests, true) {
+        // Nobody's renewal keeps the others from committing, whatever is wrong with it.
+        Err(NotMade::Library) => bench.attempt(&requests, false),
         made => made,
     };
     match made {
@@ -227,68 +224,28 @@ pub(crate) fn build(
 }
 
 impl Bench<'_> {
-    /// Looks for the authors whose proposals keep a commit of `requests` from being made, and makes it without theirs.
-    /// The library says no more than that a whole commit failed.
-    fn without_spoilers(&mut self, requests: &[Asked]) -> Option<Made> {
-        // Who does not rule commits nothing of its own accord: without what others proposed there is nothing to fail.
-        let fails = |made: Result<Made, NotMade>| !matches!(made, Ok(_) | Err(NotMade::Illegal(Illegal::Unasked)));
-        // Where it fails without anybody's, nobody else is the cause.
-        if fails(self.attempt(requests, Some(&[]))) {
-            return None;
-        }
-        let own = self.mls.own_leaf_index().u32();
-        let authors: BTreeSet<u32> = self.mls.pending_proposals().map(author).filter(|one| *one != own).collect();
-        for _ in 0..MAX_SPOILERS {
-            // A failure that does not come again is nobody's.
-            if let Ok(made) = self.attempt(requests, None) {
-                return Some(made);
-            }
-            let left: Vec<u32> = authors.difference(self.spoilers).copied().collect();
-            // The shortest row of authors that makes it fail ends with one that does.
-            let (mut good, mut bad) = (0, left.len());
-            while good + 1 < bad {
-                let middle = good.midpoint(bad);
-                match fails(self.attempt(requests, left.get(..middle))) {
-                    true => bad = middle,
-                    false => good = middle,
-                }
-            }
-            let Some(spoiler) = bad.checked_sub(1).and_then(|last| left.get(last)) else { break };
-            self.spoilers.insert(*spoiler);
-        }
-        if let Ok(made) = self.attempt(requests, None) {
-            return Some(made);
-        }
-        self.attempt(requests, Some(&[])).ok()
-    }
-
-    /// Makes a commit with what was proposed by the authors in `with`, or by all.
-    fn attempt(&mut self, requests: &[Asked], with: Option<&[u32]>) -> Result<Made, NotMade> {
-        let Self { mls, provider, device, state, used, spoilers } = self;
-        // Of an attempt before this one.
-        mls.clear_pending_commit(provider.storage()).map_err(|_| NotMade::Library)?;
+    /// Makes a commit, with what others proposed to renew or without it.
+    fn attempt(&mut self, requests: &[Asked], renewals: bool) -> Result<Made, NotMade> {
+        let Self { mls, provider, device, state, used, keys } = self;
         let own = mls.own_leaf_index().u32();
         let context = mls.extensions().clone();
-        let keys = encryption_keys(mls);
         let takes = |proposal: &QueuedProposal| {
-            let (by, what) = (author(proposal), proposed(proposal, &context));
-            if by != own && (spoilers.contains(&by) || with.is_some_and(|with| !with.contains(&by))) {
-                return false;
-            }
+            let what = proposed(proposal, &context);
+            let update = matches!(what.change, Change::Update(_));
             let own_removal = matches!(what.change, Change::Remove(leaf) if leaf == own);
             // What stands here by this member's own request is judged as a whole below, for its reason.
-            let requested = by == own && !matches!(what.change, Change::Update(_));
+            let requested = matches!(what.by, Author::Leaf(leaf) if leaf == own) && !update;
             // Who comes in and what is agreed another host commits itself: this one was not asked about it, and its
             // lock would be one of people whom it did not see.
             let others = !matches!(what.change, Change::Add { .. } | Change::Policy(..));
-            let legal = || state.permits(&what, own).is_ok() && renews(proposal, &keys);
+            let legal = || (renewals || !update) && state.permits(&what, own).is_ok() && keys.allow(proposal);
             !own_removal && (requested || others && legal())
         };
         let going: Vec<u16> = mls.pending_proposals().filter(|proposal| takes(proposal)).filter_map(removed).collect();
-        let plan = Plan::of(requests, state, &going, provider).map_err(NotMade::Illegal)?;
+        let plan = Plan::of(requests, state, &going, provider, used).map_err(NotMade::Illegal)?;
         let arrivals = arrivals(state, used, &plan.adds);
         let made = stage(mls, provider, device, arrivals, plan, &context, takes);
-        let verdict = mls.pending_commit().map(|staged| judge_staged(state, own, staged, &context));
+        let verdict = mls.pending_commit().map(|staged| judge_staged(state, own, staged, &context, keys));
         let why = match (made, verdict) {
             (Some((body, welcome)), Some(Ok(verdict))) if fits(&body, welcome.as_deref()) => {
                 return Ok(Made { body, welcome, verdict });
@@ -355,28 +312,6 @@ fn stage(
 /// Whether the relay and everybody else take a commit and its Welcome.
 fn fits(body: &[u8], welcome: Option<&[u8]>) -> bool {
     HANDSHAKE_FRONT + body.len() <= MAX_MESSAGE && welcome.is_none_or(|welcome| welcome.len() <= MAX_MESSAGE)
-}
-
-/// Who made a proposal.
-fn author(proposal: &QueuedProposal) -> u32 {
-    match proposal.sender() {
-        Sender::Member(leaf) => leaf.u32(),
-        _ => RELAY,
-    }
-}
-
-/// The encryption keys of all members.
-pub(crate) fn encryption_keys(mls: &MlsGroup) -> HashSet<EncryptionKey> {
-    mls.treesync().full_leaves().map(|(_, leaf)| leaf.encryption_key().clone()).collect()
-}
-
-/// Whether a proposal that renews a leaf brings a key that is not in use. The library checks that only in a commit, and
-/// then the commit is what fails.
-pub(crate) fn renews(proposal: &QueuedProposal, keys: &HashSet<EncryptionKey>) -> bool {
-    match proposal.proposal() {
-        Proposal::Update(update) => !keys.contains(update.leaf_node().encryption_key()),
-        _ => true,
-    }
 }
 
 /// The leaf that a proposal takes out.

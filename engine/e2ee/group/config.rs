@@ -9,7 +9,7 @@ use openmls::prelude::{
 };
 
 use super::GroupError;
-use super::identity::{Device, MEDIA_EXTENSION, capabilities};
+use super::identity::{Device, MEDIA_EXTENSION, capabilities, lifetime};
 use super::policy::{EnginePolicy, GroupSuite, MeetingType, POLICY_EXTENSION, VERSION};
 use super::wire::MAX_GROUP_ID;
 use crate::e2ee::{IdentityKey, Profile, Role};
@@ -132,6 +132,7 @@ impl Config {
             .max_past_epochs(0)
             .sender_ratchet_configuration(ratchet())
             .capabilities(capabilities(self.suite))
+            .lifetime(lifetime())
             .with_leaf_node_extensions(device.extensions()?)
             .map_err(|_| GroupError::Config)?
             .with_group_context_extensions(self.context(policy)?)

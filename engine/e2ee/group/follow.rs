@@ -8,9 +8,10 @@ use openmls::prelude::{
 
 use zeroize::Zeroizing;
 
-use super::commit::{encryption_keys, judge_staged, proposed, renews};
+use super::commit::{judge_staged, proposed};
 use super::event::{Event, Gone, Left, Output, Request};
 use super::heartbeat::{Beat, BeatError, MAX_AGE_US, began_earlier};
+use super::node_keys::NodeKeys;
 use super::rules::{Act, Change, Illegal, Verdict, Who};
 use super::wire::sha256;
 use super::{
@@ -79,7 +80,8 @@ impl Group {
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => self.refuse(None, Illegal::External),
             ProcessedMessageContent::StagedCommitMessage(staged) => {
                 let Some(leaf) = leaf else { return self.refuse(None, Illegal::External) };
-                match judge_staged(&self.state, leaf.into(), &staged, self.mls.extensions()) {
+                let keys = self.keys.get_or_insert_with(|| NodeKeys::of(&self.mls));
+                match judge_staged(&self.state, leaf.into(), &staged, self.mls.extensions(), keys) {
                     Err(why) => self.refuse(Some(leaf), why),
                     Ok(verdict) => {
                         let updated: BTreeSet<u16> = updates(staged.queued_proposals()).collect();
@@ -117,7 +119,9 @@ impl Group {
         let what = proposed(&proposal, self.mls.extensions());
         // Whether it may stand in some commit: in its author's own, or for the relay's in anybody's.
         let committer = leaf.unwrap_or(self.own);
-        let fresh = renews(&proposal, &encryption_keys(&self.mls));
+        let keys = self.keys.get_or_insert_with(|| NodeKeys::of(&self.mls));
+        let fresh = keys.allow(&proposal);
+        keys.propose(&proposal);
         match self.state.permits(&what, committer.into()) {
             Ok(()) if !fresh => self.refuse(leaf, Illegal::UsedKey),
             Err(why) => self.refuse(leaf, why),
@@ -163,17 +167,16 @@ impl Group {
         }
     }
 
-    /// `leaf` says how old the epoch is. A member that came in the middle of it takes the committer's word; one whose
-    /// commit came late takes that of whoever's turn it is.
+    /// `leaf` says how old the epoch is. The committer's word counts, and that of whoever's turn it is, for a member that
+    /// came in the middle of the epoch or whose commit came late.
     fn heard_age(&mut self, leaf: u16, age_us: u64, now: Time) {
-        let turn = self.committers.turn() == Some(leaf);
-        let began = match self.mid {
-            true if turn || self.committer == Some(leaf) => {
-                self.mid = false;
-                Some(Time(now.0.saturating_sub(age_us.min(MAX_AGE_US))))
-            }
-            false if turn => began_earlier(self.began, age_us, now),
-            _ => None,
+        if ![self.committer, self.committers.turn()].contains(&Some(leaf)) {
+            return;
+        }
+        let began = if std::mem::replace(&mut self.mid, false) {
+            Some(Time(now.0.saturating_sub(age_us.min(MAX_AGE_US))))
+        } else {
+            began_earlier(self.began, age_us, now)
         };
         if let Some(began) = began {
             self.began = began;
@@ -244,10 +247,9 @@ impl Group {
         self.committers.epoch(gone.iter().map(|(member, _)| member.leaf));
         self.chains.clear();
         self.heard.clear();
-        self.spoilers.clear();
-        (self.beat, self.asked_updates, self.first_proposal) = (None, None, None);
+        (self.keys, self.beat, self.asked_updates, self.first_proposal) = (None, None, None, None);
         (self.removals_proposed, self.proposed_leave, self.proposed_update, self.renew) = (false, false, false, false);
-        (self.committer, self.ahead, self.stranded) = (None, None, false);
+        (self.committer, self.ahead, self.stranded) = (Some(committer), None, false);
         if by_first {
             self.sign_of_life(now);
         }

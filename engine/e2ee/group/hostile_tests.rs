@@ -1,30 +1,38 @@
 //! Members whose software keeps to no rules, and what they may not keep the others from.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use openmls::prelude::{Capabilities, CredentialType, LeafNodeParameters};
+use openmls::prelude::{Capabilities, CredentialType, KeyPackage, LeafNodeParameters, Lifetime, MlsMessageOut};
 use openmls_traits::random::OpenMlsRand;
 
-use super::identity::capabilities;
+use super::identity::{capabilities, lifetime};
+use super::node_keys::{name, renewal};
 use super::wire::MAX_KEY_PACKAGE;
 use super::*;
 
-/// Random numbers that are always the same: keys made with them are too.
-struct Fixed;
+/// Random numbers that count up from a first one: keys made with them come again.
+struct Fixed(AtomicU8);
 
 impl OpenMlsRand for Fixed {
     type Error = std::convert::Infallible;
 
     fn random_array<const N: usize>(&self) -> Result<[u8; N], Self::Error> {
-        Ok([7; N])
+        Ok([self.0.fetch_add(1, Ordering::Relaxed); N])
     }
 
     fn random_vec(&self, len: usize) -> Result<Vec<u8>, Self::Error> {
-        Ok(vec![7; len])
+        Ok(vec![self.0.fetch_add(1, Ordering::Relaxed); len])
     }
 }
 
-struct Repeats<'a>(&'a Provider);
+struct Repeats<'a>(&'a Provider, Fixed);
+
+impl<'a> Repeats<'a> {
+    fn from(first: u8, provider: &'a Provider) -> Self {
+        Self(provider, Fixed(AtomicU8::new(first)))
+    }
+}
 
 impl OpenMlsProvider for Repeats<'_> {
     type CryptoProvider = <Provider as OpenMlsProvider>::CryptoProvider;
@@ -40,7 +48,7 @@ impl OpenMlsProvider for Repeats<'_> {
     }
 
     fn rand(&self) -> &Self::RandProvider {
-        &Fixed
+        &self.1
     }
 }
 
@@ -125,7 +133,7 @@ impl Table {
 
     fn propose(&mut self, at: usize, leaf: LeafNodeParameters) {
         let group = &mut self.groups[at];
-        let provider = Repeats(&group.provider);
+        let provider = Repeats::from(7, &group.provider);
         let (message, _) = group.mls.propose_self_update(&provider, &group.device, leaf).unwrap();
         let body = message.to_bytes().unwrap();
         group.send_handshake(&body);
@@ -171,17 +179,84 @@ fn an_update_with_a_key_in_use_is_refused_and_keeps_nobody_from_ruling() {
 }
 
 #[test]
-fn two_updates_with_one_key_break_no_commit_and_the_second_is_named() {
+fn two_updates_with_one_key_break_no_commit_and_the_second_is_refused() {
     for suite in [Config::new(b"g"), Config::new(b"g").classical()] {
         let mut table = Table::of(5, suite);
-        table.propose_again(1);
+        // Whoever comes first, and on whichever leaf, is not the one to blame.
         table.propose_again(3);
-        assert_eq!(table.refused(), [], "each by itself is a good one");
-        let before = table.groups[1].mls.own_leaf_node().unwrap().encryption_key().clone();
+        table.propose_again(1);
+        assert_eq!(table.refused(), [(Some(1), Illegal::UsedKey)]);
+        let before = table.groups[3].mls.own_leaf_node().unwrap().encryption_key().clone();
         table.rule();
-        assert_eq!(table.refused(), [(Some(3), Illegal::Spoils)]);
-        assert_ne!(*table.groups[1].mls.own_leaf_node().unwrap().encryption_key(), before, "the other one counts");
+        assert_eq!(table.refused().len(), 1);
+        assert_ne!(*table.groups[3].mls.own_leaf_node().unwrap().encryption_key(), before, "the first one counts");
     }
+}
+
+/// A key package whose keys are made from `first` on.
+fn knock(device: &Device, first: u8, lifetime: Lifetime) -> Vec<u8> {
+    let provider = Provider::default();
+    let bundle = KeyPackage::builder()
+        .leaf_node_capabilities(capabilities(GroupSuite::Classical))
+        .leaf_node_extensions(device.extensions().unwrap())
+        .key_package_lifetime(lifetime)
+        .build(GroupSuite::Classical.mls(), &Repeats::from(first, &provider), device, device.credential())
+        .unwrap();
+    MlsMessageOut::from(bundle.key_package().clone()).to_bytes().unwrap()
+}
+
+#[test]
+fn a_newcomer_and_an_update_with_one_key_break_no_commit() {
+    let mut table = Table::of(4, Config::new(b"g").classical());
+    table.propose_again(1);
+    let (_, proposed) = table.groups[0].mls.pending_proposals().find_map(renewal).unwrap();
+    let friend = Device::generate("friend").unwrap();
+    let same = |package: &Vec<u8>| {
+        let (package, _) = read_key_package(&Provider::default(), package).unwrap();
+        name(package.leaf_node().encryption_key()) == Some(proposed)
+    };
+    let package = (0..8).map(|first| knock(&friend, first, lifetime())).find(same).expect("made alike");
+    let (now, before) = (table.now, table.groups[0].epoch());
+    table.groups[0].admit(&package, now).unwrap();
+    table.run(1_500);
+    for group in [0, 2].map(|honest| &table.groups[honest]) {
+        assert!(group.epoch() > before && group.roster().find(&friend.identity()).is_some(), "it came");
+    }
+    assert_eq!(table.refused(), []);
+}
+
+#[test]
+fn a_key_package_that_holds_for_a_while_only_is_none() {
+    let device = Device::generate("a").unwrap();
+    for limits in [Lifetime::new(1), Lifetime::default(), Lifetime::init(1, u64::MAX)] {
+        let read = read_key_package(&Provider::default(), &knock(&device, 0, limits));
+        assert_eq!(read.err(), Some(GroupError::Leaf(LeafError::Lifetime)));
+    }
+    assert!(read_key_package(&Provider::default(), &knock(&device, 0, lifetime())).is_ok());
+}
+
+#[test]
+fn a_key_of_any_node_of_the_tree_is_in_use() {
+    let mut table = Table::of(5, Config::new(b"g").classical());
+    // Parents have keys along the paths of those who committed.
+    let (now, friend) = (table.now, table.groups[3].device.identity());
+    table.groups[0].set_role(friend, Role::CoHost, now).unwrap();
+    table.run(1_500);
+    let now = table.now;
+    table.groups[3].ask(Request::Renew, now).unwrap();
+    table.run(1_500);
+    table.propose_again(1);
+    let group = &table.groups[2];
+    let tree = group.mls.treesync();
+    let (leaves, parents) = (tree.full_leaves().count(), tree.full_parents().count());
+    assert!(leaves == 5 && parents >= 3, "{leaves} {parents}");
+    let mut keys = NodeKeys::of(&group.mls);
+    assert_eq!(keys.in_tree().len(), leaves + parents);
+    let update = group.mls.pending_proposals().next().unwrap();
+    assert!(keys.allow(update));
+    let (_, key) = renewal(update).unwrap();
+    keys.in_tree().insert(key);
+    assert!(!keys.allow(update));
 }
 
 #[test]

@@ -6,8 +6,9 @@ use aws_lc_rs::rand;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use openmls::prelude::{
     BasicCredential, Capabilities, Credential, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions,
-    LeafNode, UnknownExtension,
+    LeafNode, Lifetime, UnknownExtension,
 };
+use openmls::treesync::LeafNodeSource;
 use openmls_traits::signatures::{Signer, SignerError};
 use openmls_traits::types::SignatureScheme;
 use zeroize::Zeroizing;
@@ -45,6 +46,9 @@ pub enum LeafError {
     /// The leaf says of its client something else than every client of this engine says, or more.
     #[error("the leaf lists other capabilities or extensions than every leaf of a group has")]
     Capabilities,
+    /// The leaf holds for a while only, by somebody's clock.
+    #[error("the leaf has a lifetime: those whose clocks differ would judge it differently")]
+    Lifetime,
     /// The library would not make the key.
     #[error("the key could not be made")]
     Key,
@@ -181,6 +185,11 @@ pub(crate) fn capabilities(suite: GroupSuite) -> Capabilities {
         .build()
 }
 
+/// How long a key package holds: always. Its use is up to whoever rules, and no rule of a group hangs on a clock.
+pub(crate) fn lifetime() -> Lifetime {
+    Lifetime::init(0, u64::MAX)
+}
+
 /// What a leaf says of its owner, signed by the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
@@ -213,6 +222,9 @@ impl Person {
         let usual = suites.iter().any(|suite| *leaf.capabilities() == capabilities(*suite));
         if !usual || leaf.extensions().iter().count() != 1 {
             return Err(LeafError::Capabilities);
+        }
+        if matches!(leaf.leaf_node_source(), LeafNodeSource::KeyPackage(limits) if *limits != lifetime()) {
+            return Err(LeafError::Lifetime);
         }
         Ok(Self { identity: IdentityKey(identity), media: MediaKey(media), name })
     }
@@ -292,6 +304,7 @@ mod tests {
             let package = KeyPackage::builder()
                 .leaf_node_capabilities(capabilities(GroupSuite::Classical))
                 .leaf_node_extensions(Extensions::single(extension).unwrap())
+                .key_package_lifetime(lifetime())
                 .build(GroupSuite::Classical.mls(), &super::super::Provider::default(), &device, device.credential())
                 .unwrap();
             Person::of(package.key_package().leaf_node())
@@ -310,6 +323,7 @@ mod tests {
             let package = KeyPackage::builder()
                 .leaf_node_capabilities(own)
                 .leaf_node_extensions(Extensions::from_vec(all).unwrap())
+                .key_package_lifetime(lifetime())
                 .build(GroupSuite::Classical.mls(), &super::super::Provider::default(), &device, device.credential())
                 .unwrap();
             Person::of(package.key_package().leaf_node()).map(|_| ())

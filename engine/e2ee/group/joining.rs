@@ -8,7 +8,7 @@ use openmls_traits::storage::StorageProvider;
 
 use super::arrivals::{ARRIVALS_EXTENSION, Arrivals};
 use super::config::Config;
-use super::identity::{Device, capabilities};
+use super::identity::{Device, capabilities, lifetime};
 use super::provider::Provider;
 use super::storage::Store;
 use super::wire::{Envelope, Ticket, ticket};
@@ -50,6 +50,7 @@ impl Joining {
         let bundle = KeyPackage::builder()
             .leaf_node_capabilities(capabilities(config.suite))
             .leaf_node_extensions(device.extensions()?)
+            .key_package_lifetime(lifetime())
             .build(config.suite.mls(), &provider, device, device.credential())
             .map_err(|_| GroupError::Library("the key package could not be made"))?;
         stack::wipe();

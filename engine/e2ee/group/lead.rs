@@ -7,6 +7,7 @@ use openmls::prelude::LeafNodeParameters;
 use super::commit::{Asked, Bench, NotMade, build};
 use super::event::{Event, Left, Request};
 use super::heartbeat::{EVERY_US, LEAVE_US, STOP_US, WARN_US, WITNESS_US};
+use super::node_keys::NodeKeys;
 use super::rules::Illegal;
 use super::{
     BATCH_US, FLOOR_US, Group, LEAVE_ALONE_US, RESEND_US, SPACING_US, STRANDED_US, UNASKED_US, UPDATES_US, WITHHELD_US,
@@ -61,7 +62,9 @@ impl Group {
         let first = committer::first(&self.state.roster);
         let vouches =
             || (first.is_none() || designated != first) && committer::witnesses(&self.state.roster).contains(&self.own);
-        self.beats = if mine { Some(EVERY_US) } else { vouches().then_some(WITNESS_US) };
+        // Whoever made the epoch tells its age to those who came into it late, the first host among them.
+        let made = self.committer == Some(self.own);
+        self.beats = if mine || made { Some(EVERY_US) } else { vouches().then_some(WITNESS_US) };
         if self.beats.is_some() && now >= self.next_beat {
             self.send_beat(now);
         }
@@ -200,19 +203,17 @@ impl Group {
         if batch.is_empty() && self.first_proposal.is_none() && self.asked_updates.is_none() && !self.renew {
             return;
         }
-        let known = self.spoilers.clone();
+        let keys = self.keys.get_or_insert_with(|| NodeKeys::of(&self.mls));
         let bench = Bench {
             mls: &mut self.mls,
             provider: &self.provider,
             device: &self.device,
             state: &self.state,
             used: &self.used,
-            spoilers: &mut self.spoilers,
+            keys,
         };
         let built = build(bench, batch, now);
         stack::wipe();
-        let found: Vec<u32> = self.spoilers.difference(&known).copied().collect();
-        found.into_iter().for_each(|leaf| self.refuse(u16::try_from(leaf).ok(), Illegal::Spoils));
         match built {
             Ok(pending) => {
                 let body = pending.body.clone();

@@ -20,6 +20,7 @@ pub mod identity;
 mod joining;
 mod knocks;
 mod lead;
+mod node_keys;
 pub mod policy;
 pub mod provider;
 pub mod rules;
@@ -28,7 +29,7 @@ mod stack;
 pub mod storage;
 pub mod wire;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use openmls::prelude::{
     GroupId, MlsGroup, MlsMessageIn, OpenMlsProvider, ProtocolMessage, QueuedProposal, Sender, tls_codec::Deserialize,
@@ -41,6 +42,7 @@ use self::commit::{Asked, Pending};
 use self::committer::Committers;
 use self::heartbeat::{Chain, EVERY_US, HEARD_US};
 use self::knocks::Used;
+use self::node_keys::NodeKeys;
 use self::rules::{Illegal, State};
 use self::wire::{Envelope, MAX_MESSAGE, WireError, sha256, ticket};
 use crate::e2ee::keys::MAX_LEAVES;
@@ -173,8 +175,8 @@ pub struct Group {
     /// After a batch that the rules refuse as a whole: one request at a time.
     single: bool,
     pending: Option<Pending>,
-    /// Authors whose proposals no commit of this epoch can have, by leaf.
-    spoilers: BTreeSet<u32>,
+    /// Of this epoch, once they are needed.
+    keys: Option<NodeKeys>,
     committers: Committers,
     chains: BTreeMap<u16, Chain>,
     /// Key packages that led into the group.
@@ -315,7 +317,7 @@ impl Group {
             requests: VecDeque::new(),
             single: false,
             pending: None,
-            spoilers: BTreeSet::new(),
+            keys: None,
             committers: Committers::default(),
             chains: BTreeMap::new(),
             used: Used::of(arrivals.used()),

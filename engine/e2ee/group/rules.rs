@@ -80,12 +80,9 @@ pub enum Illegal {
     /// It would be longer than what the relay passes on.
     #[error("the commit or its welcome would be longer than 2 MiB")]
     TooLong,
-    /// A renewed leaf whose encryption key somebody has already.
-    #[error("a renewed leaf has an encryption key that is in use")]
+    /// A leaf whose encryption key a node of the tree has already, or somebody proposed before.
+    #[error("a leaf has an encryption key that is in use")]
     UsedKey,
-    /// What one member proposed keeps every commit that has it from being made.
-    #[error("no commit can have what it proposed")]
-    Spoils,
     /// A commit by somebody outside, a join of its own accord.
     #[error("nobody joins of its own accord: a host adds")]
     External,
