@@ -138,6 +138,8 @@ impl ApplicationHandler for App {
             self.settle(events, done);
         }
         if over {
+            let seen = self.meeting.as_mut().is_some_and(|meeting| meeting.figures().shown > 0);
+            self.settle(events, if seen { Ok(()) } else { Err(anyhow::anyhow!("nobody was seen")) });
             events.exit();
         }
         events.set_control_flow(ControlFlow::WaitUntil(Instant::now() + BEAT));
