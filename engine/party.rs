@@ -169,6 +169,8 @@ struct Inside {
     remotes: BTreeMap<Peer, Remote>,
     /// The members of an epoch, told to the data channel once frames are sealed under its keys.
     members: Option<(Vec<Peer>, Time)>,
+    /// Nothing is sealed any more before the next epoch.
+    stopped: bool,
 }
 
 /// What there is once the first epoch is known.
@@ -422,7 +424,8 @@ impl Party {
     }
 
     fn enter(&mut self, plane: Plane, now: Time, out: &mut dyn Out) -> Result<(), PartyError> {
-        self.stage = Stage::Inside(Inside { plane, media: None, remotes: BTreeMap::new(), members: None });
+        self.stage =
+            Stage::Inside(Inside { plane, media: None, remotes: BTreeMap::new(), members: None, stopped: false });
         self.follow(now, out)
     }
 
@@ -483,11 +486,13 @@ impl Inside {
             (Some(_), Switch::Soon) => now.plus(SWITCH_US),
             _ => now,
         };
-        if self.media.is_none() {
+        let first = self.media.is_none();
+        if first {
             self.media = Some(Media::new(own, device, config)?);
         }
         let Some(media) = &mut self.media else { return Err(PartyError::Outside) };
         media.keeper.send(send, at);
+        self.stopped = false;
 
         let others: Vec<Peer> = epoch.roster.iter().filter_map(|m| peer(m.leaf)).filter(|peer| *peer != own).collect();
         for (peer, remote) in &mut self.remotes {
@@ -500,7 +505,12 @@ impl Inside {
                 self.remotes.entry(*peer).or_insert_with(Remote::new).keeper.open(keys);
             }
         }
-        self.members = Some((others, at));
+        if first {
+            // At once, so that what is said now has those whom it is for.
+            media.channel.members(others.into_iter().chain([own]), now);
+        } else {
+            self.members = Some((others, at));
+        }
         Ok(())
     }
 
@@ -520,9 +530,12 @@ impl Inside {
                 let keepers = self.remotes.values().map(|remote| &remote.keeper).chain([&media.keeper]);
                 keepers.for_each(|keeper| keeper.began(*epoch, *began));
             }
-            group::Event::StopSealing => media.keeper.stop(),
+            group::Event::StopSealing => {
+                self.stopped = true;
+                media.keeper.stop();
+            }
             // What was sealed with is gone: only a new epoch lets this participant speak again.
-            group::Event::Alive if media.sender.epoch().is_none() => {
+            group::Event::Alive if std::mem::take(&mut self.stopped) || media.sender.epoch().is_none() => {
                 let _ = self.plane.ask(Request::Renew, now);
             }
             _ => {}
@@ -566,12 +579,14 @@ impl Inside {
             media.channel.members(members.into_iter().chain([media.own]), now);
         }
         let Media { sender, channel, buffers, .. } = media;
-        channel.poll(now, buffers, &mut |frame| {
-            // Without a key nothing goes out; what must arrive is given out again.
-            if let Ok(sealed) = sender.frame(frame, now, &mut |packet| out.datagram(packet)) {
-                buffers.give(sealed.recycle());
-            }
-        });
+        // Without a key nothing goes out, and nobody is given up for that.
+        if sender.epoch().is_some() {
+            channel.poll(now, buffers, &mut |frame| {
+                if let Ok(sealed) = sender.frame(frame, now, &mut |packet| out.datagram(packet)) {
+                    buffers.give(sealed.recycle());
+                }
+            });
+        }
         events.extend(std::iter::from_fn(|| channel.event()).map(Event::Data));
     }
 }

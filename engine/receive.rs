@@ -289,11 +289,23 @@ struct AudioIn {
     stream: Incoming,
     buffer: AudioBuffer<Opened>,
     last_rtp: u32,
+    /// When the packet played last was captured, by its author's word.
+    played: Option<Time>,
+}
+
+/// A packet of sound that was captured before the one played last is out of its order: the numbers that the order goes by
+/// are not authenticated. Stamps waver by less than the first of these, and a sender that began anew stamps by more than
+/// the second.
+const MISPLACED_US: std::ops::Range<u64> = 20_000..10_000_000;
+
+/// Whether a packet is not in its author's order.
+fn is_misplaced(played: Option<Time>, captured: Time) -> bool {
+    played.is_some_and(|played| MISPLACED_US.contains(&played.since(captured)))
 }
 
 impl AudioIn {
     fn new(id: u32, kind: Kind, packet_us: u64, watch: Stopwatch) -> Self {
-        Self { stream: Incoming::new(id, kind, watch), buffer: AudioBuffer::new(packet_us), last_rtp: 0 }
+        Self { stream: Incoming::new(id, kind, watch), buffer: AudioBuffer::new(packet_us), last_rtp: 0, played: None }
     }
 
     /// Writes what is due; returns how many NACKs.
@@ -456,7 +468,12 @@ impl Receiver {
         }
         match pull {
             Pull::Wait => Ok(Heard::Nothing),
+            Pull::Packet(opened) if is_misplaced(audio.played, opened.captured) => {
+                audio.stream.assembler.recycle(opened.payload);
+                decode(AudioInput::Lost).map(|_| Heard::Concealed)
+            }
             Pull::Packet(opened) => {
+                audio.played = Some(opened.captured);
                 let rtp_time = opened.packets.rtp_time as u32;
                 if let Some(wall) = audio.stream.clock.wall_us(rtp_time) {
                     self.syncs[pair as usize].heard(wall, now);

@@ -167,8 +167,9 @@ impl Relay {
             }
             Envelope::Denied { to, .. } => {
                 let message: Arc<[u8]> = message.into();
-                let denied = self.peers.iter_mut().filter_map(|(id, peer)| peer.tickets.remove(&to).then_some(*id));
-                Ok(denied.map(|id| (id, message.clone())).collect())
+                // The relay cannot judge it, so its ticket stays: somebody else may let it in.
+                let denied = self.peers.iter().filter(|(_, peer)| peer.tickets.contains(&to));
+                Ok(denied.map(|(id, _)| (*id, message.clone())).collect())
             }
             Envelope::Room { .. } => Ok(vec![]),
         }

@@ -299,10 +299,13 @@ impl Sender {
             payload.tail().extend_from_slice(proof);
             let frame = Framing::data(stream).frame(payload, EncodedInfo::default(), now);
             // A proof that is not sent leaves its frames unproven, which the others tell.
-            if let Ok(sealed) = self.seal(frame, now, out) {
-                self.stats.proofs += 1;
-                self.spare = sealed.recycle();
-            }
+            self.spare = match self.seal(frame, now, out) {
+                Ok(sealed) => {
+                    self.stats.proofs += 1;
+                    sealed.recycle()
+                }
+                Err(_) => Buffer::with_capacity(proof::body::MAX_LEN),
+            };
         }
     }
 
@@ -381,6 +384,8 @@ impl Sender {
         self.turn(now);
         self.proofs(now, out);
         for outgoing in &mut self.streams {
+            // Also of a stream that says nothing the keys of before are erased in time.
+            outgoing.sealer.iter_mut().for_each(|sealer| sealer.tick(now));
             outgoing.wish(now);
             while let Some((sequence, _)) = outgoing.again.front().copied().filter(|(_, at)| *at <= now) {
                 outgoing.again.pop_front();

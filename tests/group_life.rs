@@ -294,3 +294,17 @@ fn who_is_admitted_again_while_its_commit_is_on_its_way_comes_once() {
         assert!(!table.events(0).iter().any(|event| matches!(event, Event::Denied { .. })), "nor is it told no");
     }
 }
+
+#[test]
+fn a_no_that_the_relay_cannot_judge_keeps_nobody_out() {
+    let mut table = Table::of(2, classical());
+    let (joining, knock) = Joining::new(&Table::device(2), table.config()).unwrap();
+    let no = Envelope::Denied { to: joining.ticket(), body: b"no" }.encode();
+    table.sit(2, Seat::Joining(joining));
+    table.up(2, knock);
+    table.run(50);
+    table.up(1, no);
+    table.run(3_000);
+    table.agree();
+    assert_eq!((table.group(0).roster().len(), table.group(2).roster().len()), (3, 3));
+}

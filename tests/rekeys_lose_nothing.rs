@@ -13,6 +13,7 @@ use conclave::data::Peer;
 use conclave::e2ee::Role;
 use conclave::e2ee::group::wire::Envelope;
 use conclave::e2ee::group::{self, Request};
+use conclave::e2ee::proof;
 use conclave::frame::Kind;
 use conclave::gathering::Config;
 use conclave::party;
@@ -145,4 +146,30 @@ fn whose_commit_came_late_hears_and_is_heard_after_the_next_heartbeats() {
 fn so_does_the_first_host_where_another_made_the_commit() {
     stall(0, 1, 3_000);
     stall(0, 1, 12_000);
+}
+
+#[test]
+fn who_stopped_for_want_of_heartbeats_is_heard_and_proven_again() {
+    let settings = party::Config::new(group::Config::new(b"stopped").classical());
+    let mut meeting = Meeting::found(Config::default(), settings, Relay::new());
+    meeting.fill(3);
+    meeting.talk(1_000, &[0, 2], &[]);
+    let cut = Rc::new(Cell::new(true));
+    let link = cut.clone();
+    meeting.gathering.relay_filter(Box::new(move |to, _, _| to != 2 || !link.get()));
+    meeting.talk(35_000, &[0, 2], &[]);
+    assert!(meeting.people.people[2].group().any(|(_, event)| *event == group::Event::StopSealing));
+    assert!(meeting.gathering.frame(2, people::sound(0, meeting.now()), &mut meeting.people).is_err(), "it is silent");
+    cut.set(false);
+    meeting.talk(5_000, &[0, 2], &[]);
+    assert!(meeting.people.people[2].group().any(|(_, event)| *event == group::Event::Alive));
+    let (since, peer) = (meeting.now(), meeting.peer(2));
+    meeting.talk(4_000, &[0, 2], &[]);
+    for seat in [0, 1] {
+        let person = &meeting.people.people[seat];
+        let heard = person.sound[&peer].iter().filter(|(_, at)| *at > since).count();
+        let last = person.proofs().filter(|(_, of, _)| *of == peer).last();
+        assert!(heard > 190, "seat {seat} hears {heard} of 200");
+        assert!(last.is_none_or(|(.., why)| why == proof::Why::Proven), "seat {seat}: {last:?}");
+    }
 }

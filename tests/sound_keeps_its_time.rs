@@ -120,6 +120,30 @@ fn a_damaged_number_costs_little_sound() {
 }
 
 #[test]
+fn words_that_the_relay_puts_in_another_order_are_not_heard_in_it() {
+    let mut heard = Vec::new();
+    speak(
+        1_000_000,
+        1_500,
+        |n, bytes| {
+            // 560 and 561 trade their numbers and times, which nothing authenticates.
+            let other = if n == 560 { 1 } else { -1 };
+            if n == 560 || n == 561 {
+                let number = u16::from_be_bytes([bytes[2], bytes[3]]).wrapping_add_signed(other);
+                let time = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]])
+                    .wrapping_add_signed(i32::from(other) * 960);
+                bytes[2..4].copy_from_slice(&number.to_be_bytes());
+                bytes[4..8].copy_from_slice(&time.to_be_bytes());
+            }
+            true
+        },
+        |n, what| heard.extend((n > 10).then_some(what)),
+    );
+    let lost = heard.iter().filter(|what| **what != Heard::Packet).count();
+    assert_eq!(lost, 1, "the one that would come after a later one is concealed");
+}
+
+#[test]
 fn pictures_keep_step_with_the_sound() {
     // The rougher the way, the more of the pictures come after their sound; 125 ms is where sound behind is noticed.
     for (seed, jitter_us, most) in [(1, 5_000, 20_000), (2, 60_000, 20_000), (3, 120_000, 60_000)] {

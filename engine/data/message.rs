@@ -120,6 +120,14 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Bytes of the payload.
+    fn len(&self) -> usize {
+        match self {
+            Body::Message { bytes, .. } => 1 + 8 + 2 + bytes.len(),
+            Body::Acknowledgement(list) | Body::Hello(list) => 1 + 2 + list.0.len(),
+        }
+    }
+
     /// Appends the payload to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
@@ -183,6 +191,10 @@ impl<'a> List<'a> {
 
 /// The frame of `stream` that says `body`, in `payload`, an empty buffer from a pool.
 pub fn frame(stream: u32, body: &Body<'_>, mut payload: Buffer, now: Time) -> Encoded {
+    // Grown before anything is in it: what a growing buffer leaves behind is not wiped.
+    if payload.room() < body.len() {
+        payload = Buffer::with_capacity(body.len());
+    }
     body.write(payload.tail());
     Framing::data(stream).frame(payload, EncodedInfo::default(), now)
 }

@@ -197,9 +197,12 @@ impl<S: KeySource, A: Aead> Opener<S, A> {
         });
         self.hold.sort(|key_id| source.opens(KeyId::unpack(key_id), now));
         if let Some(proofs) = &mut self.proofs {
-            proofs.verifiers.retain(|(leaf, _), verifier| {
+            // What is known of a member that is there stays, however long it is silent.
+            let newest: BTreeMap<u16, u64> = proofs.verifiers.keys().copied().collect();
+            proofs.verifiers.retain(|(leaf, joined), verifier| {
                 let id = |epoch| KeyId { step: 0, context: Context::of(Kind::Data), leaf: *leaf, epoch };
-                !verifier.retain(|number| source.epoch(id(number as u8)).is_some_and(|epoch| epoch.number == number))
+                let keeps = |number| source.epoch(id(number as u8)).is_some_and(|epoch| epoch.number == number);
+                !verifier.retain(keeps) || source.knows(*leaf) && newest.get(leaf) == Some(joined)
             });
         }
     }

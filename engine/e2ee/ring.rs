@@ -215,6 +215,8 @@ impl KeySource for Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::e2ee::Sealer;
+    use crate::e2ee::schedule::STEP_US;
     use crate::epochs::epoch;
 
     /// As the other member has them.
@@ -279,6 +281,17 @@ mod tests {
         assert!(ring.turn(ms(1250)));
         assert_eq!(ring.sending(context).unwrap().id().epoch, 2);
         assert_eq!(ring.sealing().map(|epoch| epoch.number), Some(2));
+    }
+
+    #[test]
+    fn who_says_nothing_keeps_no_keys_of_before() {
+        let (keeper, mut ring) = keyring();
+        keeper.send(keys(1, ms(0)).0, ms(0));
+        ring.turn(ms(0));
+        let mut sealer: Sealer = Sealer::new(&mut ring, Context::new(1).unwrap()).unwrap();
+        assert_eq!(KeyId::unpack(sealer.key_id()).step, 0);
+        sealer.tick(ms(3 * STEP_US / 1000));
+        assert_eq!(KeyId::unpack(sealer.key_id()).step, 3);
     }
 
     #[test]

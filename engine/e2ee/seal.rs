@@ -142,6 +142,12 @@ impl<A: Aead> Sealer<A> {
         sealed
     }
 
+    /// Tells the time, so that the keys of a step that is over go whether anything is sealed or not.
+    pub fn tick(&mut self, now: Time) {
+        // Where the next step cannot be derived, the next frame says so.
+        let _ = self.move_on(now);
+    }
+
     /// Moves the chain on by the clock and erases the step before.
     fn move_on(&mut self, now: Time) -> Result<(), SealError> {
         let step = self.chain.step_at(now);

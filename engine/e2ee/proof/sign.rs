@@ -8,10 +8,14 @@ use super::body::{Head, Writer};
 use super::digest::Digest;
 use super::key::{MediaSigner, Sign};
 use crate::e2ee::{Context, Epoch};
+use crate::frame::Kind;
 use crate::time::Time;
 
 /// How long a frame waits for others before it is proven with them, in microseconds.
 pub const INTERVAL_US: u64 = 200_000;
+
+/// The same of a frame of data: nothing of it is believed before its proof.
+pub const DATA_INTERVAL_US: u64 = 40_000;
 
 /// Frames that wait to be proven. At every tick they are, so this many are there only where nobody asks for proofs.
 pub const MAX_PENDING: usize = 1024;
@@ -37,6 +41,8 @@ pub struct Prover<S = MediaSigner> {
     /// When what waits has waited long enough.
     due: Option<Time>,
     sequence: u64,
+    /// Frames were never proven since the last proof.
+    lacks: bool,
     previous: [u8; 32],
     writer: Writer,
     stats: ProverStats,
@@ -74,6 +80,7 @@ impl<S: Sign> Prover<S> {
             pending: VecDeque::with_capacity(MAX_PENDING),
             due: None,
             sequence: 0,
+            lacks: false,
             previous: [0; 32],
             writer: Writer::new(),
             stats: ProverStats::default(),
@@ -92,10 +99,15 @@ impl<S: Sign> Prover<S> {
         if self.pending.len() == MAX_PENDING {
             self.pending.pop_front();
             self.stats.overflowed += 1;
+            self.lacks = true;
         }
         let turned = self.pending.back().is_some_and(|last| last.epoch.number != epoch.number);
         let at_once = self.policy == Policy::ProveThenRender || key_frame;
-        let wait = if turned || at_once { 0 } else { INTERVAL_US };
+        let wait = match context.carries(Kind::Data) {
+            _ if turned || at_once => 0,
+            true => DATA_INTERVAL_US,
+            false => INTERVAL_US,
+        };
         self.due = Some(self.due.map_or(now.plus(wait), |due| due.min(now.plus(wait))));
         let pending = Pending { epoch: epoch.clone(), context, counter, digest };
         // By epoch as they came, by context and counter in each: as a proof has them.
@@ -120,6 +132,8 @@ impl<S: Sign> Prover<S> {
             return None;
         };
         let epoch = first.epoch.clone();
+        // As if a proof had been lost: what none covers is unproven then, and not forged.
+        self.sequence += u64::from(std::mem::take(&mut self.lacks));
         let head = Head {
             epoch: epoch.number,
             leaf: epoch.own,
@@ -278,5 +292,21 @@ mod tests {
         (0..5000).for_each(|counter| prover.sealed(&epoch, frame(0, counter), ms(0)));
         assert_eq!(prover.stats().overflowed, 5000 - MAX_PENDING as u64);
         assert_eq!(prover.pending.len(), MAX_PENDING);
+        // That some were never proven looks to others as if a proof had been lost.
+        let numbers: Vec<u64> = std::iter::from_fn(|| {
+            let proof = prover.flush(ms(0))?.to_vec();
+            Some(Proof::read(&proof).unwrap().head.sequence)
+        })
+        .collect();
+        assert!(numbers[0] == 1 && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    }
+
+    #[test]
+    fn data_waits_less_for_its_proof() {
+        let (mut prover, epoch) = (prover(Policy::RenderThenProve), epoch(1, 1));
+        prover.sealed(&epoch, frame(0, 0), ms(0));
+        prover.sealed(&epoch, frame(7, 0), ms(10));
+        assert!(prover.due(ms(49)).is_none());
+        assert_eq!(frames(prover.due(ms(50))), [(0, 0), (7, 0)]);
     }
 }

@@ -14,6 +14,7 @@ use super::waiting::{AHEAD, PATIENCE_US, Room, Waiting};
 use super::watch::{Watch, Why};
 use crate::e2ee::Context;
 use crate::e2ee::replay::{Seen, Window};
+use crate::frame::Kind;
 use crate::sorted::Sorted;
 use crate::time::Time;
 
@@ -91,7 +92,6 @@ pub(crate) struct Stream<T> {
     /// Counters below were proven and are forgotten.
     floor: u64,
     room: Room<T>,
-    unproven: bool,
 }
 
 impl<T> Stream<T> {
@@ -103,13 +103,7 @@ impl<T> Stream<T> {
             proven: Sorted::new(MAX_PROVEN),
             floor: 0,
             room: Room::new(),
-            unproven: false,
         }
-    }
-
-    /// Whether proofs are missing.
-    pub(crate) fn unproven(&self) -> bool {
-        self.unproven
     }
 
     /// Whether `counter` is below all that is remembered.
@@ -163,8 +157,10 @@ impl<T> Stream<T> {
         if rivals || shown.contains(counter) {
             watch.frame(Why::Contested, self.context, stream, key_id, now);
         }
+        // What a message does is not undone by an alarm.
         let trusted = policy == Policy::RenderThenProve
-            && !self.unproven
+            && !self.context.carries(Kind::Data)
+            && !watch.unproven(self.context)
             && !watch.wary(self.context)
             && !chain.early(captured, now);
         if trusted && self.window.check(counter) == Seen::Fresh {
@@ -253,8 +249,8 @@ impl<T> Stream<T> {
             let Some(shown) = self.shown.as_mut().and_then(|shown| shown.remove(counter)) else { break };
             watch.frame(Why::Skipped, self.context, shown.stream, shown.key_id, now);
         }
-        if touched && self.unproven && !self.overdue(now) {
-            self.unproven = false;
+        if touched && watch.unproven(self.context) && !self.overdue(now) {
+            watch.set_unproven(self.context, false);
             watch.frame(Why::Proven, self.context, 0, 0, now);
         }
     }
@@ -290,9 +286,9 @@ impl<T> Stream<T> {
     }
 
     /// Nothing is shown unproven from now on.
-    fn flag(&mut self, watch: &mut Watch, stream: u32, key_id: u64, now: Time) {
-        if !self.unproven {
-            self.unproven = true;
+    fn flag(&self, watch: &mut Watch, stream: u32, key_id: u64, now: Time) {
+        if !watch.unproven(self.context) {
+            watch.set_unproven(self.context, true);
             watch.frame(Why::Unproven, self.context, stream, key_id, now);
         }
     }

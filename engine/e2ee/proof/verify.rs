@@ -256,8 +256,7 @@ impl<T> Verifier<T> {
 
     /// Whether proofs of this context are missing, so that nothing of it is shown unproven.
     pub fn is_unproven(&self, context: Context) -> bool {
-        let number = usize::from(context.number());
-        self.epochs.iter().any(|known| known.streams[number].as_ref().is_some_and(|stream| stream.unproven()))
+        self.watch.unproven(context)
     }
 
     /// Whether something was forged in this context, so that for the rest of the sender's stay all of it waits for its

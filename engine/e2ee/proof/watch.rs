@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::e2ee::Context;
+use crate::frame::Kind;
 use crate::time::Time;
 
 /// Something about a sender's proofs that the user or the embedder should know.
@@ -99,8 +100,11 @@ pub(crate) struct Watch {
     told: Vec<(Option<Context>, Why, Time)>,
     /// States that came to be within a second after they were told last, one for each stream: told when it is over.
     late: Vec<Event>,
-    /// Contexts in which something was forged, one bit each.
+    /// Contexts in which something was forged, one bit each: all those of a kind of media, as a frame of one camera opens
+    /// in any of them.
     wary: u8,
+    /// The same where proofs are missing. A new epoch changes nothing about that.
+    unproven: u8,
 }
 
 impl Watch {
@@ -113,12 +117,26 @@ impl Watch {
             told: Vec::new(),
             late: Vec::new(),
             wary: 0,
+            unproven: 0,
         }
     }
 
     /// Whether nothing of `context` is shown unproven any more.
     pub(crate) fn wary(&self, context: Context) -> bool {
-        self.wary >> context.number() & 1 == 1
+        self.wary & siblings(context) != 0
+    }
+
+    /// Whether proofs of `context` are missing.
+    pub(crate) fn unproven(&self, context: Context) -> bool {
+        self.unproven & siblings(context) != 0
+    }
+
+    /// Proofs of `context` are missing, or came again.
+    pub(crate) fn set_unproven(&mut self, context: Context, missing: bool) {
+        match missing {
+            true => self.unproven |= siblings(context),
+            false => self.unproven &= !siblings(context),
+        }
     }
 
     pub(crate) fn event(&mut self) -> Option<Event> {
@@ -129,7 +147,7 @@ impl Watch {
     pub(crate) fn frame(&mut self, why: Why, context: Context, stream: u32, key_id: u64, now: Time) {
         if why.is_alarm() {
             self.stats.forged += 1;
-            self.wary |= 1 << context.number();
+            self.wary |= siblings(context);
         }
         self.tell(why, Some(context), stream, key_id, now);
     }
@@ -179,6 +197,14 @@ impl Watch {
         }
         self.events.push_back(event);
     }
+}
+
+/// The contexts of the same kind of media, one bit each.
+fn siblings(context: Context) -> u8 {
+    let kinds = [Kind::Microphone, Kind::Camera, Kind::Screen, Kind::ScreenAudio, Kind::Data];
+    let kind = kinds.into_iter().find(|kind| context.carries(*kind));
+    let all = (0..8).filter_map(Context::new).filter(|one| kind.is_some_and(|kind| one.carries(kind)));
+    all.fold(0, |bits, one| bits | 1 << one.number())
 }
 
 /// Events of one sender that nobody has taken yet.

@@ -308,3 +308,50 @@ fn what_waits_in_all_streams_of_a_sender_is_bounded() {
     verifier.tick(ms(10_000));
     assert_eq!(verifier.waiting(), 0);
 }
+
+/// A frame of the victim in another context and epoch.
+fn mark_in(context: u8, epoch: u64, counter: u64) -> Mark {
+    let context = Context::new(context).unwrap();
+    let key_id = KeyId { step: 0, context, leaf: VICTIM, epoch: epoch as u8 }.pack().unwrap();
+    Mark { epoch, key_id, digest: digest(context.number(), counter), ..mark(counter, None) }
+}
+
+#[test]
+fn nothing_of_a_message_is_believed_before_its_proof() {
+    let (mut prover, mut verifier) = (prover(), verifier(Policy::RenderThenProve));
+    assert!(shows(&mut verifier, mark(0, None), ms(0)), "sound is");
+    let forged = Mark { digest: Digest::of(1, 0, b"", b"forged"), ..mark_in(7, 1, 0) };
+    assert!(!shows(&mut verifier, forged, ms(10)) && !shows(&mut verifier, mark_in(7, 1, 0), ms(20)));
+    prover.sealed(&epoch(1, VICTIM), frame(7, 0), ms(20));
+    verifier.proof(&prover.flush(ms(60)).unwrap().to_vec(), ms(60)).unwrap();
+    assert_eq!((verifier.released(), verifier.released()), (Some(0), None));
+    assert_eq!(verifier.stats().shown_proven, 1);
+}
+
+#[test]
+fn a_stream_whose_proofs_are_missing_is_not_believed_again_for_a_new_epoch() {
+    let mut verifier = verifier(Policy::RenderThenProve);
+    assert!(shows(&mut verifier, mark(0, None), ms(0)));
+    verifier.tick(ms(1_100));
+    assert_eq!(whys(&mut verifier), [Why::Unproven]);
+    assert!(verifier.enter(&epoch(2, 0)));
+    assert!(!shows(&mut verifier, mark_in(0, 2, 0), ms(1_200)), "nor in the next");
+    // The next proof ends it.
+    let mut prover = prover();
+    prover.sealed(&epoch(2, VICTIM), frame(0, 0), ms(1_300));
+    verifier.proof(&prover.flush(ms(1_300)).unwrap().to_vec(), ms(1_300)).unwrap();
+    assert_eq!(verifier.released(), Some(0));
+    assert!(shows(&mut verifier, mark_in(0, 2, 1), ms(1_310)));
+}
+
+#[test]
+fn who_forges_in_one_context_of_a_camera_is_not_believed_in_another() {
+    let (mut prover, mut verifier) = (prover(), verifier(Policy::RenderThenProve));
+    let forged = Mark { digest: Digest::of(1, 0, b"", b"forged"), ..mark_in(1, 1, 0) };
+    assert!(shows(&mut verifier, forged, ms(0)));
+    prover.sealed(&epoch(1, VICTIM), frame(1, 0), ms(10));
+    verifier.proof(&prover.flush(ms(10)).unwrap().to_vec(), ms(10)).unwrap();
+    assert_eq!(whys(&mut verifier), [Why::Swapped]);
+    assert!(!shows(&mut verifier, mark_in(2, 1, 0), ms(20)) && !shows(&mut verifier, mark_in(3, 1, 0), ms(20)));
+    assert!(shows(&mut verifier, mark_in(4, 1, 0), ms(20)), "the screen is another matter");
+}
