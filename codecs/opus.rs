@@ -25,6 +25,16 @@ impl Frame {
     }
 }
 
+/// What an encoder is tuned for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub enum Tuning {
+    /// Speech that is understood, in a call.
+    #[default]
+    Speech,
+    /// Any sound, as like the original as can be.
+    Music,
+}
+
 /// How an Opus encoder is to work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Config {
@@ -44,6 +54,8 @@ pub struct Config {
     pub expected_loss: u8,
     /// 0 the fastest, 10 the best.
     pub complexity: u8,
+    /// What it is tuned for.
+    pub tuning: Tuning,
 }
 
 impl Default for Config {
@@ -57,6 +69,7 @@ impl Default for Config {
             dtx: false,
             expected_loss: 10,
             complexity: 9,
+            tuning: Tuning::Speech,
         }
     }
 }
@@ -78,7 +91,11 @@ impl Encoder {
             return refuse(format!("complexity {} does not exist", config.complexity), "take 0 to 10");
         }
         let channels = channels(config.channels)?;
-        let mut inner = ::opus::Encoder::new(RATE, channels, ::opus::Application::Voip).map_err(internal)?;
+        let application = match config.tuning {
+            Tuning::Speech => ::opus::Application::Voip,
+            Tuning::Music => ::opus::Application::Audio,
+        };
+        let mut inner = ::opus::Encoder::new(RATE, channels, application).map_err(internal)?;
         inner.set_bitrate(::opus::Bitrate::Bits(config.bitrate as i32)).map_err(internal)?;
         inner.set_vbr(!config.cbr).map_err(internal)?;
         inner.set_inband_fec(config.fec).map_err(internal)?;
