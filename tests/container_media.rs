@@ -176,6 +176,17 @@ fn other_formats_go_through_ffmpeg() {
         assert!((count as f64 / 48_000.0 - 13.91).abs() < 0.05, "{count} samples");
     }
     let folder = Folder::new();
+    // Floats of 64 bits, behind a long and a short header.
+    let path = folder.path("f64.wav");
+    let tone = ["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "sine=d=1", "-c:a", "pcm_f64le"];
+    assert!(Command::new("ffmpeg").args(tone).arg(&path).status().unwrap().success());
+    let long = std::fs::read(&path).unwrap();
+    let short = [&long[..16], &[16, 0, 0, 0, 3, 0], &long[22..36], &long[60..]].concat();
+    for bytes in [long, short] {
+        std::fs::write(&path, bytes).unwrap();
+        let mut audio = FileAudio::open(&path, |_| unreachable!("wav comes as samples")).unwrap().unwrap();
+        assert!(audio.read(&mut vec![0; 96_000]).unwrap().abs_diff(48_000) < 48);
+    }
     let path = folder.path("nonsense.avi");
     std::fs::write(&path, vec![7; 5000]).unwrap();
     let text = open_video(&path).err().unwrap().to_string();

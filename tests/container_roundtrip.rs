@@ -71,6 +71,42 @@ fn sound_stands_beside_the_picture() {
 }
 
 #[test]
+fn sound_keeps_its_distance_to_the_picture_and_its_gaps() {
+    let folder = Folder::new();
+    let video = units(64, 48, 10, 1);
+    let audio = packets(20, 2);
+    // Whichever begins first, and a packet's times as a clock of milliseconds tells them.
+    for (pictures_at, sound_at) in [(0, 130_000), (730_000, 0), (5_000_000, 5_000_000)] {
+        let time = |n: usize| sound_at + n as u64 * 20_000 + u64::from(n > 12) * 80_000 + (n as u64 * 7919) % 1000;
+        for ending in ["mkv", "webm", "mp4"] {
+            let path = folder.path(&format!("d.{ending}"));
+            let config = WriterConfig { audio: Some(OPUS), ..WriterConfig::new(Size::new(64, 48), (25, 1)) };
+            let mut writer = VideoWriter::create(&path, &config).unwrap();
+            for (n, packet) in audio.iter().enumerate() {
+                writer.write_audio(packet, time(n)).unwrap();
+            }
+            for (n, (unit, key)) in video.iter().enumerate() {
+                writer.write(unit, pictures_at + n as u64 * 40_000, *key).unwrap();
+            }
+            writer.finish().unwrap();
+            // MP4 begins at 0 and places the packets between gaps end to end.
+            let before = if ending == "mp4" { sound_at.min(pictures_at) } else { 0 };
+            let (video, mut source) =
+                (drain(&mut open_video(&path).unwrap()).unwrap(), open_audio(&path).unwrap().unwrap());
+            assert!(video[0].1.abs_diff(pictures_at - before) <= 30, "{ending}: {}", video[0].1);
+            for n in 0..audio.len() {
+                let at = source.next_packet(&mut Vec::new()).unwrap().unwrap();
+                assert!(
+                    at.abs_diff(time(n) - before) <= 1000,
+                    "{ending}: packet {n} at {at}, not {}",
+                    time(n) - before
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn pictures_come_back_from_y4m_with_their_colour() {
     let folder = Folder::new();
     let path = folder.path("c.y4m");
@@ -171,6 +207,35 @@ fn decoded_pictures_carry_the_time_of_their_unit() {
         }
         assert!(video.next(&mut picture).unwrap().is_none());
     }
+}
+
+#[test]
+fn pictures_before_the_edit_of_an_mp4_are_decoded_and_not_shown() {
+    let folder = Folder::new();
+    let path = folder.path("f.mp4");
+    let config = WriterConfig { audio: Some(OPUS), ..WriterConfig::new(Size::new(16, 16), (25, 1)) };
+    let mut writer = VideoWriter::create(&path, &config).unwrap();
+    for (n, ((unit, key), packet)) in units(16, 16, 40, 9).iter().zip(packets(40, 4)).enumerate() {
+        writer.write(unit, n as u64 * 40_000, *key).unwrap();
+        writer.write_audio(&packet, n as u64 * 20_000).unwrap();
+    }
+    writer.finish().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Where in their media the edits of picture and sound begin: 3 pictures in, and as much of the sound.
+    let lists: Vec<usize> = (0..bytes.len() - 4).filter(|at| &bytes[*at..at + 4] == b"elst").collect();
+    for (at, ticks) in lists.iter().zip([3 * 3600u32, 312 + 6 * 960]) {
+        bytes[at + 16..at + 20].copy_from_slice(&ticks.to_be_bytes());
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let mut video = FileVideo::open(&path, Box::new(Sizes::default())).unwrap();
+    assert_eq!(video.info().fps, (25, 1));
+    let mut picture = Picture::new(Size::new(2, 2), Color::default());
+    for n in 0..37 {
+        assert_eq!(video.next(&mut picture).unwrap().unwrap().0, n * 40_000);
+    }
+    assert!(video.next(&mut picture).unwrap().is_none());
+    let (mut audio, mut got) = (open_audio(&path).unwrap().unwrap(), Vec::new());
+    assert_eq!((audio.next_packet(&mut got).unwrap(), &got), (Some(0), &packets(40, 4)[6]));
 }
 
 #[test]

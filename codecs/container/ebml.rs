@@ -27,6 +27,7 @@ pub(super) const CONTENT_ENCODINGS: u32 = 0x6D80;
 pub(super) const VIDEO: u32 = 0xE0;
 pub(super) const PIXEL_WIDTH: u32 = 0xB0;
 pub(super) const PIXEL_HEIGHT: u32 = 0xBA;
+pub(super) const FLAG_INTERLACED: u32 = 0x9A;
 pub(super) const COLOUR: u32 = 0x55B0;
 pub(super) const MATRIX: u32 = 0x55B1;
 pub(super) const RANGE: u32 = 0x55B9;

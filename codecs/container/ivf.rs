@@ -41,7 +41,7 @@ impl Reader {
         let fps = (u64::from(rate) <= FASTEST * u64::from(scale)).then_some((rate, scale));
         let size = (size.area() > 0).then_some(size);
         let frames = (frames > 0).then_some(frames.into());
-        Ok((Self { input, rate, scale }, Track { size, fps, frames, config: Vec::new() }))
+        Ok((Self { input, rate, scale }, Track { size, fps, frames, ..Track::default() }))
     }
 }
 

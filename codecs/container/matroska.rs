@@ -7,7 +7,7 @@ use super::ebml::*;
 use super::error::Result;
 use super::input::Input;
 use super::opus_head::OpusHead;
-use super::{MAX_UNIT, Track, Units};
+use super::{MAX_AREA, MAX_UNIT, Track, Units};
 use crate::picture::Size;
 
 /// Reads the frames of one track.
@@ -22,13 +22,40 @@ pub(super) struct Reader {
     /// Sizes of the frames of the current block that are still to be read, last first.
     laced: Vec<u64>,
     time: u64,
+    /// Microseconds that the pre-skip of Opus has over the delay that the track states.
+    shift: i64,
+    /// The largest frame, in bytes.
+    most: usize,
 }
 
-/// Which track is wanted.
+/// Which track is wanted, and how it is to be coded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
+    /// AV1.
     Video,
+    /// Opus.
     Audio,
+    /// Pictures as they are, from `ffmpeg`.
+    Raw,
+    /// 16-bit samples, from `ffmpeg`.
+    Pcm,
+}
+
+impl Want {
+    /// The track's type and codec in Matroska.
+    fn kind(self) -> (u64, &'static str) {
+        match self {
+            Want::Video => (1, "V_AV1"),
+            Want::Audio => (2, "A_OPUS"),
+            Want::Raw => (1, "V_UNCOMPRESSED"),
+            Want::Pcm => (2, "A_PCM/INT/LIT"),
+        }
+    }
+
+    /// The largest frame, in bytes.
+    fn most(self) -> usize {
+        if self == Want::Raw { MAX_AREA * 3 / 2 } else { MAX_UNIT }
+    }
 }
 
 /// What the wanted track is.
@@ -41,7 +68,9 @@ impl Reader {
     /// Reads up to the first cluster. `None` where there is no track of the wanted kind.
     pub(super) fn open(mut input: Input, want: Want) -> Result<Option<(Self, Found)>> {
         input.set_format("Matroska");
-        let mut reader = Self { input, track: 0, scale: 1_000_000, cluster: 0, end: None, laced: Vec::new(), time: 0 };
+        let (most, laced) = (want.most(), Vec::new());
+        let mut reader =
+            Self { input, track: 0, scale: 1_000_000, cluster: 0, end: None, laced, time: 0, shift: 0, most };
         let mut body = Vec::new();
         let mut found = None;
         let mut tracks = false;
@@ -86,17 +115,17 @@ impl Reader {
 
     /// Picks the first track of the wanted kind.
     fn select(&mut self, tracks: &[u8], want: Want) -> Result<Option<Found>> {
-        let wanted = if want == Want::Video { 1 } else { 2 };
+        let (kind, wanted) = want.kind();
         for (_, entry) in children(tracks).filter(|(id, _)| *id == TRACK_ENTRY) {
-            let find = |wanted: u32| children(entry).find(|(id, _)| *id == wanted).map(|(_, body)| body);
+            let find = |name: u32| children(entry).find(|(id, _)| *id == name).map(|(_, body)| body);
             let number = |id: u32| find(id).and_then(unsigned);
-            if number(TRACK_TYPE) != Some(wanted) {
+            if number(TRACK_TYPE) != Some(kind) {
                 continue;
             }
             self.track = number(TRACK_NUMBER).unwrap_or(0);
             let codec = String::from_utf8_lossy(find(CODEC_ID).unwrap_or_default()).into_owned();
             let private = find(CODEC_PRIVATE).unwrap_or_default();
-            if codec != if want == Want::Video { "V_AV1" } else { "A_OPUS" } {
+            if codec != wanted {
                 let what = format!("Matroska with codec {:?}", codec);
                 return Err(self.input.unsupported(what, "only AV1 and Opus are read without ffmpeg"));
             }
@@ -105,9 +134,15 @@ impl Reader {
                 return Err(self.input.unsupported("a compressed or encrypted Matroska track", hint));
             }
             let mut track = Track::default();
-            if want == Want::Audio {
+            if kind == 2 {
+                if want == Want::Pcm {
+                    return Ok(Some(Found { track, opus: None }));
+                }
                 let opus = OpusHead::parse(private)
                     .ok_or_else(|| self.input.unsupported("an Opus track without a plain OpusHead", "convert it"))?;
+                // A player takes the stated delay off every time; without one the pre-skip is a gap at the front.
+                let delay = number(CODEC_DELAY).and_then(|ns| i64::try_from(ns).ok()).unwrap_or(0);
+                self.shift = (i64::from(opus.pre_skip) * 1_000_000_000 / 48_000).saturating_sub(delay) / 1000;
                 return Ok(Some(Found { track, opus: Some(opus) }));
             }
             let video = find(VIDEO).unwrap_or_default();
@@ -118,6 +153,7 @@ impl Reader {
             track.size = Some(Size::new(side(PIXEL_WIDTH), side(PIXEL_HEIGHT))).filter(|size| size.area() > 0);
             track.fps = number(DEFAULT_DURATION).filter(|ns| *ns > 0).and_then(|ns| super::fps_of(ns as f64 / 1000.0));
             track.config = private.get(4..).unwrap_or_default().to_vec();
+            track.interlaced = children(video).any(|(id, body)| id == FLAG_INTERLACED && unsigned(body) == Some(1));
             return Ok(Some(Found { track, opus: None }));
         }
         Ok(None)
@@ -160,7 +196,7 @@ impl Reader {
 
     /// Reads the head of a block; `true` where it is of the wanted track, and its frames then stand in `laced`.
     fn block(&mut self, size: u64) -> Result<bool> {
-        if size > MAX_UNIT as u64 {
+        if size > self.most as u64 {
             return Err(self.input.damaged(format!("a block claims {size} bytes")));
         }
         let end = self.input.pos() + size;
@@ -179,8 +215,9 @@ impl Reader {
         self.input.exact(&mut head[..3], "a block")?;
         let relative = i64::from(i16::from_be_bytes([head[0], head[1]]));
         let ticks = (i128::from(self.cluster) + i128::from(relative)).max(0) as u128;
-        self.time = super::sane_time(ticks * u128::from(self.scale) / 1000)
-            .ok_or_else(|| self.input.damaged("a timestamp beyond 100 years"))?;
+        let time = super::sane_time(ticks * u128::from(self.scale) / 1000);
+        let time = time.ok_or_else(|| self.input.damaged("a timestamp beyond 100 years"))?;
+        self.time = time.saturating_add_signed(self.shift);
         match head[2] >> 1 & 3 {
             0 => self.laced.push(self.left(end)?),
             lacing => self.lace(lacing, end)?,
@@ -241,7 +278,7 @@ impl Units for Reader {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>> {
         loop {
             if let Some(size) = self.laced.pop() {
-                self.input.append(size, MAX_UNIT, out, "a frame")?;
+                self.input.append(size, self.most, out, "a frame")?;
                 return Ok(Some(self.time));
             }
             let Some((id, size)) = self.element()? else { return Ok(None) };

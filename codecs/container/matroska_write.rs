@@ -6,6 +6,7 @@ use super::WriterConfig;
 use super::ebml::*;
 use super::error::{Outcome, Refusal};
 use super::obu::{SequenceHeader, sequence_header, without_delimiter};
+use super::opus_head::packet_samples;
 use crate::color::{Color, Matrix, Range};
 
 /// The state of a file being written. One cluster is held in memory, at most [`CLUSTER_BYTES`] and one frame.
@@ -26,10 +27,12 @@ pub(super) struct Muxer {
     /// Where the duration and the cues' position are to be filled in.
     duration_at: u64,
     cues_at: u64,
-    last: u64,
+    /// Where the last frame of either track ends, in microseconds.
+    end: u64,
     stored: Vec<u8>,
-    /// Sound that came before the first picture.
+    /// Sound that came before the first picture, and its bytes in all.
     early: Vec<(Vec<u8>, u64)>,
+    early_bytes: usize,
 }
 
 impl Muxer {
@@ -45,9 +48,10 @@ impl Muxer {
             segment: 0,
             duration_at: 0,
             cues_at: 0,
-            last: 0,
+            end: 0,
             stored: Vec::new(),
             early: Vec::new(),
+            early_bytes: 0,
         }
     }
 
@@ -57,9 +61,11 @@ impl Muxer {
             self.head(out, &header, sequence_header(unit))?;
             self.begun = true;
             for (packet, time) in std::mem::take(&mut self.early) {
-                self.block(out, AUDIO_TRACK, &packet, time, true)?;
+                self.sound(out, &packet, time)?;
             }
         }
+        let (num, den) = self.config.fps;
+        self.end = self.end.max(time.saturating_add(u64::from(den) * 1_000_000 / u64::from(num)));
         let mut stored = std::mem::take(&mut self.stored);
         stored.clear();
         without_delimiter(unit, &mut stored).ok_or_else(Refusal::borders)?;
@@ -73,13 +79,20 @@ impl Muxer {
             return Err(Refusal::no_audio());
         }
         if self.begun {
-            return self.block(out, AUDIO_TRACK, packet, time, true);
+            return self.sound(out, packet, time);
         }
-        if self.early.len() == MAX_EARLY {
-            return Err(Refusal::Stream(format!("more than {MAX_EARLY} audio packets before the first picture")));
+        self.early_bytes += packet.len() + EARLY_PACKET;
+        if self.early_bytes > MAX_EARLY {
+            return Err(Refusal::Stream("more than 64 MiB of sound before the first picture".to_owned()));
         }
         self.early.push((packet.to_vec(), time));
         Ok(())
+    }
+
+    fn sound(&mut self, out: &mut impl Write, packet: &[u8], time: u64) -> Outcome<()> {
+        let lasts = u64::from(packet_samples(packet)) * 1_000_000 / 48_000;
+        self.end = self.end.max(time.saturating_add(lasts));
+        self.block(out, AUDIO_TRACK, packet, time, true)
     }
 
     pub(super) fn finish(mut self, out: &mut (impl Write + Seek)) -> Outcome<()> {
@@ -104,10 +117,9 @@ impl Muxer {
         self.at += cues.0.len() as u64;
         let mut size = Elements::default();
         size.size(self.at);
-        let frame = 1000.0 * f64::from(self.config.fps.1) / f64::from(self.config.fps.0);
         for (place, bytes) in [
             (self.segment - 8, size.0.as_slice()),
-            (self.duration_at, &(self.last as f64 + frame).to_be_bytes()),
+            (self.duration_at, &(((self.end + 500) / 1000) as f64).to_be_bytes()),
             (self.cues_at, &at.to_be_bytes()),
         ] {
             out.seek(SeekFrom::Start(place))?;
@@ -228,7 +240,6 @@ impl Muxer {
         self.cluster.0.extend_from_slice(&relative.to_be_bytes());
         self.cluster.0.push(u8::from(key) << 7);
         self.cluster.0.extend_from_slice(data);
-        self.last = self.last.max(time);
         Ok(())
     }
 
@@ -253,8 +264,9 @@ const AUDIO_TRACK: u8 = 2;
 /// A block's time is a signed 16-bit offset from its cluster's, in milliseconds.
 const CLUSTER_MS: u64 = 5000;
 const CLUSTER_BYTES: usize = 4 << 20;
-/// Audio packets that are held until the first picture comes.
-const MAX_EARLY: usize = 1000;
+/// Bytes of sound that are held until the first picture comes, and what a packet takes beside its own.
+const MAX_EARLY: usize = 64 << 20;
+const EARLY_PACKET: usize = 64;
 
 #[cfg(test)]
 mod tests {

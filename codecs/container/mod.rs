@@ -73,20 +73,25 @@ pub struct VideoSource {
     name: String,
     info: VideoInfo,
     reader: Reader,
+    hidden: bool,
 }
 
 enum Reader {
     Raw(Box<y4m::Reader>),
+    Foreign(Box<ffmpeg::Pictures>),
     /// With the units that were read ahead.
-    Av1(Box<dyn Units>, VecDeque<(Vec<u8>, u64)>),
+    Av1(Box<dyn Units>, VecDeque<Ahead>),
 }
+
+/// A unit, its time, and whether it is hidden.
+type Ahead = (Vec<u8>, u64, bool);
 
 /// Opens a video; `-` is standard input (y4m, ivf, Matroska, OBU).
 pub fn open_video(path: &Path) -> Result<VideoSource> {
     match VideoSource::read(Input::open(path)?) {
         // Only a file can be handed to another program.
         Err(error) if path.is_file() && foreign(&error) => {
-            ffmpeg::video(path).map(VideoSource::raw).map_err(|other| preferred(error, other))
+            ffmpeg::video(path).map(VideoSource::foreign).map_err(|other| preferred(error, other))
         }
         outcome => outcome,
     }
@@ -94,7 +99,7 @@ pub fn open_video(path: &Path) -> Result<VideoSource> {
 
 /// Opens a video through `ffmpeg`, whatever it holds: pictures come out as 8-bit 4:2:0.
 pub fn open_video_converted(path: &Path) -> Result<VideoSource> {
-    ffmpeg::video(path).map(VideoSource::raw)
+    ffmpeg::video(path).map(VideoSource::foreign)
 }
 
 impl VideoSource {
@@ -112,6 +117,7 @@ impl VideoSource {
     pub fn next_raw(&mut self, out: &mut Picture) -> Result<Option<u64>> {
         match &mut self.reader {
             Reader::Raw(reader) => reader.next(out),
+            Reader::Foreign(reader) => reader.next(out),
             Reader::Av1(..) => Err(self.wrong("it holds AV1, not pictures", "decode it")),
         }
     }
@@ -122,18 +128,26 @@ impl VideoSource {
         let Reader::Av1(reader, ahead) = &mut self.reader else {
             return Err(self.wrong("it holds pictures, not AV1", "encode it"));
         };
-        if let Some((unit, time)) = ahead.pop_front() {
+        if let Some((unit, time, hidden)) = ahead.pop_front() {
             out.extend_from_slice(&unit);
+            self.hidden = hidden;
             return Ok(Some(time));
         }
-        unit(reader.as_mut(), out)
+        let time = unit(reader.as_mut(), out)?;
+        self.hidden = reader.hidden();
+        Ok(time)
+    }
+
+    /// The unit that came last is to be decoded and not shown: the file begins behind it.
+    pub fn hidden(&self) -> bool {
+        self.hidden
     }
 
     fn read(mut input: Input) -> Result<Self> {
         let head = input.head()?;
         let name = input.name().to_owned();
         let (reader, track): (Box<dyn Units>, Track) = match magic(&head) {
-            Some(Format::Y4m) => return y4m::Reader::open(input, None).map(Self::raw),
+            Some(Format::Y4m) => return y4m::Reader::open(input).map(Self::raw),
             Some(Format::Ivf) => {
                 let (reader, track) = ivf::Reader::open(input)?;
                 (Box::new(reader), track)
@@ -159,7 +173,12 @@ impl VideoSource {
 
     fn raw(reader: y4m::Reader) -> Self {
         let info = *reader.info();
-        Self { name: String::new(), info, reader: Reader::Raw(Box::new(reader)) }
+        Self { name: String::new(), info, reader: Reader::Raw(Box::new(reader)), hidden: false }
+    }
+
+    fn foreign(reader: ffmpeg::Pictures) -> Self {
+        let info = *reader.info();
+        Self { name: String::new(), info, reader: Reader::Foreign(Box::new(reader)), hidden: false }
     }
 
     /// Reads far enough ahead to know size, colour and rate.
@@ -168,11 +187,11 @@ impl VideoSource {
         let mut ahead = VecDeque::new();
         let mut first = Vec::new();
         match unit(reader.as_mut(), &mut first)? {
-            Some(time) => ahead.push_back((first, time)),
+            Some(time) => ahead.push_back((first, time, reader.hidden())),
             None => return Err(damaged("it holds no frame".to_owned())),
         }
         // Containers may keep the sequence header to themselves.
-        let head = ahead.iter_mut().next().map(|(unit, _)| unit);
+        let head = ahead.iter_mut().next().map(|(unit, ..)| unit);
         let mut header = None;
         if let Some(unit) = head {
             if SequenceHeader::find(unit).is_none() && SequenceHeader::find(&track.config).is_some() {
@@ -191,13 +210,14 @@ impl VideoSource {
         let mut fps = track.fps.filter(|fps| sane_fps(*fps)).or(header.fps);
         if fps.is_none() {
             // The files that name no rate stamp in milliseconds at worst, so some frames are averaged.
-            while ahead.len() < AHEAD && ahead.iter().map(|(unit, _)| unit.len()).sum::<usize>() < MAX_UNIT {
+            while ahead.len() < AHEAD && ahead.iter().map(|(unit, ..)| unit.len()).sum::<usize>() < MAX_UNIT {
                 let mut bytes = Vec::new();
                 let Some(time) = unit(reader.as_mut(), &mut bytes)? else { break };
-                ahead.push_back((bytes, time));
+                ahead.push_back((bytes, time, reader.hidden()));
             }
-            let (first, last) = (ahead.front().map_or(0, |u| u.1), ahead.back().map_or(0, |u| u.1));
-            let steps = ahead.len().saturating_sub(1).max(1) as f64;
+            let shown: Vec<u64> = ahead.iter().filter(|(.., hidden)| !hidden).map(|(_, time, _)| *time).collect();
+            let (first, last) = (shown.first().map_or(0, |t| *t), shown.last().map_or(0, |t| *t));
+            let steps = shown.len().saturating_sub(1).max(1) as f64;
             fps = fps_of(last.saturating_sub(first) as f64 / steps);
         }
         let info = VideoInfo {
@@ -208,7 +228,7 @@ impl VideoSource {
             codec: VideoCodec::Av1,
             bit_depth: header.bit_depth,
         };
-        Ok(Self { name, info, reader: Reader::Av1(reader, ahead) })
+        Ok(Self { name, info, reader: Reader::Av1(reader, ahead), hidden: false })
     }
 
     fn wrong(&self, what: &str, hint: &str) -> ContainerError {
@@ -240,17 +260,20 @@ pub struct AudioInfo {
     pub gain: i16,
     /// Samples per channel, where the file says so.
     pub samples: Option<u64>,
+    /// Time of the first sample within the file, in microseconds; of Opus its packets tell.
+    pub start: u64,
 }
 
 /// The sound of a file, front to back.
 pub struct AudioSource {
     info: AudioInfo,
+    opus: Option<OpusHead>,
     reader: AudioReader,
 }
 
 enum AudioReader {
     Wav(wav::Reader),
-    Ffmpeg(ffmpeg::Audio),
+    Ffmpeg(ffmpeg::Samples),
     Ogg(Box<ogg::Reader>),
     Packets(Box<dyn Units>),
 }
@@ -262,11 +285,7 @@ pub fn open_audio(path: &Path) -> Result<Option<AudioSource>> {
     }
     match AudioSource::read(Input::open(path)?) {
         Err(error) if path.is_file() && foreign(&error) => match ffmpeg::audio(path) {
-            Ok(None) => Ok(None),
-            Ok(Some(audio)) => {
-                let info = AudioInfo { samples: None, ..pcm(48_000, audio.channels()) };
-                Ok(Some(AudioSource { info, reader: AudioReader::Ffmpeg(audio) }))
-            }
+            Ok(audio) => Ok(audio.map(AudioSource::foreign)),
             Err(other) => Err(preferred(error, other)),
         },
         outcome => outcome,
@@ -282,6 +301,11 @@ impl AudioSource {
     /// What is known of the sound.
     pub fn info(&self) -> &AudioInfo {
         &self.info
+    }
+
+    /// The head of an Opus stream, for its packets to be written as they are; `None` for samples.
+    pub fn opus_head(&self) -> Option<OpusHead> {
+        self.opus
     }
 
     /// Appends up to `count` interleaved samples per channel and returns how many; 0 at the end.
@@ -316,6 +340,18 @@ impl AudioSource {
         }
     }
 
+    fn foreign(audio: ffmpeg::Audio) -> Self {
+        match audio {
+            ffmpeg::Audio::Opus(reader, head) => {
+                Self { info: opus(head), opus: Some(head), reader: AudioReader::Packets(Box::new(reader)) }
+            }
+            ffmpeg::Audio::Samples(samples) => {
+                let info = AudioInfo { start: samples.start(), ..pcm(48_000, samples.channels()) };
+                Self { info, opus: None, reader: AudioReader::Ffmpeg(samples) }
+            }
+        }
+    }
+
     fn read(mut input: Input) -> Result<Option<Self>> {
         let head = input.head()?;
         let packets = match magic(&head) {
@@ -323,11 +359,12 @@ impl AudioSource {
             Some(Format::Wav) => {
                 let reader = wav::Reader::open(input)?;
                 let info = AudioInfo { samples: Some(reader.frames()), ..pcm(reader.rate(), reader.channels()) };
-                return Ok(Some(Self { info, reader: AudioReader::Wav(reader) }));
+                return Ok(Some(Self { info, opus: None, reader: AudioReader::Wav(reader) }));
             }
             Some(Format::Ogg) if input.seekable() => {
                 let reader = Box::new(ogg::Reader::open(input)?);
-                return Ok(Some(Self { info: opus(reader.head()), reader: AudioReader::Ogg(reader) }));
+                let head = reader.head();
+                return Ok(Some(Self { info: opus(head), opus: Some(head), reader: AudioReader::Ogg(reader) }));
             }
             Some(Format::Matroska) => matroska::Reader::open(input, Want::Audio)?
                 .map(|(reader, found)| (Box::new(reader) as Box<dyn Units>, found.opus)),
@@ -336,7 +373,9 @@ impl AudioSource {
             Some(Format::Ogg | Format::Mp4) => return Err(input.unsupported("sound on a pipe", "give it as a file")),
             None => return Err(unknown(&input, &head)),
         };
-        Ok(packets.and_then(|(reader, head)| Some(Self { info: opus(head?), reader: AudioReader::Packets(reader) })))
+        Ok(packets.and_then(|(reader, head)| {
+            Some(Self { info: opus(head?), opus: head, reader: AudioReader::Packets(reader) })
+        }))
     }
 }
 
@@ -344,6 +383,11 @@ impl AudioSource {
 trait Units: Send {
     /// Appends the next one to `out` and returns its time in microseconds; `None` at the end.
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<u64>>;
+
+    /// The one that came last is to be decoded and not shown.
+    fn hidden(&self) -> bool {
+        false
+    }
 }
 
 /// What a container says of its video; the stream itself says the rest.
@@ -354,6 +398,8 @@ struct Track {
     frames: Option<u64>,
     /// OBUs kept outside the frames.
     config: Vec<u8>,
+    /// Frames hold two fields.
+    interlaced: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -424,12 +470,12 @@ fn misuse(what: &str, hint: &str) -> ContainerError {
 }
 
 fn pcm(rate: u32, channels: u8) -> AudioInfo {
-    AudioInfo { rate, channels, codec: AudioCodec::Pcm, pre_skip: 0, gain: 0, samples: None }
+    AudioInfo { rate, channels, codec: AudioCodec::Pcm, pre_skip: 0, gain: 0, samples: None, start: 0 }
 }
 
 fn opus(head: OpusHead) -> AudioInfo {
     let OpusHead { channels, pre_skip, gain, .. } = head;
-    AudioInfo { rate: 48_000, channels, codec: AudioCodec::Opus, pre_skip, gain, samples: None }
+    AudioInfo { rate: 48_000, channels, codec: AudioCodec::Opus, pre_skip, gain, samples: None, start: 0 }
 }
 
 /// The matrix that players take where a file names none.

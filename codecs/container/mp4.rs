@@ -4,13 +4,14 @@ use std::io::{Seek, SeekFrom, Write};
 use std::num::NonZeroU32;
 
 use shiguredo_mp4::boxes::{
-    AudioSampleEntryFields, Av01Box, Av1cBox, DopsBox, OpusBox, SampleEntry, VisualSampleEntryFields,
+    AudioSampleEntryFields, Av01Box, Av1cBox, DopsBox, EdtsBox, ElstBox, ElstEntry, HdlrBox, MoovBox, OpusBox,
+    SampleEntry, TrakBox, VisualSampleEntryFields,
 };
 use shiguredo_mp4::demux::{
-    DemuxError, Fmp4FileDemuxer, Input as Fed, Mp4FileDemuxer, Mp4FileKind, Mp4FileKindDetector, RequiredInput, Sample,
+    DemuxError, Fmp4FileDemuxer, Input as Fed, Mp4FileDemuxer, Mp4FileKind, Mp4FileKindDetector, RequiredInput,
 };
 use shiguredo_mp4::mux::{Mp4FileMuxer, Sample as Written};
-use shiguredo_mp4::{FixedPointNumber, TrackKind, Uint};
+use shiguredo_mp4::{Decode, Encode, FixedPointNumber, TrackKind, Uint};
 
 use super::error::{Outcome, Refusal, Result};
 use super::input::Input;
@@ -29,6 +30,12 @@ pub(super) struct Reader {
     first: Option<Place>,
     /// Boxes on their way to the demuxer.
     fed: Vec<u8>,
+    /// What the edit lists add to the times of each track, in microseconds.
+    edits: Vec<(u32, i128)>,
+    /// What is added to the times of the wanted track: its edits, and the pre-skip of Opus.
+    shift: i128,
+    sound: bool,
+    hidden: bool,
 }
 
 enum Demuxer {
@@ -36,13 +43,13 @@ enum Demuxer {
     Fragmented(Box<Fmp4FileDemuxer>),
 }
 
-/// Where a sample lies, and its time in microseconds.
+/// Where a sample lies, and its time in the media in microseconds.
 #[derive(Clone, Copy)]
 struct Place {
     track: u32,
     at: u64,
     len: u64,
-    time: u64,
+    time: i128,
 }
 
 impl Reader {
@@ -59,7 +66,9 @@ impl Reader {
             Some(Mp4FileKind::FragmentedMp4) => Demuxer::Fragmented(Box::new(Fmp4FileDemuxer::new())),
             _ => Demuxer::Plain(Box::new(Mp4FileDemuxer::new())),
         };
-        let mut reader = Self { input, demuxer, track: 0, first: None, fed };
+        let sound = want == Want::Audio;
+        let (edits, hidden) = (Vec::new(), false);
+        let mut reader = Self { input, demuxer, track: 0, first: None, fed, edits, shift: 0, sound, hidden };
         reader.pump()?;
         let wanted = if want == Want::Video { TrackKind::Video } else { TrackKind::Audio };
         let tracks = match &mut reader.demuxer {
@@ -79,6 +88,7 @@ impl Reader {
             }
         };
         reader.first = Some(first);
+        reader.shift = reader.edits.iter().find(|(track, _)| *track == reader.track).map_or(0, |(_, shift)| *shift);
         let found = match (want, entry) {
             (Want::Video, Some(SampleEntry::Av01(av01))) => {
                 let size = Size::new(av01.visual.width.into(), av01.visual.height.into());
@@ -96,6 +106,7 @@ impl Reader {
                     let what = format!("Opus with {channels} channels");
                     return Err(reader.input.unsupported(what, "mix it down first"));
                 }
+                reader.shift += micros(pre_skip.into(), 48_000);
                 let head = OpusHead { channels, pre_skip, rate: dops.input_sample_rate, gain: dops.output_gain };
                 Found { track: Track::default(), opus: Some(head) }
             }
@@ -120,6 +131,13 @@ impl Reader {
                 Demuxer::Plain(demuxer) => demuxer.handle_input(fed),
                 Demuxer::Fragmented(demuxer) => demuxer.handle_input(fed),
             }
+            // The demuxer passes over edit lists; a head without its body does not decode.
+            if self.fed.get(4..8) == Some(b"moov")
+                && let Ok((moov, _)) = MoovBox::decode(&self.fed)
+            {
+                let ticks = moov.mvhd_box.timescale.get();
+                self.edits = moov.trak_boxes.iter().map(|trak| (trak.tkhd_box.track_id, edit(trak, ticks))).collect();
+            }
         }
     }
 
@@ -133,7 +151,8 @@ impl Reader {
         match sample.map_err(|e| fault(&self.input, &e))? {
             None => Ok(None),
             Some(sample) => {
-                let time = time(&sample).ok_or_else(|| self.input.damaged("a timestamp beyond 100 years"))?;
+                let ticks = i128::from(sample.timestamp) + i128::from(sample.composition_time_offset.unwrap_or(0));
+                let time = micros(ticks.max(0), sample.track.timescale.get());
                 let (at, len) = (sample.data_offset, sample.data_size as u64);
                 // Checked here for every track, so that absurd tables end the search at once.
                 if at.saturating_add(len) > self.input.len().unwrap_or(0) {
@@ -156,18 +175,44 @@ impl Units for Reader {
                     None => return Ok(None),
                 },
             };
-            if place.track == self.track {
-                self.input.seek_to(place.at)?;
-                self.input.append(place.len, MAX_UNIT, out, "a sample")?;
-                return Ok(Some(place.time));
+            if place.track != self.track {
+                continue;
             }
+            let (start, time) = (out.len(), place.time + self.shift);
+            self.input.seek_to(place.at)?;
+            self.input.append(place.len, MAX_UNIT, out, "a sample")?;
+            // What lies before the edit: packets are left out, since Opus needs none of those before, pictures are hidden.
+            if self.sound && time < 0 && time + micros(packet_samples(&out[start..]).into(), 48_000) <= 0 {
+                out.truncate(start);
+                continue;
+            }
+            self.hidden = time < 0;
+            let time = super::sane_time(time.max(0) as u128);
+            return time.map(Some).ok_or_else(|| self.input.damaged("a timestamp beyond 100 years"));
         }
+    }
+    fn hidden(&self) -> bool {
+        self.hidden
     }
 }
 
-fn time(sample: &Sample<'_>) -> Option<u64> {
-    let ticks = i128::from(sample.timestamp) + i128::from(sample.composition_time_offset.unwrap_or(0));
-    super::sane_time(ticks.max(0) as u128 * 1_000_000 / u128::from(sample.track.timescale.get()))
+/// What an edit list adds to the times of its track in microseconds: the empty time in front of it, less what it cuts
+/// off the front. `movie` is the ticks a second of empty time.
+fn edit(trak: &TrakBox, movie: u32) -> i128 {
+    let entries = trak.edts_box.iter().flat_map(|edts| &edts.elst_box).flat_map(|elst| &elst.entries);
+    let mut empty = 0;
+    for entry in entries {
+        if entry.media_time >= 0 {
+            let cut = micros(entry.media_time.into(), trak.mdia_box.mdhd_box.timescale.get());
+            return micros(empty, movie) - cut;
+        }
+        empty += i128::from(entry.edit_duration);
+    }
+    0
+}
+
+fn micros(ticks: i128, a_second: u32) -> i128 {
+    ticks * 1_000_000 / i128::from(a_second)
 }
 
 /// Reads what is asked for, as far as the file reaches, into `fed`.
@@ -203,17 +248,35 @@ pub(super) struct Muxer {
     mux: Mp4FileMuxer,
     config: WriterConfig,
     at: u64,
-    /// The last video sample: its length in time is known when the next one comes.
+    video: Lane,
+    sound: Lane,
+}
+
+/// A track. Its last sample is held, since how long it lasts is known when the next one comes.
+#[derive(Default)]
+struct Lane {
+    /// Time of the first sample in microseconds.
+    first: Option<u64>,
     held: Option<Held>,
     /// The held sample's bytes.
     bytes: Vec<u8>,
-    first: Option<u64>,
 }
 
 struct Held {
     entry: Option<SampleEntry>,
     key: bool,
+    /// Ticks of its track since the first sample, and for how many it lasts where none follows.
     ticks: u64,
+    lasts: u64,
+}
+
+impl Lane {
+    /// Ticks since the first sample, of which there are `rate` a second.
+    fn ticks(&mut self, time: u64, rate: u32) -> u64 {
+        let since = time.saturating_sub(*self.first.get_or_insert(time));
+        let ticks = (u128::from(since) * u128::from(rate) + 500_000) / 1_000_000;
+        u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
 }
 
 impl Muxer {
@@ -221,73 +284,74 @@ impl Muxer {
         let mux = Mp4FileMuxer::new()?;
         out.write_all(mux.initial_boxes_bytes())?;
         let at = mux.initial_boxes_bytes().len() as u64;
-        Ok(Self { mux, config: config.clone(), at, held: None, bytes: Vec::new(), first: None })
+        Ok(Self { mux, config: config.clone(), at, video: Lane::default(), sound: Lane::default() })
     }
 
     pub(super) fn write(&mut self, out: &mut impl Write, unit: &[u8], time: u64, key: bool) -> Outcome<()> {
-        let begun = self.first.is_some();
-        let start = *self.first.get_or_insert(time);
-        let ticks = (u128::from(time.saturating_sub(start)) * u128::from(TICKS) + 500_000) / 1_000_000;
-        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
-        self.release(out, Some(ticks))?;
+        let begun = self.video.first.is_some();
+        let ticks = self.video.ticks(time, TICKS);
+        self.release(out, TrackKind::Video, Some(ticks))?;
         let entry = match SequenceHeader::find(unit) {
             Some(header) if key => Some(self.video_entry(&header, unit)),
             None if !begun => return Err(Refusal::no_header()),
             _ => None,
         };
-        self.bytes.clear();
-        super::obu::without_delimiter(unit, &mut self.bytes).ok_or_else(Refusal::borders)?;
-        self.held = Some(Held { entry, key, ticks });
+        self.video.bytes.clear();
+        super::obu::without_delimiter(unit, &mut self.video.bytes).ok_or_else(Refusal::borders)?;
+        let (num, den) = self.config.fps;
+        let lasts = u64::from(TICKS) * u64::from(den) / u64::from(num);
+        self.video.held = Some(Held { entry, key, ticks, lasts });
         Ok(())
     }
 
-    pub(super) fn write_audio(&mut self, out: &mut impl Write, packet: &[u8]) -> Outcome<()> {
+    pub(super) fn write_audio(&mut self, out: &mut impl Write, packet: &[u8], time: u64) -> Outcome<()> {
         let Some(head) = self.config.audio else { return Err(Refusal::no_audio()) };
-        let dops_box = DopsBox {
-            output_channel_count: head.channels,
-            pre_skip: head.pre_skip,
-            input_sample_rate: head.rate,
-            output_gain: head.gain,
-        };
-        let audio = AudioSampleEntryFields {
-            data_reference_index: AudioSampleEntryFields::DEFAULT_DATA_REFERENCE_INDEX,
-            channelcount: head.channels.into(),
-            samplesize: AudioSampleEntryFields::DEFAULT_SAMPLESIZE,
-            samplerate: FixedPointNumber::new(48_000, 0),
-        };
-        let entry = SampleEntry::Opus(OpusBox { audio, dops_box, unknown_boxes: Vec::new() });
-        self.append(out, packet, |sample| {
-            sample.track_kind = TrackKind::Audio;
-            sample.sample_entry = Some(entry);
-            sample.timescale = NonZeroU32::MIN.saturating_add(47_999);
-            sample.duration = packet_samples(packet);
-        })
+        let mut ticks = self.sound.ticks(time, SOUND_TICKS);
+        if let Some(held) = &self.sound.held {
+            let end = held.ticks + held.lasts;
+            ticks = if ticks.abs_diff(end) <= SLACK { end } else { ticks.max(held.ticks + 1) };
+        }
+        self.release(out, TrackKind::Audio, Some(ticks))?;
+        self.sound.bytes.clear();
+        self.sound.bytes.extend_from_slice(packet);
+        let lasts = packet_samples(packet).into();
+        self.sound.held = Some(Held { entry: Some(sound_entry(&head)), key: true, ticks, lasts });
+        Ok(())
     }
 
     pub(super) fn finish(mut self, out: &mut (impl Write + Seek)) -> Outcome<()> {
-        self.release(out, None)?;
-        for (offset, bytes) in self.mux.finalize()?.offset_and_bytes_pairs() {
+        self.release(out, TrackKind::Video, None)?;
+        self.release(out, TrackKind::Audio, None)?;
+        let done = self.mux.finalize()?;
+        for (offset, bytes) in done.offset_and_bytes_pairs() {
             out.seek(SeekFrom::Start(offset))?;
             out.write_all(bytes)?;
         }
+        let (Some(head), Some(sound)) = (self.config.audio, self.sound.first) else { return Ok(()) };
+        let mut moov = done.moov_box().clone();
+        align(&mut moov, self.video.first.unwrap_or(sound), sound, head.pre_skip);
+        // In place of the tables without edits, which are the end of the file.
+        out.seek(SeekFrom::Start(self.at))?;
+        out.write_all(&moov.encode_to_vec().map_err(shiguredo_mp4::mux::MuxError::from)?)?;
         Ok(())
     }
 
-    /// Writes the held sample, which lasts until `next`, or one frame at the end.
-    fn release(&mut self, out: &mut impl Write, next: Option<u64>) -> Outcome<()> {
-        let Some(held) = self.held.take() else { return Ok(()) };
-        let (num, den) = self.config.fps;
-        let lasts = match next {
-            Some(next) => next.saturating_sub(held.ticks),
-            None => u64::from(TICKS) * u64::from(den) / u64::from(num),
-        };
-        let bytes = std::mem::take(&mut self.bytes);
+    /// Writes the held sample of a track, which lasts until `next`.
+    fn release(&mut self, out: &mut impl Write, kind: TrackKind, next: Option<u64>) -> Outcome<()> {
+        let sound = kind == TrackKind::Audio;
+        let lane = if sound { &mut self.sound } else { &mut self.video };
+        let Some(held) = lane.held.take() else { return Ok(()) };
+        let lasts = next.map_or(held.lasts, |next| next.saturating_sub(held.ticks));
+        let bytes = std::mem::take(&mut lane.bytes);
         let outcome = self.append(out, &bytes, |sample| {
+            sample.track_kind = kind;
+            sample.timescale = NonZeroU32::MIN.saturating_add(if sound { SOUND_TICKS } else { TICKS } - 1);
             sample.sample_entry = held.entry;
             sample.keyframe = held.key;
             sample.duration = u32::try_from(lasts.max(1)).unwrap_or(u32::MAX);
         });
-        self.bytes = bytes;
+        let lane = if sound { &mut self.sound } else { &mut self.video };
+        lane.bytes = bytes;
         outcome
     }
 
@@ -337,5 +401,53 @@ impl Muxer {
     }
 }
 
+fn sound_entry(head: &OpusHead) -> SampleEntry {
+    let dops_box = DopsBox {
+        output_channel_count: head.channels,
+        pre_skip: head.pre_skip,
+        input_sample_rate: head.rate,
+        output_gain: head.gain,
+    };
+    let audio = AudioSampleEntryFields {
+        data_reference_index: AudioSampleEntryFields::DEFAULT_DATA_REFERENCE_INDEX,
+        channelcount: head.channels.into(),
+        samplesize: AudioSampleEntryFields::DEFAULT_SAMPLESIZE,
+        samplerate: FixedPointNumber::new(48_000, 0),
+    };
+    SampleEntry::Opus(OpusBox { audio, dops_box, unknown_boxes: Vec::new() })
+}
+
+/// Gives the tracks edit lists, so that each begins in its time, the earlier one at 0, and the pre-skip is cut off.
+/// Without one every track begins at 0, pre-skip and all. `video` and `sound` are times in microseconds.
+fn align(moov: &mut MoovBox, video: u64, sound: u64, pre_skip: u16) {
+    let movie = u128::from(moov.mvhd_box.timescale.get());
+    let is_sound = |trak: &TrakBox| trak.mdia_box.hdlr_box.handler_type == HdlrBox::HANDLER_TYPE_SOUN;
+    // The picture leads, though sound may have come first.
+    moov.trak_boxes.sort_by_key(is_sound);
+    for (number, trak) in (1..).zip(&mut moov.trak_boxes) {
+        trak.tkhd_box.track_id = number;
+        let (first, cut) = if is_sound(trak) { (sound, u64::from(pre_skip)) } else { (video, 0) };
+        let late = u128::from(first - video.min(sound)) * movie / 1_000_000;
+        let media = &trak.mdia_box.mdhd_box;
+        let length = u128::from(media.duration.saturating_sub(cut)) * movie;
+        let length = length.div_ceil(media.timescale.get().into());
+        let entry = |duration: u128, media_time| ElstEntry {
+            edit_duration: u64::try_from(duration).unwrap_or(u64::MAX),
+            media_time,
+            media_rate: FixedPointNumber::new(1, 0),
+        };
+        let empty = (late > 0).then(|| entry(late, -1));
+        let entries: Vec<_> = empty.into_iter().chain([entry(length, cut as i64)]).collect();
+        trak.tkhd_box.duration = entries.iter().fold(0, |sum, entry| entry.edit_duration.saturating_add(sum));
+        trak.edts_box = Some(EdtsBox { elst_box: Some(ElstBox { entries }), unknown_boxes: Vec::new() });
+    }
+    let longest = moov.trak_boxes.iter().map(|trak| trak.tkhd_box.duration).max();
+    moov.mvhd_box.duration = longest.unwrap_or(moov.mvhd_box.duration);
+}
+
 /// Ticks a second of the video track: the usual frame rates come out whole.
 const TICKS: u32 = 90_000;
+/// Ticks a second of the sound, which are samples.
+const SOUND_TICKS: u32 = 48_000;
+/// Ticks by which the time of a packet may miss the end of the one before, as times in milliseconds do: 10 ms.
+const SLACK: u64 = 480;

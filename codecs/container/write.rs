@@ -104,12 +104,13 @@ impl VideoWriter {
         outcome.map_err(|refusal| fault(&self.path, refusal))
     }
 
-    /// Appends one Opus packet that begins at `time` microseconds, the pre-skip counted. MP4 places packets end to
-    /// end, whatever their time.
+    /// Appends one Opus packet that begins at `time` microseconds, the pre-skip counted. Both tracks of a file have one
+    /// clock; MP4's begins with the earlier of them, and places packets end to end where their times miss that by 10 ms
+    /// at most.
     pub fn write_audio(&mut self, packet: &[u8], time: u64) -> Result<()> {
         let outcome = match &mut self.mux {
             Mux::Matroska(mux) => mux.write_audio(&mut self.out, packet, time),
-            Mux::Mp4(mux) => mux.write_audio(&mut self.out, packet),
+            Mux::Mp4(mux) => mux.write_audio(&mut self.out, packet, time),
             Mux::Y4m | Mux::Ivf(_) => Err(Refusal::no_audio()),
         };
         outcome.map_err(|refusal| fault(&self.path, refusal))

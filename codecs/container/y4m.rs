@@ -16,8 +16,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads the header. `matrix` is what the surroundings know of the matrix, where the header says nothing.
-    pub(super) fn open(mut input: Input, matrix: Option<Matrix>) -> Result<Self> {
+    /// Reads the header.
+    pub(super) fn open(mut input: Input) -> Result<Self> {
         input.set_format("y4m");
         let header = line(&mut input, 1024, "the header")?.ok_or_else(|| input.damaged("it is empty"))?;
         let text = std::str::from_utf8(&header).map_err(|_| input.damaged("the header is not text"))?;
@@ -50,7 +50,7 @@ impl Reader {
         let size = Size::new(width, height);
         super::check_size(&input, size)?;
         let fps = fps.ok_or_else(|| input.damaged("no frame rate (F) in the header"))?;
-        let matrix = stated.or(matrix).unwrap_or_else(|| super::usual_matrix(size));
+        let matrix = stated.unwrap_or_else(|| super::usual_matrix(size));
         let body = input.len().map(|all| all.saturating_sub(input.pos()));
         let frames = body.map(|body| body / (size.i420_len() as u64 + 6));
         let info =

@@ -39,8 +39,8 @@ pub struct FileVideo {
     decoder: Box<dyn VideoDecoder>,
     /// The unit on its way to the decoder.
     unit: Vec<u8>,
-    /// Numbers and times of units whose pictures are still to come.
-    waiting: VecDeque<(u64, u64)>,
+    /// Numbers and times of units whose pictures are still to come; of hidden ones no time.
+    waiting: VecDeque<(u64, Option<u64>)>,
     frame: u64,
     ended: bool,
 }
@@ -75,7 +75,10 @@ impl FileVideo {
         loop {
             let shown = self.decoder.poll(out).map_err(|source| FileError::Codec { frame: self.frame, source })?;
             if let Some(number) = shown {
-                return Ok(Some(Time(self.time_of(number))));
+                match self.time_of(number) {
+                    Some(time) => return Ok(Some(Time(time))),
+                    None => continue,
+                }
             }
             if self.ended {
                 return Ok(None);
@@ -90,17 +93,17 @@ impl FileVideo {
             if self.waiting.len() == MAX_WAITING {
                 self.waiting.pop_front();
             }
-            self.waiting.push_back((frame, time));
+            self.waiting.push_back((frame, (!self.source.hidden()).then_some(time)));
             self.decoder.submit(&self.unit, frame).map_err(|source| FileError::Codec { frame, source })?;
         }
     }
 
-    /// The time of a unit. It stays noted, since one unit may show more than one picture; older ones are forgotten.
-    fn time_of(&mut self, number: u64) -> u64 {
+    /// The time of a unit, `None` where it is hidden. It stays noted, since one unit may show more than one picture; older ones are forgotten.
+    fn time_of(&mut self, number: u64) -> Option<u64> {
         while self.waiting.len() > 1 && self.waiting[0].0 < number {
             self.waiting.pop_front();
         }
-        self.waiting.front().map_or(0, |(_, time)| *time)
+        self.waiting.front().map_or(Some(0), |(_, time)| *time)
     }
 }
 
