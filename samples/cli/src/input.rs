@@ -18,6 +18,14 @@ pub fn bitrate(text: &str) -> Result<u32, String> {
     Ok(bits as u32)
 }
 
+/// `96k` → bits a second that Opus can have.
+pub fn audio_bitrate(text: &str) -> Result<u32, String> {
+    match bitrate(text) {
+        Ok(bits) if (6_000..=510_000).contains(&bits) => Ok(bits),
+        _ => Err(format!("`{text}` is no bitrate of Opus; try 96k (6k to 510k bits a second)")),
+    }
+}
+
 /// `1280x720` → a size of at least 16×16.
 pub fn size(text: &str) -> Result<Size, String> {
     let parsed = text.split_once('x').and_then(|(w, h)| Some(Size::new(w.parse().ok()?, h.parse().ok()?)));
@@ -103,6 +111,7 @@ mod tests {
         assert_eq!(bitrate("1500k"), Ok(1_500_000));
         assert_eq!(bitrate("1.5M"), Ok(1_500_000));
         assert_eq!(bitrate("64000"), Ok(64_000));
+        assert_eq!(audio_bitrate("96k"), Ok(96_000));
         assert_eq!(size("1280x720"), Ok(Size::new(1280, 720)));
         assert_eq!(suite("classical"), Ok(GroupSuite::Classical));
         assert_eq!(rate("30000/1001"), Ok((30_000, 1_001)));
@@ -112,6 +121,9 @@ mod tests {
     fn refuses_with_a_hint() {
         for bad in ["0", "k", "", "-3", "nan", "1e99"] {
             assert!(bitrate(bad).unwrap_err().contains("try"), "{bad}");
+        }
+        for bad in ["0", "5999", "511k", "loud"] {
+            assert!(audio_bitrate(bad).unwrap_err().contains("try"), "{bad}");
         }
         for bad in ["0x0", "70000x70000", "12", "x", "15x64"] {
             assert!(size(bad).unwrap_err().contains("try"), "{bad}");

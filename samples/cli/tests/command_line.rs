@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use conclave::codecs::container::obu::SequenceHeader;
+use conclave::codecs::container::{OpusHead, VideoWriter, WavWriter, WriterConfig, open_audio, open_video};
+use conclave::codecs::{AudioEncoder, Size, opus};
 use serde_json::Value;
 
 /// A folder of its own for each test, gone at the end.
@@ -59,8 +62,12 @@ fn json(folder: &Folder, args: &[&str]) -> Value {
 
 /// Eight grey pictures that differ, as y4m.
 fn y4m(path: &Path) {
+    pictures(path, 8);
+}
+
+fn pictures(path: &Path, count: u8) {
     let mut data = b"YUV4MPEG2 W64 H48 F30:1 Ip C420jpeg\n".to_vec();
-    for n in 0..8u8 {
+    for n in 0..count {
         data.extend(b"FRAME\n");
         data.extend((0..64 * 48).map(|i| (i % 64) as u8 * 2 + n));
         data.extend([128; 2 * 32 * 24]);
@@ -109,12 +116,16 @@ fn damaged_files_of_every_container_are_refused_in_one_line() {
 fn what_cannot_work_is_refused_before_anything_is_written() {
     let folder = Folder::new("refused");
     y4m(&folder.0.join("in.y4m"));
-    let cases: [&[&str]; 19] = [
+    let cases: [&[&str]; 23] = [
         &["transcode", "in.y4m", "out.ivf", "--bitrate", "0"],
         &["transcode", "in.y4m", "out.ivf", "--bitrate", "lots"],
         &["transcode", "in.y4m", "out.ivf", "--qindex", "0"],
         &["transcode", "in.y4m", "out.ivf", "--qindex", "256"],
         &["transcode", "in.y4m", "out.ivf", "--threads", "0"],
+        &["transcode", "in.y4m", "out.ivf", "--threads", "65"],
+        &["transcode", "in.y4m", "out.mkv", "--audio-bitrate", "5k"],
+        &["transcode", "in.y4m", "out.mkv", "--audio-bitrate", "511k"],
+        &["transcode", "in.y4m", "out.mkv", "--audio-bitrate", "64k", "--no-audio"],
         &["transcode", "in.y4m", "out.ivf", "--size", "0x0"],
         &["transcode", "in.y4m", "out.ivf", "--size", "70000x70000"],
         &["transcode", "in.y4m", "out.ivf", "--fps", "0"],
@@ -134,6 +145,12 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
         refused(&folder, args);
     }
     refused(&folder, &["nonsense"]);
+    for output in ["out.y4m", "out.txt", "out"] {
+        let said = refused(&folder, &["transcode", "in.y4m", output]);
+        assert!(said.contains(output) && said.contains("use ivf, mkv, webm or mp4"), "{said}");
+    }
+    let said = refused(&folder, &["transcode", "in.y4m", "out.ivf", "--threads", "65"]);
+    assert!(said.contains("1..=64"), "{said}");
 }
 
 #[test]
@@ -179,6 +196,350 @@ fn a_clip_is_transcoded_into_every_container_and_reads_back() {
         assert_eq!(again["frames"].as_u64(), Some(6));
         judge(&folder, &out);
     }
+}
+
+/// What a file holds: the times of its pictures, and its Opus packets with theirs, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Clip {
+    pictures: Vec<u64>,
+    head: Option<OpusHead>,
+    packets: Vec<(Vec<u8>, u64)>,
+}
+
+impl Clip {
+    /// Twelve pictures whose rate varies, and stereo sound that begins 60 ms after them and pauses for 80 ms.
+    fn varying() -> Self {
+        let head = OpusHead { channels: 2, pre_skip: 312, rate: 44_100, gain: -256 };
+        let config = opus::Config { channels: 2, ..opus::Config::default() };
+        let mut encoder = opus::Encoder::open(config).unwrap();
+        let packet = |n: u64| {
+            let mut packet = Vec::new();
+            encoder.encode(&noise(960 * 2, n), &mut packet).unwrap();
+            (packet, 100_000 + n * 20_000 + if n < 9 { 0 } else { 80_000 })
+        };
+        Self {
+            pictures: [40, 73, 90, 190, 223, 300, 333, 334, 420, 500, 533, 600].map(|ms| ms * 1000).to_vec(),
+            head: Some(head),
+            packets: (0..25).map(packet).collect(),
+        }
+    }
+
+    /// Writes it, the pictures being those of [`pictures`].
+    fn write(&self, folder: &Folder, name: &str) {
+        pictures(&folder.0.join("made.y4m"), self.pictures.len() as u8);
+        json(folder, &["transcode", "made.y4m", "made.ivf", "--json", "--qindex", "80"]);
+        let mut source = open_video(&folder.0.join("made.ivf")).unwrap();
+        let config = WriterConfig { audio: self.head, ..WriterConfig::new(Size::new(64, 48), (30, 1)) };
+        let mut writer = VideoWriter::create(&folder.0.join(name), &config).unwrap();
+        let mut unit = Vec::new();
+        let mut packets = self.packets.iter().peekable();
+        for time in &self.pictures {
+            while let Some((packet, time)) = packets.next_if(|(_, begins)| begins <= time) {
+                writer.write_audio(packet, *time).unwrap();
+            }
+            unit.clear();
+            source.next_unit(&mut unit).unwrap();
+            writer.write(&unit, *time, SequenceHeader::find(&unit).is_some()).unwrap();
+        }
+        packets.for_each(|(packet, time)| writer.write_audio(packet, *time).unwrap());
+        writer.finish().unwrap();
+        ["made.y4m", "made.ivf"].iter().for_each(|made| fs::remove_file(folder.0.join(made)).unwrap());
+    }
+
+    fn read(folder: &Folder, name: &str) -> Self {
+        let path = folder.0.join(name);
+        let (mut clip, mut bytes) = (Self::default(), Vec::new());
+        let mut video = open_video(&path).unwrap();
+        while let Some(time) = video.next_unit(&mut bytes).unwrap() {
+            clip.pictures.push(time);
+        }
+        let Some(mut audio) = open_audio(&path).unwrap() else { return clip };
+        clip.head = audio.opus_head();
+        bytes.clear();
+        while let Some(time) = audio.next_packet(&mut bytes).unwrap() {
+            clip.packets.push((std::mem::take(&mut bytes), time));
+        }
+        clip
+    }
+
+    /// Every time earlier by as much.
+    fn earlier(mut self, us: u64) -> Self {
+        self.pictures.iter_mut().chain(self.packets.iter_mut().map(|(_, time)| time)).for_each(|time| *time -= us);
+        self
+    }
+
+    /// Holds the same, its times being equal but for `slack`.
+    fn same(&self, other: &Self, slack: u64) {
+        let close = |a: &u64, b: &u64| a.abs_diff(*b) <= slack;
+        let (ours, theirs) = (&self.pictures, &other.pictures);
+        assert!(ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| close(a, b)), "{ours:?} {theirs:?}");
+        assert_eq!((self.head, self.packets.len()), (other.head, other.packets.len()));
+        for (n, (ours, theirs)) in self.packets.iter().zip(&other.packets).enumerate() {
+            assert!(ours.0 == theirs.0, "packet {n} differs");
+            assert!(close(&ours.1, &theirs.1), "packet {n} at {}, not {}", ours.1, theirs.1);
+        }
+    }
+}
+
+/// Noise that is like itself at no other lag.
+fn noise(samples: usize, seed: u64) -> Vec<i16> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut low = 0.0;
+    (0..samples)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Codecs keep what is low.
+            low += 0.2 * (f64::from((state >> 40) as i32 - (1 << 23)) / 512.0 - low);
+            low as i16
+        })
+        .collect()
+}
+
+/// Runs another program; `false`, and it is said, where that is not installed.
+fn made(folder: &Folder, program: &str, args: &[&str]) -> bool {
+    match Command::new(program).current_dir(&folder.0).args(args).output() {
+        Ok(out) => {
+            assert!(out.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+            true
+        }
+        Err(_) => {
+            println!("skipped: {program} is not installed");
+            false
+        }
+    }
+}
+
+#[test]
+fn opus_is_copied_packet_by_packet_and_keeps_its_distance_to_the_pictures() {
+    let folder = Folder::new("copied");
+    let clip = Clip::varying();
+    clip.write(&folder, "in.mkv");
+    clip.same(&Clip::read(&folder, "in.mkv"), 0);
+    for (input, output, slack) in [
+        ("in.mkv", "a.mkv", 0),
+        ("in.mkv", "a.webm", 0),
+        // Its clock begins with the picture, in ticks of 90 kHz.
+        ("in.mkv", "a.mp4", 12),
+        ("a.mp4", "b.mp4", 12),
+        ("a.mp4", "b.mkv", 500),
+    ] {
+        let said = json(&folder, &["transcode", input, output, "--json", "--qindex", "80"]);
+        assert_eq!((said["audio"].as_str(), said["audio_packets"].as_u64()), (Some("copied"), Some(25)), "{said}");
+        let before = if input == "a.mp4" || output == "a.mp4" { 40_000 } else { 0 };
+        clip.clone().earlier(before).same(&Clip::read(&folder, output), slack);
+        // MP4 states no rate, from which the length of the last picture would follow.
+        let kbps = said["bytes"].as_f64().unwrap() * 8.0 / (560.0 + 33.3);
+        let slack = if input == "a.mp4" { 0.05 } else { 0.001 };
+        assert!((said["bitrate_kbps"].as_f64().unwrap() / kbps - 1.0).abs() < slack, "{kbps} in {said}");
+    }
+    // Sound that comes first.
+    let mut clip = Clip { pictures: clip.pictures.iter().map(|time| time + 400_000).collect(), ..clip };
+    clip.write(&folder, "first.mkv");
+    json(&folder, &["transcode", "first.mkv", "first.mp4", "--json", "--qindex", "80"]);
+    clip = clip.earlier(100_000);
+    clip.same(&Clip::read(&folder, "first.mp4"), 12);
+    if made(&folder, "ffprobe", &["-v", "error", "first.mp4"]) {
+        let starts = [stamps(&folder, "first.mp4", "v")[0], stamps(&folder, "first.mp4", "a")[0]];
+        assert!((starts[0] - 0.34).abs() < 1e-3 && (starts[1] + 0.0065).abs() < 1e-3, "{starts:?}");
+    }
+}
+
+/// The times of a file's packets in seconds, in their order, as `ffprobe` tells them.
+fn stamps(folder: &Folder, file: &str, stream: &str) -> Vec<f64> {
+    let args = ["-v", "error", "-select_streams", stream, "-show_entries", "packet=pts_time", "-of", "csv=p=0", file];
+    let out = Command::new("ffprobe").current_dir(&folder.0).args(args).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    let mut times: Vec<f64> = text.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+#[test]
+fn times_that_vary_stay_whoever_encodes_and_rise_whatever_they_are() {
+    let folder = Folder::new("times");
+    let mut clip = Clip { head: None, packets: Vec::new(), ..Clip::varying() };
+    clip.write(&folder, "in.mkv");
+    for (output, encoder, slack) in
+        [("a.mkv", "cpu", 0), ("a.webm", "rav1e", 0), ("a.mp4", "rav1e", 12), ("a.ivf", "cpu", 16_667)]
+    {
+        json(&folder, &["transcode", "in.mkv", output, "--json", "--qindex", "80", "--encoder", encoder]);
+        let before = if output == "a.mp4" { 40_000 } else { 0 };
+        let got = Clip::read(&folder, output);
+        assert!(got.pictures.windows(2).all(|pair| pair[0] < pair[1]), "{got:?}");
+        // Of 333 and 334 ms the second cannot stand on the grid of ivf, nor then its neighbours in their places.
+        let slack = if output == "a.ivf" { 2 * slack } else { slack };
+        clip.clone().earlier(before).same(&got, slack);
+    }
+    // With a rate of the output's own nothing is left of them.
+    json(&folder, &["transcode", "in.mkv", "even.mkv", "--json", "--qindex", "80", "--fps", "25"]);
+    let even: Vec<u64> = (0..12).map(|n| n * 40_000).collect();
+    assert_eq!(Clip::read(&folder, "even.mkv").pictures, even);
+    // Times that stand still and run backward, as in damaged files.
+    clip.pictures.splice(3..6, [90_000, 20_000, 91_000]);
+    clip.write(&folder, "still.mkv");
+    clip.pictures.splice(3..6, [91_000, 92_000, 93_000]);
+    for (output, before) in [("still.mp4", 40_000), ("risen.mkv", 0)] {
+        json(&folder, &["transcode", "still.mkv", output, "--json", "--qindex", "80"]);
+        clip.clone().earlier(before).same(&Clip::read(&folder, output), 12);
+    }
+}
+
+#[test]
+fn times_of_foreign_pictures_stay_too() {
+    let folder = Folder::new("foreign");
+    let varied = "select='not(eq(mod(n,5),3))',setpts='PTS+if(gt(N,9),0.0117/TB,0)'";
+    let args = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=30:d=1", "-vf", varied];
+    let codec = ["-vsync", "vfr", "-enc_time_base", "1:1000", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "in.mkv"];
+    if !made(&folder, "ffmpeg", &[&args[..], &codec].concat()) {
+        return;
+    }
+    for (output, slack) in [("a.mkv", 0.0), ("a.mp4", 1e-3)] {
+        let said = json(&folder, &["transcode", "in.mkv", output, "--json", "--qindex", "80"]);
+        let (before, after) = (stamps(&folder, "in.mkv", "v"), stamps(&folder, output, "v"));
+        assert_eq!((said["frames"].as_u64(), before.len(), after.len()), (Some(24), 24, 24));
+        let same = before.iter().zip(&after).all(|(a, b)| (a - before[0] - b + after[0]).abs() <= slack + 1e-6);
+        assert!(same, "{before:?} {after:?}");
+    }
+}
+
+/// The sound of a file on the file's own clock, as `ffmpeg` decodes it: one channel of 48 kHz from time 0 on.
+fn heard(folder: &Folder, file: &str) -> Vec<f64> {
+    let filter = ["-map", "0:a:0", "-ac", "1", "-ar", "48000", "-af", "aresample=async=1:first_pts=0"];
+    let args = [&["-v", "error", "-copyts", "-i", file][..], &filter, &["-f", "s16le", "-"]].concat();
+    let out = Command::new("ffmpeg").current_dir(&folder.0).args(args).output().unwrap();
+    out.stdout.chunks_exact(2).map(|b| f64::from(i16::from_le_bytes([b[0], b[1]]))).collect()
+}
+
+/// How alike two sounds are, 1 at most, where the second is `lag` samples late.
+fn alike(a: &[f64], b: &[f64], lag: i64) -> f64 {
+    let pairs = (9_600..a.len() - 9_600).map(|n| (a[n], b.get((n as i64 + lag) as usize).copied().unwrap_or(0.0)));
+    let (mut product, mut squares) = (0.0, [0.0; 2]);
+    for (x, y) in pairs.step_by(3) {
+        product += x * y;
+        squares = [squares[0] + x * x, squares[1] + y * y];
+    }
+    product / (squares[0] * squares[1]).sqrt().max(1.0)
+}
+
+#[test]
+fn foreign_sound_is_coded_as_opus_in_its_time() {
+    let folder = Folder::new("coded");
+    let mut wav = WavWriter::create(&folder.0.join("noise.wav"), 44_100, 1).unwrap();
+    wav.write(&noise(44_100 * 2, 5)).unwrap();
+    wav.finish().unwrap();
+    let test = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=30:d=2.5"];
+    let late = ["-itsoffset", "0.3", "-i", "noise.wav"];
+    for (input, channels, codecs) in [
+        ("aac.mp4", 2, ["-c:v", "mpeg4", "-c:a", "aac", "-ac", "2", "-b:a", "160k"]),
+        ("vorbis.webm", 1, ["-c:v", "libvpx", "-c:a", "libvorbis", "-ac", "1", "-q:a", "8"]),
+        ("pcm.mkv", 1, ["-c:v", "mpeg4", "-c:a", "pcm_s24le", "-ac", "1", "-q:v", "2"]),
+    ] {
+        if !made(&folder, "ffmpeg", &[&test[..], &late, &codecs, &[input]].concat()) {
+            return;
+        }
+        for output in ["out.mkv", "out.mp4"] {
+            let said =
+                json(&folder, &["transcode", input, output, "--json", "--qindex", "80", "--audio-bitrate", "96k"]);
+            assert_eq!(said["audio"].as_str(), Some("coded"), "{said}");
+            let clip = Clip::read(&folder, output);
+            assert_eq!(clip.head, Some(OpusHead { channels, pre_skip: 312, rate: 48_000, gain: 0 }));
+            assert_eq!(said["audio_packets"].as_u64(), Some(clip.packets.len() as u64));
+            assert!(clip.packets.windows(2).all(|pair| pair[1].1.abs_diff(pair[0].1) == 20_000), "{input}");
+            let bytes: usize = clip.packets.iter().map(|(packet, _)| packet.len()).sum();
+            let kbps = bytes as f64 * 8.0 / (clip.packets.len() as f64 * 20.0);
+            assert!((72.0..120.0).contains(&kbps), "{kbps} kbit/s");
+            let (before, after) = (heard(&folder, input), heard(&folder, output));
+            let lags = (-480..=480).step_by(12);
+            let best = lags.map(|lag| (alike(&before, &after, lag), lag)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+            assert!(best.0 > 0.9 && best.1.abs() <= 48, "{input} as {output}: {best:?}");
+            let longer = after.len() as f64 / 48.0 - before.len() as f64 / 48.0;
+            assert!((-1.0..=21.0).contains(&longer), "{input} as {output} is {longer} ms longer");
+        }
+    }
+    // The wav itself has no picture.
+    assert!(refused(&folder, &["transcode", "noise.wav", "none.mkv"]).contains("noise.wav"));
+}
+
+#[test]
+fn sound_ends_with_the_frames_that_were_asked_for() {
+    let folder = Folder::new("cut");
+    let clip = Clip::varying();
+    clip.write(&folder, "in.mkv");
+    for (frames, picture, packets) in [("2", 73, 1), ("5", 223, 9), ("12", 600, 23), ("99", 600, 25)] {
+        json(&folder, &["transcode", "in.mkv", "out.mkv", "--json", "--qindex", "80", "--frames", frames]);
+        let got = Clip::read(&folder, "out.mkv");
+        assert_eq!((got.pictures.last(), got.packets.len()), (Some(&(picture * 1000)), packets), "{frames}");
+        assert_eq!(got.packets, clip.packets[..packets]);
+    }
+    let test = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2", "-f", "lavfi", "-i", "sine=d=2"];
+    let codecs = ["-c:v", "mpeg4", "-c:a", "pcm_s16le", "in2.mkv"];
+    if made(&folder, "ffmpeg", &[&test[..], &codecs].concat()) {
+        json(&folder, &["transcode", "in2.mkv", "out2.mkv", "--json", "--qindex", "80", "--frames", "20"]);
+        // 0.8 s and the 6.5 ms that the decoder needs, in whole packets.
+        assert_eq!(Clip::read(&folder, "out2.mkv").packets.len(), 41);
+        json(&folder, &["transcode", "in2.mkv", "out2.mkv", "--json", "--qindex", "80"]);
+        assert_eq!(Clip::read(&folder, "out2.mkv").packets.len(), 101);
+    }
+}
+
+#[test]
+fn sound_that_cannot_go_along_is_left_out_and_that_is_said() {
+    let folder = Folder::new("silent");
+    Clip::varying().write(&folder, "in.mkv");
+    y4m(&folder.0.join("mute.y4m"));
+    for (input, output, options, words, why) in [
+        ("in.mkv", "out.ivf", &[][..], "without its sound: ivf holds none", Some("ivf holds none")),
+        (
+            "in.mkv",
+            "out.mkv",
+            &["--fps", "25"],
+            "without its sound: it would not fit at another rate",
+            Some("it would not fit at another rate"),
+        ),
+        ("in.mkv", "out.mp4", &["--no-audio"], "no sound", None),
+        ("mute.y4m", "out.ivf", &[], "no sound", None),
+        ("mute.y4m", "out.mkv", &[], "no sound", None),
+    ] {
+        let args = [&["transcode", input, output, "--qindex", "80"], options].concat();
+        let said = conclave(&folder, &args);
+        let line = String::from_utf8(said.stdout).unwrap();
+        assert!(said.status.success() && line.trim_end().ends_with(words), "{line}");
+        let said = json(&folder, &[&args[..], &["--json"]].concat());
+        assert!(said["audio"].is_null() && said["audio_packets"].as_u64() == Some(0), "{said}");
+        assert_eq!(said["audio_left_out"].as_str(), why);
+        assert_eq!(Clip::read(&folder, output).head, None, "{output}");
+    }
+    // The input's own rate, said in other words, leaves it in.
+    let args = ["transcode", "in.mkv", "out.mkv", "--qindex", "80", "--fps", "60/2"];
+    let line = String::from_utf8(conclave(&folder, &args).stdout).unwrap();
+    assert!(line.contains("sound copied (25 packets), up to 193 ms off the pictures"), "{line}");
+    let mut stdin = Command::new(env!("CARGO_BIN_EXE_conclave"));
+    stdin.current_dir(&folder.0).args(["transcode", "-", "piped.mkv", "--qindex", "80"]);
+    let input = fs::File::open(folder.0.join("in.mkv")).unwrap();
+    assert!(stdin.stdin(Stdio::from(input)).output().unwrap().status.success());
+    assert_eq!((Clip::read(&folder, "piped.mkv").head, Clip::read(&folder, "piped.mkv").pictures.len()), (None, 12));
+}
+
+#[test]
+fn damage_in_the_sound_alone_is_said_and_leaves_nothing() {
+    let folder = Folder::new("harmed");
+    let mut clip = Clip::varying();
+    // Not a frame in a packet that says how many it has.
+    clip.packets[24].0 = vec![0xff, 0];
+    clip.write(&folder, "in.mkv");
+    for output in ["out.mkv", "out.mp4"] {
+        let said = refused(&folder, &["transcode", "in.mkv", output]);
+        assert!(said.contains("in.mkv: packet 24 of its sound is no Opus") && said.contains("--no-audio"), "{said}");
+    }
+    json(&folder, &["transcode", "in.mkv", "out.mkv", "--json", "--no-audio"]);
+    // The pictures end before the sound does, which is cut off.
+    Clip::varying().write(&folder, "in.mkv");
+    let whole = fs::read(folder.0.join("in.mkv")).unwrap();
+    let last = &Clip::varying().packets[24].0;
+    let at = whole.windows(last.len()).rposition(|bytes| bytes == last).unwrap();
+    fs::write(folder.0.join("in.mkv"), &whole[..at + 5]).unwrap();
+    let said = refused(&folder, &["transcode", "in.mkv", "cut.mkv"]);
+    assert!(said.contains("in.mkv: damaged Matroska"), "{said}");
 }
 
 /// Other people's decoders read the six frames too, where they are installed.
