@@ -389,17 +389,25 @@ fn times_of_foreign_pictures_stay_too() {
     let folder = Folder::new("foreign");
     let varied = "select='not(eq(mod(n,5),3))',setpts='PTS+if(gt(N,9),0.0117/TB,0)'";
     let args = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=30:d=1", "-vf", varied];
-    let codec = ["-vsync", "vfr", "-enc_time_base", "1:1000", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "in.mkv"];
-    if !made(&folder, "ffmpeg", &[&args[..], &codec].concat()) {
+    let codec = ["-vsync", "vfr", "-enc_time_base", "1:1000", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p"];
+    if !made(&folder, "ffmpeg", &[&args[..], &codec, &["-output_ts_offset", "1.5", "in.mkv"]].concat()) {
         return;
     }
-    for (output, slack) in [("a.mkv", 0.0), ("a.mp4", 1e-3)] {
+    let before = stamps(&folder, "in.mkv", "v");
+    assert!((before[0] - 1.5).abs() < 1e-6);
+    for (output, start, slack) in [("a.mkv", 0.0, 0.0), ("a.mp4", 1.5, 1e-3)] {
         let said = json(&folder, &["transcode", "in.mkv", output, "--json", "--qindex", "80"]);
-        let (before, after) = (stamps(&folder, "in.mkv", "v"), stamps(&folder, output, "v"));
+        let after = stamps(&folder, output, "v");
         assert_eq!((said["frames"].as_u64(), before.len(), after.len()), (Some(24), 24, 24));
-        let same = before.iter().zip(&after).all(|(a, b)| (a - before[0] - b + after[0]).abs() <= slack + 1e-6);
+        let same = before.iter().zip(&after).all(|(a, b)| (a - start - b).abs() <= slack + 1e-6);
         assert!(same, "{before:?} {after:?}");
     }
+    // A rate that is even comes out even, though its times are told in milliseconds.
+    let args = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=30:d=1", "-c:v", "mjpeg", "even.mkv"];
+    assert!(made(&folder, "ffmpeg", &args));
+    json(&folder, &["transcode", "even.mkv", "even.mp4", "--json", "--qindex", "80"]);
+    let even = stamps(&folder, "even.mp4", "v");
+    assert!(even.iter().enumerate().all(|(n, time)| (time - n as f64 / 30.0).abs() < 2e-5), "{even:?}");
 }
 
 /// The sound of a file on the file's own clock, as `ffmpeg` decodes it: one channel of 48 kHz from time 0 on.
