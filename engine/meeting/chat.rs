@@ -99,7 +99,7 @@ impl Numbers {
     /// Whether a line is new: its speaker numbers them upwards, in epochs of its stay.
     pub(crate) fn take(&mut self, from: Peer, line: &Line, epoch: u64) -> bool {
         let due = self.due.entry(from).or_default();
-        let new = line.number >= *due && line.number < u64::MAX && line.epoch <= epoch;
+        let new = line.number >= *due && line.number < u64::MAX && (from.joined..=epoch).contains(&line.epoch);
         if new {
             *due = line.number + 1;
         }
@@ -142,5 +142,7 @@ mod tests {
         assert!(numbers.take(peer, &line(0), 3) && numbers.take(peer, &line(2), 3));
         assert!(!numbers.take(peer, &line(2), 3) && !numbers.take(peer, &line(1), 3));
         assert!(!numbers.take(peer, &line(9), 2), "said in an epoch that has not begun");
+        let back = Peer { leaf: 0, joined: 4 };
+        assert!(!numbers.take(back, &line(9), 5), "of the stay before");
     }
 }

@@ -13,10 +13,16 @@ use crate::e2ee::{IdentityKey, Member, Reason, Role, Roster, proof};
 use crate::party;
 use crate::time::Time;
 
+/// By so much later than the data channel a member that went is forgotten.
+const LATE_US: u64 = 1_000_000;
+
 impl Meeting {
     /// Takes what the party has to tell.
     pub(crate) fn follow(&mut self, now: Time) {
-        while let Some(event) = self.party.event() {
+        // The end is the last that is told.
+        while !matches!(self.stage, Stage::Out(_))
+            && let Some(event) = self.party.event()
+        {
             match event {
                 party::Event::Epoch { epoch, roster, policy, authenticator } => {
                     self.turn(epoch, roster, &policy, &authenticator);
@@ -45,6 +51,7 @@ impl Meeting {
             let own = self.roster.find(&self.device.identity()).cloned();
             return self.finish(own.map_or(Ended::Left, Ended::ByHost));
         }
+        self.departed.retain(|(_, until)| now < *until);
         if self.leavers.iter().next().is_none() {
             return;
         }
@@ -117,7 +124,12 @@ impl Meeting {
             E::Changed { epoch, committer, came, gone } => self.changed(epoch, committer, came, gone, now),
             E::Committer { leaf } => {
                 self.memory.took_over();
-                self.alarm(Alarm::TookOver { by: at(self, leaf) });
+                let by = at(self, leaf);
+                let own = by.as_ref().is_some_and(|by| by.identity == self.device.identity());
+                self.alarm(Alarm::TookOver { by });
+                if own {
+                    self.take_the_door(now);
+                }
             }
             E::Heartbeat { leaf, why } => self.alarm(Alarm::Heartbeat { by: at(self, leaf), why }),
             E::HeartbeatMissing => self.alarm(Alarm::HeartbeatMissing),
@@ -148,6 +160,9 @@ impl Meeting {
         let Some((roster, policy)) = self.before.take() else { return };
         let by = committer.and_then(|leaf| roster.get(leaf).cloned());
         self.memory.changed(&Change { epoch, committer, came: &came, gone: &gone, roster: &self.roster });
+        if !came.is_empty() {
+            self.say_again();
+        }
         for member in came {
             self.lobby.came(&member.identity);
             self.tell(Event::Came(member));
@@ -156,6 +171,8 @@ impl Meeting {
             if how == Gone::Relay {
                 self.alarm(Alarm::ByService { who: who.clone() });
             }
+            // What it said last may still come.
+            self.departed.push((who.clone(), now.plus(data::LINGER_US + LATE_US)));
             // Who came again in the same commit is in anyway.
             let until = match how {
                 Gone::Replaced => now,
@@ -215,7 +232,7 @@ impl Meeting {
     /// Who this is: in the roster, or of late.
     fn who(&self, peer: Peer) -> Option<Member> {
         let is = |member: &&Member| (member.leaf, member.joined) == (peer.leaf, peer.joined);
-        let late = self.leavers.iter().map(|leaver| &leaver.who);
+        let late = self.departed.iter().map(|(member, _)| member);
         self.roster.iter().chain(late).find(is).cloned()
     }
 

@@ -10,6 +10,13 @@ use crate::e2ee::{IdentityKey, Member, Role};
 use crate::party::Plane;
 use crate::time::Time;
 
+/// Which of the words that hold for all are this participant's.
+#[derive(Default)]
+pub(crate) struct OwnWords {
+    spotlight: bool,
+    code: bool,
+}
+
 impl Meeting {
     /// Takes somebody out, at once.
     ///
@@ -133,6 +140,17 @@ impl Meeting {
         Ok(())
     }
 
+    /// Somebody came: what this participant said that holds for all, it says again.
+    pub(crate) fn say_again(&mut self) {
+        let code = self.codes.pinned().filter(|_| self.own_words.code).map(Action::Pin);
+        let spotlight = self.spotlight.filter(|_| self.own_words.spotlight).map(|who| Action::Spotlight(Some(who)));
+        for action in [code, spotlight].into_iter().flatten() {
+            if let Err(why) = self.act(action) {
+                tracing::warn!("whoever came is not told what holds for all: {why}");
+            }
+        }
+    }
+
     /// Where everything that a host decides goes through.
     pub(crate) fn group(&mut self) -> Result<&mut Plane, MeetingError> {
         if self.stage != Stage::In {
@@ -167,16 +185,25 @@ impl Meeting {
                 }
             }
             Action::Spotlight(who) => {
-                self.spotlight = who;
+                self.own_words.spotlight = by.identity == own;
+                // Said again for those who came.
+                if std::mem::replace(&mut self.spotlight, who) == who {
+                    return;
+                }
                 let who = who.and_then(|who| self.roster.find(&who).cloned());
                 self.tell(Event::Spotlight { who, by });
             }
             Action::Pin(epoch) => {
+                self.own_words.code = by.identity == own;
+                if self.codes.pinned() == Some(epoch) {
+                    return;
+                }
                 // A device that was not in that epoch shows no code, and says so.
                 let _ = self.codes.pin(epoch);
                 self.tell(Event::ReadAloud { epoch, by });
             }
             Action::Unpin => {
+                self.own_words.code = false;
                 self.codes.unpin();
                 self.tell(Event::ReadAloudClosed);
             }

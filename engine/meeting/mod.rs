@@ -164,7 +164,11 @@ pub struct Meeting {
     numbers: action::Numbers,
     lines: chat::Numbers,
     leavers: leaver::Leavers,
+    /// Who went of late, and until when what it said may still come.
+    departed: Vec<(Member, Time)>,
     spotlight: Option<IdentityKey>,
+    /// The spotlight, and the code that is read aloud, are this participant's words.
+    own_words: host::OwnWords,
     codes: Codes,
     memory: Memory,
     events: VecDeque<Event>,
@@ -229,6 +233,8 @@ impl Meeting {
             numbers: action::Numbers::default(),
             lines: chat::Numbers::default(),
             leavers: leaver::Leavers::default(),
+            departed: Vec::new(),
+            own_words: host::OwnWords::default(),
             spotlight: None,
             events: VecDeque::new(),
             dropped: 0,
@@ -352,6 +358,13 @@ impl Meeting {
         &self.memory
     }
 
+    /// Takes another policy for this participant's own, as the host has agreed with the group
+    /// ([`policy::MeetingPolicy::request`]): from now on the shield and the features go by it.
+    pub fn adopt(&mut self, policy: policy::MeetingPolicy) {
+        self.config.party.group.meeting_policy = policy.hash();
+        self.config.policy = Some(policy);
+    }
+
     /// Whether the group runs by the rules that this participant was invited to.
     pub fn policy_agrees(&self) -> bool {
         self.policy.as_ref().is_some_and(|group| match &self.config.policy {
@@ -364,7 +377,8 @@ impl Meeting {
     pub fn shield(&self) -> Shield {
         let mismatch = self.memory.state() == verified::State::Mismatch;
         let facts = shield::Facts::of(&self.party.facts(), self.policy_agrees(), mismatch);
-        Shield::new(&shield::Facts { sealing: facts.sealing && self.stage == Stage::In, ..facts })
+        let speaks = self.stage == Stage::In && !self.leaving;
+        Shield::new(&shield::Facts { sealing: facts.sealing && speaks, ..facts })
     }
 
     /// Whether the rules allow `feature`; without any, whether a meeting of this type can have it.
@@ -427,7 +441,8 @@ impl Meeting {
         if !(1..=chat::MAX_LINE).contains(&text.len()) {
             return Err(MeetingError::Line);
         }
-        let epoch = self.party.sealing().filter(|_| self.stage == Stage::In).ok_or(MeetingError::Outside)?;
+        let speaks = self.stage == Stage::In && !self.leaving;
+        let epoch = self.party.sealing().filter(|_| speaks).ok_or(MeetingError::Outside)?;
         let line = Line::sign(&self.device, &self.config.party.group.group, epoch, self.lines.next(), text);
         self.party.say(Topic::Chat, &line.encode())?;
         Ok(line)
@@ -458,7 +473,7 @@ impl Meeting {
     }
 
     fn put(&mut self, topic: Topic, bytes: &[u8]) -> Result<u64, MeetingError> {
-        if self.stage != Stage::In {
+        if self.stage != Stage::In || self.leaving {
             return Err(MeetingError::Outside);
         }
         Ok(self.party.say(topic, bytes)?)
@@ -497,6 +512,7 @@ impl Meeting {
         self.party.close();
         (self.roster, self.policy, self.before) = (Roster::default(), None, None);
         (self.lobby, self.leavers) = (waiting::Lobby::default(), leaver::Leavers::default());
+        self.departed.clear();
         (self.numbers, self.lines) = (action::Numbers::default(), chat::Numbers::default());
         (self.spotlight, self.codes) = (None, Codes::new());
         self.stage = Stage::Out(why.clone());

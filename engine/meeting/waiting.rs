@@ -1,7 +1,7 @@
 //! The door. Whoever knocks waits with no key and learns a count and nothing else; whoever rules sees who it is, by a key
 //! that it has proven to hold, and lets it in or says no.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::event::{Alarm, Ended, Event};
 use super::policy::{Client, MeetingPolicy};
@@ -9,7 +9,7 @@ use super::{Meeting, MeetingError, Stage};
 use crate::e2ee::group::card::{Denial, Why};
 use crate::e2ee::group::wire::{Envelope, Ticket, ticket};
 use crate::e2ee::group::{MeetingType, Person, Request};
-use crate::e2ee::{IdentityKey, Role, Roster};
+use crate::e2ee::{IdentityKey, Member, Role, Roster};
 use crate::party::Keys;
 use crate::time::Time;
 
@@ -31,6 +31,8 @@ pub struct Knock {
     ticket: Ticket,
     /// A host has let it in, and it has not come yet.
     asked: bool,
+    /// This participant was told of it.
+    told: bool,
 }
 
 /// What somebody who knocks says beside its name, under its key.
@@ -61,13 +63,22 @@ pub(crate) struct Lobby {
     knocks: BTreeMap<IdentityKey, Knock>,
     /// Those whom this host is taking out, while they are still in the tree.
     going: BTreeSet<IdentityKey>,
+    /// Tickets of all who knocked, the latest of them: each is considered once, whatever became of it.
+    seen: VecDeque<Ticket>,
 }
+
+/// Tickets that are remembered.
+const MAX_SEEN: usize = 1024;
 
 impl Lobby {
     /// `false`: there is no room.
     fn put(&mut self, knock: Knock) -> bool {
         let room = self.knocks.len() < MAX_WAITING || self.knocks.contains_key(&knock.person.identity);
         if room {
+            self.seen.push_back(knock.ticket);
+            if self.seen.len() > MAX_SEEN {
+                self.seen.pop_front();
+            }
             self.knocks.insert(knock.person.identity, knock);
         }
         room
@@ -149,8 +160,9 @@ impl Meeting {
     /// others keep in mind who waits, for they may rule one day.
     pub(crate) fn knocked(&mut self, key_package: Vec<u8>, person: Person, card: &[u8], now: Time) {
         let ticket = ticket(&key_package);
-        // Members hear of every knock, and could say one again: without its card, or while it is being let in.
-        if self.lobby.by_ticket(&ticket).is_some() {
+        // Members hear of every knock, and could say one again: without its card, while it is being let in, or after its
+        // author has come by another.
+        if self.lobby.seen.contains(&ticket) {
             return;
         }
         let card = Card::decode(card);
@@ -158,12 +170,12 @@ impl Meeting {
             Some(card) => ((card.meeting, card.policy), Client::decode(&card.client)),
             // At an enhanced meeting the service has seen to it that the invite is the same.
             None if self.party.facts().keys == Some(Keys::Service) => {
-                let group = &self.config.party.group;
-                ((MeetingType::Enhanced, group.meeting_policy), None)
+                let agreed = self.policy.as_ref().map(|policy| policy.meeting_policy);
+                ((MeetingType::Enhanced, agreed.unwrap_or(self.config.party.group.meeting_policy)), None)
             }
             None => Default::default(),
         };
-        let knock = Knock { person, client, invite, key_package, ticket, asked: false };
+        let knock = Knock { person, client, invite, key_package, ticket, asked: false, told: false };
         if !self.lobby.put(knock.clone()) {
             return self.turn_away(knock, Why::Full);
         }
@@ -174,12 +186,17 @@ impl Meeting {
     fn consider(&mut self, knock: &Knock, now: Time) {
         match self.verdict(knock) {
             Err(why) => self.turn_away(knock.clone(), why),
-            Ok(true) if self.decides() => {
+            Ok(true) if self.decides(&knock.person.identity) => {
                 if let Err(why) = self.let_in(knock, now) {
                     tracing::warn!("somebody could not be let in: {why}");
                 }
             }
-            Ok(false) if self.own_role().is_some_and(Role::rules) => self.tell(Event::Knock(knock.clone())),
+            Ok(false) if !knock.told && self.own_role().is_some_and(Role::rules) => {
+                if let Some(knock) = self.lobby.by_ticket(&knock.ticket) {
+                    knock.told = true;
+                }
+                self.tell(Event::Knock(knock.clone()));
+            }
             Ok(_) => {}
         }
     }
@@ -215,7 +232,8 @@ impl Meeting {
     /// It is no longer thought of; the device that decides tells it.
     fn turn_away(&mut self, knock: Knock, why: Why) {
         self.lobby.denied(&knock.ticket);
-        let told = self.decides() && self.group().and_then(|group| Ok(group.deny(knock.ticket, why)?)).is_ok();
+        let told = self.decides(&knock.person.identity)
+            && self.group().and_then(|group| Ok(group.deny(knock.ticket, why)?)).is_ok();
         if told {
             self.tell(Event::TurnedAway { person: knock.person, why });
         }
@@ -248,10 +266,14 @@ impl Meeting {
         }
     }
 
-    /// Whether this device does what rules decide without people: that of the first host, else of the first co-host.
-    fn decides(&self) -> bool {
-        let first = |role| self.roster.iter().find(|member| member.role == role);
-        let decider = first(Role::Host).or_else(|| first(Role::CoHost));
+    /// Whether this device does what rules decide without people: that of whoever rules and is heard, the first host, else
+    /// the first co-host. Nobody decides about itself: who knocks has lost what it had.
+    fn decides(&mut self, knocks: &IdentityKey) -> bool {
+        let turn = self.party.plane().ok().and_then(|plane| plane.turn());
+        let able = |member: &&Member| member.role.rules() && member.identity != *knocks;
+        let first = |role| self.roster.iter().filter(able).find(|member| member.role == role);
+        let turn = turn.and_then(|leaf| self.roster.get(leaf)).filter(able);
+        let decider = turn.or_else(|| first(Role::Host)).or_else(|| first(Role::CoHost));
         decider.is_some_and(|member| member.identity == self.device.identity())
     }
 

@@ -165,6 +165,14 @@ impl Plane {
         }
     }
 
+    /// Whose turn it is to make what somebody has to make, by leaf; of no interest where a service makes it.
+    pub fn turn(&self) -> Option<u16> {
+        match self {
+            Plane::Group(group) => group.turn(),
+            Plane::Service(_) => None,
+        }
+    }
+
     /// Who is in.
     pub fn roster(&self) -> &Roster {
         match self {

@@ -355,3 +355,51 @@ fn a_knock_that_a_member_repeats_neither_puts_out_who_came_nor_loses_its_card() 
         }
     }
 }
+
+#[test]
+fn a_knock_that_was_given_up_for_another_puts_nobody_out() {
+    let mut room = Room::found(waiting_room());
+    let (guest, knocks) = (Device::generate("guest").unwrap(), Rc::new(RefCell::new(vec![])));
+    let copy = knocks.clone();
+    room.gathering.relay_filter(Box::new(move |to, message, _| {
+        if matches!((to, Envelope::decode(message)), (0, Ok(Envelope::Knock { .. }))) {
+            copy.borrow_mut().push(message.to_vec());
+        }
+        true
+    }));
+    // It knocks, starts anew before it is let in, and comes by the second knock.
+    room.knock_with(&guest, room.config.clone());
+    room.run(500);
+    let seat = room.knock_with(&guest, room.config.clone());
+    room.run(500);
+    let now = room.now();
+    room.at(0).admit(&guest.identity(), now).unwrap();
+    room.run(1_500);
+    let stay = room.peer(seat);
+    let first = knocks.borrow()[0].clone();
+    room.gathering.announce(vec![(0, first.into())]);
+    room.run(3_000);
+    assert_eq!(room.at(seat).own(), Some(stay), "nothing has happened to it");
+    assert_eq!(room.roster(0), ["host", "guest"]);
+}
+
+#[test]
+fn a_host_that_lost_everything_is_let_in_again_by_its_co_host() {
+    let friend = Device::generate("friend").unwrap();
+    let mut room = Room::of(1, config());
+    let seat = room.knock_with(&friend, room.config.clone());
+    room.run(1_500);
+    let now = room.now();
+    room.at(0).hand_over(&friend.identity(), now).unwrap();
+    room.run(1_500);
+    let (now, second) = (room.now(), room.identity(0));
+    room.at(seat).set_role(&second, Role::CoHost, now).unwrap();
+    room.run(1_500);
+    assert_eq!((room.member(seat).role, room.member(0).role), (Role::Host, Role::CoHost));
+    let mut invite = room.config.clone();
+    invite.party.group.host = Some(friend.identity());
+    let again = room.knock_with(&friend, invite);
+    room.run(3_000);
+    assert_eq!(room.member(again).role, Role::Host);
+    assert_eq!(room.roster(0), ["host", "friend"]);
+}

@@ -3,6 +3,7 @@
 use conclave::e2ee::Reason;
 use conclave::e2ee::group::wire::Envelope;
 use conclave::e2ee::group::{Device, Gone};
+use conclave::meeting::shield::Shield;
 use conclave::meeting::{Alarm, Ended, Event};
 
 use crate::meetings::{Room, config};
@@ -170,6 +171,8 @@ fn who_leaves_says_nothing_more_whether_it_is_let_go_or_not() {
     room.at(2).leave(now).unwrap();
     let frame = crate::people::sound(now.0 / 20_000, now);
     assert!(room.gathering.frame(2, frame, &mut room.told).is_err());
+    assert!(room.at(2).chat("bye").is_err() && room.at(2).raise_hand(true).is_err());
+    assert_eq!(room.at(2).shield(), Shield::Stopped);
     room.run(9_000);
     assert_eq!(room.at(2).ended(), None);
     room.run(2_000);

@@ -1,11 +1,11 @@
 //! What people can verify: the code on every screen, whom they have verified, and the shield.
 
-use conclave::e2ee::group::Request;
+use conclave::e2ee::group::{MeetingType, Request};
 use conclave::meeting::code::Of;
-use conclave::meeting::policy::{Feature, SwitchedOff};
+use conclave::meeting::policy::{Client, Document, Feature, Kind, MeetingPolicy, Platform, SwitchedOff};
 use conclave::meeting::shield::Shield;
 use conclave::meeting::verified::{Again, State};
-use conclave::meeting::{Alarm, Event};
+use conclave::meeting::{Alarm, Config, Event};
 
 use crate::meetings::{Room, config};
 
@@ -97,4 +97,40 @@ fn what_an_end_to_end_meeting_cannot_have_is_refused_without_rules_too() {
     for feature in Feature::ALL {
         assert_eq!(room.at(0).ask(feature), Err(SwitchedOff(feature)));
     }
+}
+
+#[test]
+fn who_comes_while_a_code_is_read_aloud_shows_no_other() {
+    let mut room = Room::of(2, config());
+    let guest = room.identity(1);
+    room.at(0).read_aloud().unwrap();
+    room.at(0).spotlight(Some(&guest)).unwrap();
+    room.run(500);
+    let pinned = room.at(0).pinned();
+    room.events(1);
+    let late = room.knock("late");
+    room.run(2_000);
+    assert_eq!((room.at(late).pinned(), room.at(late).spotlighted().map(|one| one.identity)), (pinned, Some(guest)));
+    assert!(room.at(late).codes().shown().is_err(), "it was not there");
+    let again = |event: &Event| matches!(event, Event::ReadAloud { .. } | Event::Spotlight { .. });
+    assert!(!room.events(1).iter().any(again), "the others are told once");
+}
+
+#[test]
+fn a_policy_that_the_host_changed_can_be_followed() {
+    let policy = |setting: &str| {
+        let document = Document::parse("test", &format!("[account]\nsuite = \"classical\"\n{setting}")).unwrap();
+        MeetingPolicy::resolve(&document, None, None).unwrap().for_meeting(MeetingType::EndToEnd).unwrap()
+    };
+    let (before, after) = (policy(""), policy("leaver_window_ms = 1500\n"));
+    let client = Client { kind: Kind::Desktop, platform: Some(Platform::Linux), version: "5.4.0".into() };
+    let settings = Config::of(before, b"by the rules", client).unwrap();
+    let mut room = Room::of(2, Config { waiting_room: false, ..settings });
+    assert_eq!([0, 1].map(|seat| room.at(seat).shield()), [Shield::EndToEnd; 2]);
+    let now = room.now();
+    room.at(0).party().group().unwrap().ask(after.request(), now).unwrap();
+    room.run(1_000);
+    assert_eq!([0, 1].map(|seat| room.at(seat).shield()), [Shield::Warning; 2]);
+    (0..2).for_each(|seat| room.at(seat).adopt(after.clone()));
+    assert_eq!([0, 1].map(|seat| room.at(seat).shield()), [Shield::EndToEnd; 2]);
 }

@@ -389,6 +389,11 @@ impl Group {
         self.began
     }
 
+    /// Whose turn it was at the last tick to make what nobody in particular has to make: [`committer`].
+    pub fn turn(&self) -> Option<u16> {
+        self.committers.turn()
+    }
+
     /// This member's leaf.
     pub fn own_leaf(&self) -> u16 {
         self.own

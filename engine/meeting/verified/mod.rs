@@ -211,7 +211,12 @@ impl Memory {
         if self.roster.find(identity).is_none() || *identity == self.own || attested.level == Level::Guest {
             return;
         }
-        match self.known.see(identity, &attested, unix_s) {
+        // Whoever stands in between says who it is as well: nothing is learned where the codes differ.
+        let pin = match self.differ {
+            true => self.known.look(identity, &attested),
+            false => self.known.see(identity, &attested, unix_s),
+        };
+        match pin {
             // It was verified before it said who it is.
             Pin::First if self.verified.contains(identity) => self.known.verify(identity, unix_s),
             Pin::First | Pin::Same => {}
