@@ -4,7 +4,7 @@ use conclave::e2ee::group::{Device, MeetingType};
 use conclave::e2ee::{IdentityKey, Role};
 use conclave::enhanced::{self, Service, ServiceKey};
 use conclave::gathering::{self, Gathering};
-use conclave::meeting::policy::{Client, Feature, Kind, MeetingPolicy, Platform};
+use conclave::meeting::policy::{Client, Document, EXAMPLE, Feature, Kind, MeetingPolicy, Platform};
 use conclave::meeting::shield::Shield;
 use conclave::meeting::verified::State;
 use conclave::meeting::{Config, Event, Meeting};
@@ -13,15 +13,29 @@ use crate::meetings::Told;
 
 type Room = Gathering<Meeting, Service>;
 
-fn config(host: IdentityKey) -> Config {
-    let document = "[account]\nsuite = \"classical\"\nwaiting_room = false\n";
-    let document = conclave::meeting::policy::Document::parse("test", document).unwrap();
-    let policy = MeetingPolicy::resolve(&document, None, None).unwrap();
+fn open_door() -> MeetingPolicy {
+    let document = Document::parse("test", "[account]\nwaiting_room = false\n").unwrap();
+    MeetingPolicy::resolve(&document, None, None).unwrap()
+}
+
+fn config(policy: MeetingPolicy, host: IdentityKey) -> Config {
     assert_eq!(policy.meeting(), MeetingType::Enhanced);
     let client = Client { kind: Kind::Desktop, platform: Some(Platform::Linux), version: "5.4.0".into() };
     let mut config = Config::of(policy, b"an enhanced meeting", client).unwrap();
     config.party.group.host = Some(host);
     config
+}
+
+/// The meeting of a policy and its service; the first of `devices` is the host and is in.
+fn held(policy: MeetingPolicy, devices: &[Device]) -> (Room, Told, Config, [u8; 32]) {
+    let (config, key) = (config(policy, devices[0].identity()), ServiceKey::from_seed(&[9; 32]).unwrap());
+    let public = key.public();
+    let meeting = enhanced::Config { meeting: config.party.group.clone(), service: public };
+    let service = Service::new(meeting, key).unwrap();
+    let (mut room, mut told) = (Room::new(gathering::Config::default(), service), Told::default());
+    room.sit(&mut told, |_, out| Meeting::enhanced(&devices[0], config.clone(), public, out)).unwrap();
+    run(&mut room, &mut told, 1_500);
+    (room, told, config, public)
 }
 
 fn run(room: &mut Room, told: &mut Told, ms: u64) {
@@ -32,13 +46,9 @@ fn run(room: &mut Room, told: &mut Told, ms: u64) {
 #[test]
 fn a_meeting_of_a_service_is_held_in_the_same_words_and_never_shown_as_end_to_end() {
     let devices = ["host", "guest 1", "guest 2"].map(|name| Device::generate(name).unwrap());
-    let [host, guest, other] = [0, 1, 2].map(|at: usize| devices[at].identity());
-    let (config, key) = (config(host), ServiceKey::from_seed(&[9; 32]).unwrap());
-    let public = key.public();
-    let meeting = enhanced::Config { meeting: config.party.group.clone(), service: public };
-    let service = Service::new(meeting, key).unwrap();
-    let (mut room, mut told) = (Room::new(gathering::Config::default(), service), Told::default());
-    for device in &devices {
+    let [guest, other] = [1, 2].map(|at: usize| devices[at].identity());
+    let (mut room, mut told, config, public) = held(open_door(), &devices);
+    for device in &devices[1..] {
         room.sit(&mut told, |_, out| Meeting::enhanced(device, config.clone(), public, out)).unwrap();
         run(&mut room, &mut told, 1_500);
     }
@@ -81,5 +91,16 @@ fn a_meeting_of_a_service_is_held_in_the_same_words_and_never_shown_as_end_to_en
     for seat in 0..2 {
         let one = room.party(seat).unwrap();
         assert!(one.ended().is_some() && one.shield() == Shield::Stopped, "seat {seat}");
+    }
+}
+
+#[test]
+fn the_policy_that_is_shipped_holds_the_meeting_that_it_names() {
+    let device = Device::generate("host").unwrap();
+    let example = Document::parse("example.toml", EXAMPLE).unwrap();
+    for policy in [MeetingPolicy::standard(), MeetingPolicy::resolve(&example, None, None).unwrap()] {
+        let (mut room, ..) = held(policy, std::slice::from_ref(&device));
+        let one = room.party(0).unwrap();
+        assert_eq!((one.roster().len(), one.shield(), one.policy_agrees()), (1, Shield::Enhanced, true));
     }
 }

@@ -175,14 +175,15 @@ impl MeetingPolicy {
         self.network.permits(relay)
     }
 
-    /// The group of such a meeting, with the id `group`.
+    /// The group of such a meeting, with the id `group`. An enhanced one has none and demands no suite: the service has
+    /// the keys.
     ///
     /// # Errors
     /// [`Refusal`], where the policy does not allow a meeting of its type.
     pub fn group_config(&self, group: &[u8]) -> Result<Config, Refusal> {
         let meeting = self.chosen()?;
         Ok(Config {
-            suite: self.settings.suite.value,
+            suite: self.suite(),
             meeting,
             post_quantum: self.post_quantum(),
             recorder_allowed: self.settings.recorder_allowed.value,
@@ -204,15 +205,16 @@ impl MeetingPolicy {
         }
     }
 
-    /// Whether a group with the policy `group` runs by these rules.
+    /// Whether a group with the policy `group` runs by these rules. Of an enhanced meeting the suite is not compared.
     ///
     /// # Errors
     /// [`Differs`], which names the first difference.
     pub fn rules(&self, group: &EnginePolicy) -> Result<(), Differs> {
+        let enhanced = self.meeting == MeetingType::Enhanced;
         let pairs = [
             (self.chosen() == Ok(group.meeting), "meeting type"),
-            (self.settings.suite.value == group.suite, "suite"),
-            (self.post_quantum() == group.post_quantum, "post-quantum requirement"),
+            (enhanced || self.suite() == group.suite, "suite"),
+            (enhanced || self.post_quantum() == group.post_quantum, "post-quantum requirement"),
             (self.settings.recorder_allowed.value == group.recorder_allowed, "leave for recorders"),
             (self.leaver_window_ms() == group.leaver_window_ms, "leaver window"),
             (self.settings.roster_limit.value.people() == group.roster_limit, "roster limit"),
@@ -241,9 +243,10 @@ impl MeetingPolicy {
         self.settings.leaver_window_ms.value.ms()
     }
 
-    /// Whether keys are agreed on so that a quantum computer does not get at them.
+    /// Whether keys are agreed on so that a quantum computer does not get at them; in an enhanced meeting they are not
+    /// agreed on at all.
     pub fn post_quantum(&self) -> bool {
-        self.settings.suite.value == GroupSuite::Hybrid
+        self.suite() == GroupSuite::Hybrid
     }
 
     /// The settings, each with who decided it.
@@ -264,6 +267,13 @@ impl MeetingPolicy {
     /// The relays that are allowed.
     pub const fn network(&self) -> &Allowlist {
         &self.network
+    }
+
+    fn suite(&self) -> GroupSuite {
+        match self.meeting {
+            MeetingType::EndToEnd => self.settings.suite.value,
+            MeetingType::Enhanced => GroupSuite::Classical,
+        }
     }
 
     /// Its type, where it is allowed.

@@ -59,14 +59,6 @@ impl Args {
         let group = self.people <= MOST_IN_A_GROUP;
         self.kind.unwrap_or(if group { MeetingType::EndToEnd } else { MeetingType::Enhanced })
     }
-
-    /// What the keys are agreed on with; those of a service are not agreed on.
-    pub fn suite(&self) -> GroupSuite {
-        match self.meeting() {
-            MeetingType::EndToEnd => self.suite,
-            MeetingType::Enhanced => GroupSuite::Classical,
-        }
-    }
 }
 
 const RELAY: &str = "How the relay behaves: honest, slow, dropping, or malicious:NAME; --help has the names";

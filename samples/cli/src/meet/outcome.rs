@@ -128,7 +128,7 @@ impl Outcome {
             churn: args.churn,
             seed: args.seed,
             relay: args.relay.name(),
-            keys: match (args.meeting(), args.suite()) {
+            keys: match (args.meeting(), args.suite) {
                 (MeetingType::Enhanced, _) => {
                     "fed as `EpochInput` by the service of an enhanced meeting; no group is played"
                 }

@@ -57,7 +57,7 @@ impl Sim {
     pub fn gather(args: &Args) -> anyhow::Result<Self> {
         let mut random = Random(args.seed);
         let host = device("host", &mut random)?;
-        let rules = policy::built_in(args.meeting(), args.suite())?;
+        let rules = policy::built_in(args.meeting(), args.suite)?;
         let mut invite = rules.group_config(b"conclave meet")?;
         invite.host = Some(host.identity());
         if matches!(args.relay, Model::Malicious(_)) {
