@@ -62,6 +62,12 @@ enum Peer {
     In(Stay),
 }
 
+impl Peer {
+    fn waiting(&self) -> Option<&Entry> {
+        if let Peer::Waiting(entry) = self { Some(entry) } else { None }
+    }
+}
+
 /// The service of one meeting.
 pub struct Service {
     config: Config,
@@ -249,11 +255,25 @@ impl Service {
         }
         self.peers.insert(from, Peer::Waiting(entry.clone()));
         if self.state.policy.role(&identity) == Role::Host && !self.ruled() {
-            self.queue.retain(|(act, _)| !matches!(act, Act::Host(_)));
-            self.queue.push_back((Act::Host(entry), now));
+            self.found(entry, now);
         } else {
             let down = Down::Knock(entry);
             self.rulers().into_iter().for_each(|to| self.say(to, &down));
+        }
+    }
+
+    /// The host comes in by itself with the next epoch.
+    fn found(&mut self, host: Entry, now: Time) {
+        self.queue.retain(|(act, _)| !matches!(act, Act::Host(_)));
+        self.queue.push_back((Act::Host(host), now));
+    }
+
+    /// A host that came while its former self, or another, still ruled waits; once nobody rules it comes in.
+    fn recall(&mut self, now: Time) {
+        let host = |entry: &&Entry| self.state.policy.role(&entry.person.identity) == Role::Host;
+        let waiting = self.peers.values().filter_map(Peer::waiting).find(host).cloned();
+        if let Some(host) = waiting.filter(|_| !self.ruled()) {
+            self.found(host, now);
         }
     }
 
@@ -401,8 +421,7 @@ impl Service {
 
     /// Where this entry waits.
     fn waiting(&self, entry: &Entry) -> Option<Connection> {
-        let waits = |peer: &Peer| matches!(peer, Peer::Waiting(other) if other == entry);
-        self.peers.iter().find(|(_, peer)| waits(peer)).map(|(id, _)| *id)
+        self.peers.iter().find(|(_, peer)| peer.waiting() == Some(entry)).map(|(id, _)| *id)
     }
 
     /// The next epoch begins: its secret goes to those who are in it.
@@ -456,17 +475,14 @@ impl Service {
             new.into_iter().for_each(|to| self.say(to, &welcome));
         }
         self.introduce(&rulers);
+        self.recall(now);
         Ok(())
     }
 
     /// Tells those who rule only now who waits.
     fn introduce(&mut self, before: &[Connection]) {
         let new: Vec<_> = self.rulers().into_iter().filter(|to| !before.contains(to)).collect();
-        let waiting = self.peers.values().filter_map(|peer| match peer {
-            Peer::Waiting(entry) => Some(entry.clone()),
-            _ => None,
-        });
-        let waiting: Vec<_> = waiting.collect();
+        let waiting: Vec<_> = self.peers.values().filter_map(Peer::waiting).cloned().collect();
         for entry in waiting.into_iter().filter(|_| !new.is_empty()) {
             let down = Down::Knock(entry);
             new.iter().for_each(|to| self.say(*to, &down));

@@ -335,3 +335,18 @@ fn whose_turn_came_late_hears_and_is_heard_after_the_next_heartbeats() {
         assert!(heard > 280, "seat {seat} hears {heard} of 300 of {from}");
     }
 }
+
+#[test]
+fn a_host_that_comes_back_before_its_old_line_is_known_to_be_dead_is_not_forgotten() {
+    let mut table = Table::of(2);
+    table.seats[0].connected = false;
+    table.knock(&device(6));
+    let host = table.knock(&device(0));
+    table.seats[host].admits = true;
+    table.run(2_000);
+    assert_eq!(table.seats[host].party.own(), None, "its former self still rules");
+    table.hang_up(0);
+    table.run(2_000);
+    assert_eq!(table.seats[host].names().len(), 3, "and it lets in who waited");
+    assert!(table.seats.iter().all(|seat| seat.alarms().is_empty()));
+}
