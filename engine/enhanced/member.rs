@@ -162,7 +162,7 @@ pub struct Member {
     link: [u8; 32],
     authenticator: Vec<u8>,
     began: Time,
-    /// The last wishes and the last words of the others.
+    /// The last wishes and the last words of everybody.
     wishes: Sequences,
     words: Sequences,
     /// This member's own last ones.
@@ -263,7 +263,8 @@ impl Member {
         let _ = self.wish(Ask::Leave);
     }
 
-    /// Says something to all members, signed and in the order of the service, which reads it.
+    /// Says something to all members, signed and in the order of the service, which reads it; it comes back to this
+    /// member too.
     ///
     /// # Errors
     /// [`GroupError::TooMuch`], [`GroupError::Out`], [`GroupError::Library`].
@@ -464,7 +465,7 @@ impl Member {
         if !self.domain.holds(&author.identity.0, Label::Word, &[&word.text()], &word.signature) {
             return Err(Alarm::Forged("word"));
         }
-        if word.stay == self.own || !self.words.take(word.stay, word.sequence) {
+        if !self.words.take(word.stay, word.sequence) {
             return Err(Alarm::Replayed(word.stay.leaf));
         }
         self.event(Event::Told { leaf: word.stay.leaf, body: Zeroizing::new(word.body) });

@@ -203,7 +203,7 @@ impl Service {
             let (epoch, age_us) = (self.state.epoch, now.since(self.began));
             let unsigned = Beat { epoch, link: self.link, sequence: self.beats, age_us, signature: [0; _] };
             if let Ok(signature) = self.signer.sign(&self.domain, Label::Beat, &[&unsigned.text()]) {
-                self.to_all(&Down::Beat(Beat { signature, ..unsigned }), None);
+                self.to_all(&Down::Beat(Beat { signature, ..unsigned }));
             }
         }
         std::mem::take(&mut self.out)
@@ -319,8 +319,8 @@ impl Service {
         } else if !self.words.take(word.stay, word.sequence) {
             self.stats.replayed += 1;
         } else {
-            let from = word.stay.leaf;
-            self.to_all(&Down::Word(word), Some(from));
+            // To its author too, which obeys it where all others do.
+            self.to_all(&Down::Word(word));
         }
     }
 
@@ -453,7 +453,7 @@ impl Service {
         }
         let Statement { epoch, acts: hash, roster, policy, .. } = statement;
         let turn = Turn { secret, epoch, previous, acts: acts.to_vec(), roster, policy, signature };
-        self.to_all(&Down::Turn(turn), None);
+        self.to_all(&Down::Turn(turn));
 
         let mut new = vec![];
         for entry in coming {
@@ -523,9 +523,9 @@ impl Service {
         }
     }
 
-    fn to_all(&mut self, down: &Down, but: Option<u16>) {
+    fn to_all(&mut self, down: &Down) {
         let bytes = down.encode();
-        let seats = self.seats.iter().filter(|(leaf, _)| Some(**leaf) != but).map(|(_, (_, to))| *to);
+        let seats = self.seats.values().map(|(_, to)| *to);
         self.out.extend(seats.filter(|to| self.peers.contains_key(to)).map(|to| (to, bytes.clone())));
     }
 }

@@ -77,7 +77,7 @@ pub enum Up {
     Word(Word),
 }
 
-/// A signed word of a member to all others.
+/// A signed word of a member to all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     /// By whom.

@@ -104,3 +104,21 @@ fn the_policy_that_is_shipped_holds_the_meeting_that_it_names() {
         assert_eq!((one.roster().len(), one.shield(), one.policy_agrees()), (1, Shield::Enhanced, true));
     }
 }
+
+#[test]
+fn a_host_obeys_its_own_word_as_all_others_do() {
+    let devices = ["host", "guest"].map(|name| Device::generate(name).unwrap());
+    let (mut room, mut told, config, public) = held(open_door(), &devices);
+    room.sit(&mut told, |_, out| Meeting::enhanced(&devices[1], config, public, out)).unwrap();
+    run(&mut room, &mut told, 1_500);
+    let epoch = room.party(0).unwrap().epoch();
+    room.party(0).unwrap().read_aloud().unwrap();
+    room.party(0).unwrap().spotlight(Some(&devices[1].identity())).unwrap();
+    run(&mut room, &mut told, 500);
+    for seat in 0..2 {
+        let one = room.party(seat).unwrap();
+        let seen = one.spotlighted().map(|member| member.identity);
+        assert_eq!((one.pinned(), seen), (Some(epoch), Some(devices[1].identity())), "seat {seat}");
+        assert!(!told.0[seat].iter().any(|(_, event)| matches!(event, Event::Alarm(_))), "seat {seat}");
+    }
+}
