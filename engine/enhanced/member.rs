@@ -9,10 +9,11 @@ use super::plan::{Act, Ask, Sequences, Statement, Stay, Wish, acts_hash, conclus
 use super::sign::{Domain, Label};
 use super::wire::{Beat, Down, Refusal, Turn, Up, Welcome, Word};
 use super::{Alarm, Config, EnhancedError, Output};
+use crate::e2ee::group::card::Why;
 use crate::e2ee::group::event::{self, Event, Left, Request, Switch};
 use crate::e2ee::group::heartbeat::{LEAVE_US, STOP_US, WARN_US, began_earlier};
 use crate::e2ee::group::rules::{Illegal, State, Verdict};
-use crate::e2ee::group::wire::{Envelope, ticket};
+use crate::e2ee::group::wire::{Envelope, Ticket, ticket};
 use crate::e2ee::group::{Device, EnginePolicy, GroupError, LEAVE_ALONE_US, MAX_WORD, MeetingType, Person};
 use crate::e2ee::{EpochInput, MediaSecret, Member as Seat, Role, Roster};
 use crate::time::Time;
@@ -245,6 +246,20 @@ impl Member {
         self.wish(Ask::Do(request))
     }
 
+    /// Has the service say no to whoever knocked with this ticket.
+    ///
+    /// # Errors
+    /// [`GroupError::NotHost`], [`GroupError::Out`], [`GroupError::Library`].
+    pub fn deny(&mut self, to: Ticket, why: Why) -> Result<(), GroupError> {
+        if self.left.is_some() {
+            return Err(GroupError::Out);
+        }
+        if !self.rules() {
+            return Err(GroupError::NotHost);
+        }
+        self.sign_wish(Ask::Deny(to, why)).map(drop)
+    }
+
     /// Asks to be taken out, and goes alone where the service does not let it. The only host hands its role over first:
     /// to the lowest co-host, else the lowest member.
     pub fn leave(&mut self, now: Time) {
@@ -353,13 +368,19 @@ impl Member {
         if self.pending.len() >= MAX_PENDING {
             return Err(GroupError::TooMuch);
         }
+        let (sequence, seen) = self.sign_wish(ask.clone())?;
+        self.pending.push_back(Pending { sequence, ask, seen });
+        Ok(())
+    }
+
+    /// Says it; returns its number and the roster that it names.
+    fn sign_wish(&mut self, ask: Ask) -> Result<(u64, [u8; 32]), GroupError> {
         let (sequence, seen) = (self.sequence + 1, self.state.roster.hash());
-        let wish = Wish::sign(&self.device, &self.domain, self.own, sequence, seen, ask.clone());
+        let wish = Wish::sign(&self.device, &self.domain, self.own, sequence, seen, ask);
         let wish = wish.map_err(|_| GroupError::Library("a wish could not be signed"))?;
         self.sequence = sequence;
-        self.pending.push_back(Pending { sequence, ask, seen });
         self.say(Up::Wish(wish));
-        Ok(())
+        Ok((sequence, seen))
     }
 
     /// Judges the next epoch, and enters it.

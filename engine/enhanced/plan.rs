@@ -7,10 +7,11 @@ use super::entry::Entry;
 use super::sign::{Domain, Label, SIGNATURE};
 use super::wire::{encode_acts, encode_ask};
 use super::{Alarm, EnhancedError};
+use crate::e2ee::group::card::Why;
 use crate::e2ee::group::event::Request;
 use crate::e2ee::group::policy::EnginePolicy;
 use crate::e2ee::group::rules::{Author, Change, Illegal, Proposed, State, Verdict, conclude};
-use crate::e2ee::group::wire::sha256;
+use crate::e2ee::group::wire::{Ticket, sha256};
 use crate::e2ee::group::{Device, Person};
 use crate::e2ee::{Member, Role, Roster};
 
@@ -21,6 +22,8 @@ pub enum Ask {
     Do(Request),
     /// To be taken out.
     Leave,
+    /// That whoever knocked with this ticket is told no. It leads to no epoch.
+    Deny(Ticket, Why),
 }
 
 /// One stay of a member: a leaf, and the epoch in which it came there.
@@ -167,9 +170,13 @@ fn conclusion_of(before: &State, acts: &[Act]) -> Result<Verdict, Illegal> {
         };
         let author = before.roster.get(wish.stay.leaf).ok_or(Illegal::Stranger)?;
         let by = Author::Leaf(author.leaf.into());
-        let Ask::Do(request) = &wish.ask else {
-            removals.entry(author.leaf).or_insert(by);
-            continue;
+        let request = match &wish.ask {
+            Ask::Do(request) => request,
+            Ask::Leave => {
+                removals.entry(author.leaf).or_insert(by);
+                continue;
+            }
+            Ask::Deny(..) => return Err(Illegal::Unasked),
         };
         if !rules(author) {
             return Err(Illegal::Unasked);

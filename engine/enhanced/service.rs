@@ -17,9 +17,10 @@ use super::plan::{Act, Ask, Sequences, Statement, Stay, Wish, acts_hash, conclus
 use super::sign::{Domain, Label, ServiceKey};
 use super::wire::{Beat, Down, MAX_ACTS, Refusal, SECRET, Turn, Up, Welcome, Word};
 use super::{BEAT_US, Config, EnhancedError};
+use crate::e2ee::group::card::Why;
 use crate::e2ee::group::event::Request;
 use crate::e2ee::group::rules::{State, Verdict};
-use crate::e2ee::group::wire::Envelope;
+use crate::e2ee::group::wire::{Envelope, Ticket};
 use crate::e2ee::group::{BATCH_US, FLOOR_US, SPACING_US, UPDATES_US};
 use crate::e2ee::keys::MAX_LEAVES;
 use crate::e2ee::secret::Secret;
@@ -29,6 +30,9 @@ use crate::time::Time;
 
 /// Connections at most, those who wait included.
 pub const MAX_CONNECTIONS: usize = 2 * MAX_LEAVES as usize;
+
+/// Those who wait of whom hosts know at most, which is as many as a door keeps.
+pub const MAX_SHOWN: usize = 256;
 
 /// Wishes of one member that wait at most, where it does not rule.
 const MAX_ORDINARY: usize = 2;
@@ -56,15 +60,15 @@ enum Peer {
     New,
     /// It was asked to sign this.
     Challenged(Entry, [u8; 32]),
-    /// In the waiting room.
-    Waiting(Entry),
+    /// In the waiting room, and whether those who rule know of it.
+    Waiting(Entry, bool),
     /// A member.
     In(Stay),
 }
 
 impl Peer {
     fn waiting(&self) -> Option<&Entry> {
-        if let Peer::Waiting(entry) = self { Some(entry) } else { None }
+        if let Peer::Waiting(entry, _) = self { Some(entry) } else { None }
     }
 }
 
@@ -172,8 +176,10 @@ impl Service {
 
     /// Somebody is gone; a member is taken out.
     pub fn disconnect(&mut self, id: Connection, now: Time) {
-        if let Some(Peer::In(stay)) = self.peers.remove(&id) {
-            self.queue.push_back((Act::Lost(stay), now));
+        match self.peers.remove(&id) {
+            Some(Peer::In(stay)) => self.queue.push_back((Act::Lost(stay), now)),
+            Some(Peer::Waiting(..)) => self.show(),
+            _ => {}
         }
     }
 
@@ -249,17 +255,49 @@ impl Service {
     fn wait(&mut self, from: Connection, entry: Entry, now: Time) {
         let identity = entry.person.identity;
         for peer in self.peers.values_mut() {
-            if matches!(peer, Peer::Waiting(former) if former.person.identity == identity) {
+            if peer.waiting().is_some_and(|former| former.person.identity == identity) {
                 *peer = Peer::New;
             }
         }
-        self.peers.insert(from, Peer::Waiting(entry.clone()));
+        self.peers.insert(from, Peer::Waiting(entry.clone(), false));
         if self.state.policy.role(&identity) == Role::Host && !self.ruled() {
             self.found(entry, now);
         } else {
-            let down = Down::Knock(entry);
-            self.rulers().into_iter().for_each(|to| self.say(to, &down));
+            self.show();
         }
+    }
+
+    /// Tells those who rule who waits, of those whom they know not yet, as long as there is room.
+    fn show(&mut self) {
+        let rulers = self.rulers();
+        if rulers.is_empty() {
+            return;
+        }
+        let mut room = MAX_SHOWN.saturating_sub(self.shown().count());
+        let mut new = vec![];
+        for peer in self.peers.values_mut() {
+            if let (1.., Peer::Waiting(entry, shown @ false)) = (room, peer) {
+                (*shown, room) = (true, room - 1);
+                new.push(entry.clone());
+            }
+        }
+        for down in new.into_iter().map(Down::Knock) {
+            rulers.iter().for_each(|to| self.say(*to, &down));
+        }
+    }
+
+    fn shown(&self) -> impl Iterator<Item = &Entry> {
+        self.peers.values().filter_map(|peer| if let Peer::Waiting(entry, true) = peer { Some(entry) } else { None })
+    }
+
+    /// A host says no to whoever waits under this ticket.
+    fn turn_away(&mut self, ticket: &Ticket, why: Why) {
+        let waits = |peer: &Peer| peer.waiting().is_some_and(|entry| entry.ticket() == *ticket);
+        let Some((to, peer)) = self.peers.iter_mut().find(|(_, peer)| waits(peer)) else { return };
+        *peer = Peer::New;
+        let to = *to;
+        self.say(to, &Down::Refused(why.into()));
+        self.show();
     }
 
     /// The host comes in by itself with the next epoch.
@@ -294,10 +332,11 @@ impl Service {
                 self.renew = Some((since, ruling || rules));
                 return;
             }
-            Ask::Do(_) if !rules => {
+            Ask::Do(_) | Ask::Deny(..) if !rules => {
                 self.stats.refused += 1;
                 return self.say(from, &Down::Denied { sequence, why: Refusal::NotHost });
             }
+            Ask::Deny(ticket, why) => return self.turn_away(&ticket, why),
             _ => {}
         }
         let theirs = |(act, _): &&(Act, Time)| matches!(act, Act::Wish(other) if other.stay == wish.stay);
@@ -479,14 +518,14 @@ impl Service {
         Ok(())
     }
 
-    /// Tells those who rule only now who waits.
+    /// Tells those who rule only now who waits, and all of them who there is room for now.
     fn introduce(&mut self, before: &[Connection]) {
         let new: Vec<_> = self.rulers().into_iter().filter(|to| !before.contains(to)).collect();
-        let waiting: Vec<_> = self.peers.values().filter_map(Peer::waiting).cloned().collect();
-        for entry in waiting.into_iter().filter(|_| !new.is_empty()) {
-            let down = Down::Knock(entry);
+        let waiting: Vec<_> = self.shown().cloned().collect();
+        for down in waiting.into_iter().filter(|_| !new.is_empty()).map(Down::Knock) {
             new.iter().for_each(|to| self.say(*to, &down));
         }
+        self.show();
     }
 
     /// The secret of the epoch that the state is in.

@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::plan::{Act, Ask, Stay, Wish};
 use super::sign::SIGNATURE;
 use crate::e2ee::group::MAX_WORD;
+use crate::e2ee::group::card::Why;
 use crate::e2ee::group::event::Request;
 use crate::e2ee::group::wire::{MAX_MESSAGE, ticket};
 use crate::e2ee::keys::MAX_LEAVES;
@@ -57,11 +58,54 @@ pub enum Refusal {
     /// The rules do not allow it.
     #[error("the rules do not allow it")]
     Illegal = 7,
+    /// A host said no to whoever knocks.
+    #[error("the host did not let you in")]
+    Host = 8,
+    /// Its invite is of another meeting.
+    #[error("the invite names another meeting type or policy than this meeting has: ask for a new one")]
+    Invite = 9,
+    /// Its client may not join such a meeting.
+    #[error("this client may not join this meeting")]
+    Client = 10,
 }
 
 impl Refusal {
-    const ALL: [Self; 7] =
-        [Self::MeetingType, Self::Signature, Self::Locked, Self::Full, Self::NotHost, Self::Replayed, Self::Illegal];
+    const ALL: [Self; 10] = [
+        Self::MeetingType,
+        Self::Signature,
+        Self::Locked,
+        Self::Full,
+        Self::NotHost,
+        Self::Replayed,
+        Self::Illegal,
+        Self::Host,
+        Self::Invite,
+        Self::Client,
+    ];
+
+    /// What it says to whoever knocked and is not let in; nothing where it is no answer to that.
+    pub const fn denial(self) -> Option<Why> {
+        match self {
+            Self::Host => Some(Why::Host),
+            Self::Locked => Some(Why::Locked),
+            Self::Invite => Some(Why::Invite),
+            Self::Client => Some(Why::Client),
+            Self::Full => Some(Why::Full),
+            _ => None,
+        }
+    }
+}
+
+impl From<Why> for Refusal {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Host => Self::Host,
+            Why::Locked => Self::Locked,
+            Why::Invite => Self::Invite,
+            Why::Client => Self::Client,
+            Why::Full => Self::Full,
+        }
+    }
 }
 
 /// What a member says to the service.
@@ -405,6 +449,11 @@ fn read_word(reader: &mut Reader<'_>) -> Option<Word> {
 pub(crate) fn encode_ask(out: &mut Vec<u8>, ask: &Ask) {
     let request = match ask {
         Ask::Leave => return out.push(8),
+        Ask::Deny(ticket, why) => {
+            out.push(9);
+            out.extend(ticket);
+            return out.push(*why as u8);
+        }
         Ask::Do(request) => request,
     };
     match request {
@@ -453,6 +502,7 @@ fn read_ask(reader: &mut Reader<'_>) -> Option<Ask> {
         },
         7 => Request::Renew,
         8 => return Some(Ask::Leave),
+        9 => return Some(Ask::Deny(reader.array()?, Why::from_number(reader.u8()?)?)),
         _ => return None,
     }))
 }

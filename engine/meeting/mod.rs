@@ -250,7 +250,14 @@ impl Meeting {
             Err(
                 PartyError::Group(GroupError::Mismatch(what)) | PartyError::Enhanced(EnhancedError::Mismatch(what)),
             ) => self.tell(Event::Alarm(Alarm::Mismatch(what))),
-            Err(PartyError::Enhanced(why)) => self.tell(Event::Alarm(Alarm::Refused(why))),
+            Err(PartyError::Enhanced(why)) => {
+                self.tell(Event::Alarm(Alarm::Refused(why)));
+                if let EnhancedError::Refused(why) = why
+                    && let Some(why) = why.denial()
+                {
+                    self.finish(Ended::Denied(why));
+                }
+            }
             Err(PartyError::Key(_) | PartyError::Send(_)) => self.finish(Ended::Broken),
             _ => {}
         }

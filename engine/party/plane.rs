@@ -154,14 +154,14 @@ impl Plane {
         }
     }
 
-    /// Says no to somebody who knocked at a group. A service says it for itself.
+    /// Says no to somebody who knocked, or has the service say it.
     ///
     /// # Errors
-    /// [`PartyError::Group`], [`PartyError::NoGroup`].
-    pub fn deny(&mut self, to: Ticket, why: Why) -> Result<(), PartyError> {
+    /// [`GroupError`].
+    pub fn deny(&mut self, to: Ticket, why: Why) -> Result<(), GroupError> {
         match self {
-            Plane::Group(group) => Ok(group.deny(to, why)?),
-            Plane::Service(_) => Err(PartyError::NoGroup),
+            Plane::Group(group) => group.deny(to, why),
+            Plane::Service(member) => member.deny(to, why),
         }
     }
 

@@ -1,11 +1,14 @@
 //! People come, speak, rule and go.
 
 use conclave::e2ee::Role;
+use conclave::e2ee::group::card::Why;
 use conclave::e2ee::group::rules::Illegal;
-use conclave::e2ee::group::{Event, Gone, GroupError, Left, MeetingType, Request};
+use conclave::e2ee::group::wire::ticket;
+use conclave::e2ee::group::{Device, Event, Gone, GroupError, Left, MeetingType, Request};
 use conclave::enhanced::wire::{Down, Refusal};
 use conclave::enhanced::{Alarm, EnhancedError, Service, ServiceKey};
 use conclave::gathering::{self, Gathering};
+use conclave::meeting::waiting::MAX_WAITING;
 use conclave::party::{self, Keys, Party, PartyError};
 
 use crate::people;
@@ -349,4 +352,38 @@ fn a_host_that_comes_back_before_its_old_line_is_known_to_be_dead_is_not_forgott
     table.run(2_000);
     assert_eq!(table.seats[host].names().len(), 3, "and it lets in who waited");
     assert!(table.seats.iter().all(|seat| seat.alarms().is_empty()));
+}
+
+#[test]
+fn who_waits_beyond_what_a_door_shows_comes_up_when_there_is_room() {
+    let mut table = Table::of(1);
+    table.seats[0].admits = false;
+    for n in 0..259u16 {
+        let seed = |salt: u8| {
+            let mut seed = [salt; 32];
+            seed[..2].copy_from_slice(&n.to_be_bytes());
+            seed
+        };
+        table.knock(&Device::from_seeds(&format!("guest {n}"), &seed(3), &seed(4)).unwrap());
+    }
+    table.run(100);
+    let knocks = |table: &Table| -> Vec<Vec<u8>> {
+        let knock = |event: &Event| match event {
+            Event::Knock { key_package, .. } => Some(key_package.clone()),
+            _ => None,
+        };
+        table.seats[0].group().filter_map(knock).collect()
+    };
+    let shown = knocks(&table);
+    assert_eq!(shown.len(), MAX_WAITING);
+    for key_package in &shown[..2] {
+        table.seats[0].party.plane().unwrap().deny(ticket(key_package), Why::Client).unwrap();
+    }
+    table.run(100);
+    assert_eq!(knocks(&table).len(), MAX_WAITING + 2);
+    table.hang_up(7);
+    table.run(100);
+    assert_eq!(knocks(&table).len(), MAX_WAITING + 3, "all are known");
+    let refused = |error: &PartyError| matches!(error, PartyError::Enhanced(EnhancedError::Refused(_)));
+    assert_eq!(table.seats.iter().filter(|seat| seat.errors.iter().any(refused)).count(), 2);
 }

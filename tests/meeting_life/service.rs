@@ -1,5 +1,6 @@
 //! The same meeting where a service makes the keys: what hosts do and what is on screen is the same, but for the shield.
 
+use conclave::e2ee::group::card::Why;
 use conclave::e2ee::group::{Device, MeetingType};
 use conclave::e2ee::{IdentityKey, Role};
 use conclave::enhanced::{self, Service, ServiceKey};
@@ -7,7 +8,7 @@ use conclave::gathering::{self, Gathering};
 use conclave::meeting::policy::{Client, Document, EXAMPLE, Feature, Kind, MeetingPolicy, Platform};
 use conclave::meeting::shield::Shield;
 use conclave::meeting::verified::State;
-use conclave::meeting::{Config, Event, Meeting};
+use conclave::meeting::{Config, Ended, Event, Meeting};
 
 use crate::meetings::Told;
 
@@ -121,4 +122,28 @@ fn a_host_obeys_its_own_word_as_all_others_do() {
         assert_eq!((one.pinned(), seen), (Some(epoch), Some(devices[1].identity())), "seat {seat}");
         assert!(!told.0[seat].iter().any(|(_, event)| matches!(event, Event::Alarm(_))), "seat {seat}");
     }
+}
+
+#[test]
+fn a_host_turns_away_who_waits_and_that_one_is_told() {
+    let devices = ["host", "guest"].map(|name| Device::generate(name).unwrap());
+    let (mut room, mut told, config, public) = held(MeetingPolicy::standard(), &devices);
+    let knock = |room: &mut Room, told: &mut Told| {
+        let seat = room.sit(told, |_, out| Meeting::enhanced(&devices[1], config.clone(), public, out)).unwrap();
+        run(room, told, 1_500);
+        seat
+    };
+    let guest = devices[1].identity();
+    let seat = knock(&mut room, &mut told);
+    assert_eq!(room.party(0).unwrap().waiting().count(), 1);
+    room.party(0).unwrap().deny(&guest).unwrap();
+    run(&mut room, &mut told, 1_500);
+    assert_eq!(room.party(seat).unwrap().ended(), Some(&Ended::Denied(Why::Host)));
+    assert_eq!(room.party(0).unwrap().waiting().count(), 0);
+    // It may ask again, and be let in.
+    let seat = knock(&mut room, &mut told);
+    let now = room.now();
+    room.party(0).unwrap().admit(&guest, now).unwrap();
+    run(&mut room, &mut told, 1_500);
+    assert_eq!(room.party(seat).unwrap().roster().len(), 2);
 }
