@@ -14,7 +14,7 @@ use crate::e2ee::group::event::{self, Event, Left, Request, Switch};
 use crate::e2ee::group::heartbeat::{LEAVE_US, STOP_US, WARN_US, began_earlier};
 use crate::e2ee::group::rules::{Illegal, State, Verdict};
 use crate::e2ee::group::wire::{Envelope, Ticket, ticket};
-use crate::e2ee::group::{Device, EnginePolicy, GroupError, LEAVE_ALONE_US, MAX_WORD, MeetingType, Person};
+use crate::e2ee::group::{Device, EnginePolicy, GroupError, LEAVE_ALONE_US, MAX_WORD, MAX_WORDS, MeetingType, Person};
 use crate::e2ee::{EpochInput, MediaSecret, Member as Seat, Role, Roster};
 use crate::time::Time;
 
@@ -131,6 +131,7 @@ impl Knocking {
             words: Sequences::default(),
             sequence: 0,
             word: 0,
+            said: VecDeque::new(),
             pending: VecDeque::new(),
             out: VecDeque::new(),
             sign: now,
@@ -169,6 +170,8 @@ pub struct Member {
     /// This member's own last ones.
     sequence: u64,
     word: u64,
+    /// Words of this member that have not come back yet.
+    said: VecDeque<(u64, Zeroizing<Vec<u8>>)>,
     pending: VecDeque<Pending>,
     out: VecDeque<Output>,
     /// The last sign of life of the service in this epoch.
@@ -279,7 +282,7 @@ impl Member {
     }
 
     /// Says something to all members, signed and in the order of the service, which reads it; it comes back to this
-    /// member too.
+    /// member too. A word that a new epoch overtook is said again in that one.
     ///
     /// # Errors
     /// [`GroupError::TooMuch`], [`GroupError::Out`], [`GroupError::Library`].
@@ -287,14 +290,15 @@ impl Member {
         if self.left.is_some() {
             return Err(GroupError::Out);
         }
-        if body.len() > MAX_WORD {
+        if body.len() > MAX_WORD || self.said.len() >= MAX_WORDS {
             return Err(GroupError::TooMuch);
         }
-        let sequence = self.word + 1;
-        let unsigned = Word { stay: self.own, sequence, body: body.to_vec(), signature: [0; _] };
+        let (epoch, sequence) = (self.state.epoch, self.word + 1);
+        let unsigned = Word { stay: self.own, epoch, sequence, body: body.to_vec(), signature: [0; _] };
         let signature = self.domain.sign(&self.device, Label::Word, &[&unsigned.text()]);
         let signature = signature.map_err(|_| GroupError::Library("a word could not be signed"))?;
         self.word = sequence;
+        self.said.push_back((sequence, Zeroizing::new(body.to_vec())));
         self.say(Up::Word(Word { signature, ..unsigned }));
         Ok(())
     }
@@ -421,6 +425,12 @@ impl Member {
         }
         self.event(Event::Changed { epoch, committer: None, came, gone });
         self.settle(&acts);
+        // The service passes on what is of its own epoch, so what has not come back by now went to nobody.
+        for (_, word) in std::mem::take(&mut self.said) {
+            if self.tell(&word).is_err() {
+                tracing::warn!("a word to all is lost");
+            }
+        }
         Ok(())
     }
 
@@ -486,8 +496,11 @@ impl Member {
         if !self.domain.holds(&author.identity.0, Label::Word, &[&word.text()], &word.signature) {
             return Err(Alarm::Forged("word"));
         }
-        if !self.words.take(word.stay, word.sequence) {
+        if word.epoch != self.state.epoch || !self.words.take(word.stay, word.sequence) {
             return Err(Alarm::Replayed(word.stay.leaf));
+        }
+        if word.stay == self.own {
+            self.said.retain(|(sequence, _)| *sequence != word.sequence);
         }
         self.event(Event::Told { leaf: word.stay.leaf, body: Zeroizing::new(word.body) });
         Ok(())

@@ -124,8 +124,9 @@ pub enum Alarm {
     /// A member's entry or wish is not signed by that member.
     #[error("something in a member's name is not signed by that member: the {0}")]
     Forged(&'static str),
-    /// A wish of a member is used again, or after the roster changed that its author saw.
-    #[error("the service uses an old wish of leaf {0} again")]
+    /// A wish of a member is used again, or after the roster changed that its author saw; or a word comes again, or in
+    /// another epoch than it was said in.
+    #[error("the service uses an old wish or word of leaf {0} again")]
     Replayed(u16),
     /// A change that the rules do not allow.
     #[error("the service makes a change that is not allowed: {0}")]

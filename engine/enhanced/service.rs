@@ -51,6 +51,8 @@ pub struct Stats {
     pub unsigned: u64,
     /// Wishes and words that came again, or whose author is gone.
     pub replayed: u64,
+    /// Words of an epoch that was over: their authors say them again.
+    pub stale: u64,
     /// Wishes that their author may not make.
     pub refused: u64,
 }
@@ -355,6 +357,8 @@ impl Service {
         let holds = |key: &[u8; 32]| self.domain.holds(key, Label::Word, &[&word.text()], &word.signature);
         if !author.is_some_and(|author| holds(&author.0)) {
             self.stats.unsigned += 1;
+        } else if word.epoch != self.state.epoch {
+            self.stats.stale += 1;
         } else if !self.words.take(word.stay, word.sequence) {
             self.stats.replayed += 1;
         } else {

@@ -126,6 +126,8 @@ pub enum Up {
 pub struct Word {
     /// By whom.
     pub stay: Stay,
+    /// In which epoch, the only one that it holds in.
+    pub epoch: u64,
     /// Rises from word to word of a stay.
     pub sequence: u64,
     /// What.
@@ -137,7 +139,8 @@ pub struct Word {
 impl Word {
     /// What is signed.
     pub(crate) fn text(&self) -> Vec<u8> {
-        [&self.stay.bytes()[..], &self.sequence.to_be_bytes(), &self.body].concat()
+        let Self { stay, epoch, sequence, body, .. } = self;
+        [&stay.bytes()[..], &epoch.to_be_bytes(), &sequence.to_be_bytes(), body].concat()
     }
 }
 
@@ -434,6 +437,7 @@ fn read_wish(reader: &mut Reader<'_>) -> Option<Wish> {
 
 fn encode_word(out: &mut Vec<u8>, word: &Word) {
     out.extend(word.stay.bytes());
+    out.extend(word.epoch.to_be_bytes());
     out.extend(word.sequence.to_be_bytes());
     out.extend((word.body.len() as u32).to_be_bytes());
     out.extend_from_slice(&word.body);
@@ -441,9 +445,9 @@ fn encode_word(out: &mut Vec<u8>, word: &Word) {
 }
 
 fn read_word(reader: &mut Reader<'_>) -> Option<Word> {
-    let (stay, sequence) = (reader.stay()?, reader.u64()?);
+    let (stay, epoch, sequence) = (reader.stay()?, reader.u64()?, reader.u64()?);
     let len = usize::try_from(reader.u32()?).ok().filter(|len| *len <= MAX_WORD)?;
-    Some(Word { stay, sequence, body: reader.bytes(len)?.to_vec(), signature: reader.array()? })
+    Some(Word { stay, epoch, sequence, body: reader.bytes(len)?.to_vec(), signature: reader.array()? })
 }
 
 pub(crate) fn encode_ask(out: &mut Vec<u8>, ask: &Ask) {

@@ -1,7 +1,7 @@
 //! A service, or a member, that says what it must not.
 
-use conclave::e2ee::group::Request;
 use conclave::e2ee::group::rules::Illegal;
+use conclave::e2ee::group::{Event, Request};
 use conclave::enhanced::plan::{Act, Ask, Stay, Wish};
 use conclave::enhanced::sign::{Domain, Label};
 use conclave::enhanced::wire::{Down, Refusal, Turn, Up};
@@ -170,4 +170,32 @@ fn an_old_wish_moves_nobody_again() {
     table.ask(0, Request::Renew).unwrap();
     table.run(2_000);
     assert_eq!(judged(&mut table, |turn| turn.acts = acts), [Alarm::Replayed(0)]);
+}
+
+#[test]
+fn words_hold_in_the_epoch_in_which_they_were_said() {
+    let mut table = Table::of(2);
+    let word = |table: &mut Table, body: &[u8]| {
+        table.seats[0].party.plane().unwrap().tell(body).unwrap();
+        table.run(100);
+        let is = |message: &&Vec<u8>| matches!(Down::decode(message), Some(Down::Word(_)));
+        table.seats[1].inbox.iter().rev().find(is).unwrap().clone()
+    };
+    let told = |table: &Table, seat: usize| {
+        table.seats[seat].group().filter(|event| matches!(event, Event::Told { .. })).count()
+    };
+    // One that was said before somebody came, and one that was kept back.
+    let old = word(&mut table, b"old");
+    table.seats[1].kept_back = true;
+    let kept = word(&mut table, b"kept back");
+    table.seats[1].kept_back = false;
+    let new = table.knock(&device(5));
+    table.run(1_000);
+    table.hand(new, &old);
+    table.hand(1, &kept);
+    assert_eq!((told(&table, 1), told(&table, new)), (1, 0));
+    assert_eq!(
+        (table.seats[1].alarms(), table.seats[new].alarms()),
+        (vec![Alarm::Replayed(0)], vec![Alarm::Replayed(0)])
+    );
 }

@@ -387,3 +387,26 @@ fn who_waits_beyond_what_a_door_shows_comes_up_when_there_is_room() {
     let refused = |error: &PartyError| matches!(error, PartyError::Enhanced(EnhancedError::Refused(_)));
     assert_eq!(table.seats.iter().filter(|seat| seat.errors.iter().any(refused)).count(), 2);
 }
+
+#[test]
+fn a_word_that_an_epoch_overtakes_comes_to_all_once() {
+    let mut table = Table::of(3);
+    table.seats[1].kept_back = true;
+    let kept = table.seats[1].inbox.len();
+    table.ask(0, Request::Renew).unwrap();
+    table.run(1_000);
+    for word in [&b"first"[..], b"second"] {
+        table.seats[1].party.plane().unwrap().tell(word).unwrap();
+    }
+    table.run(100);
+    table.seats[1].kept_back = false;
+    for message in table.seats[1].inbox[kept..].to_vec() {
+        table.hand(1, &message);
+    }
+    table.run(100);
+    for seat in &table.seats {
+        let told = |event: &Event| if let Event::Told { body, .. } = event { Some(body.to_vec()) } else { None };
+        assert_eq!(seat.group().filter_map(told).collect::<Vec<_>>(), [b"first".to_vec(), b"second".to_vec()]);
+        assert_eq!(seat.alarms(), []);
+    }
+}
