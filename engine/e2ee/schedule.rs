@@ -79,6 +79,15 @@ impl MediaSecret {
         Ok(secret.as_slice().to_vec())
     }
 
+    /// The media secret of an enhanced meeting: bound to the authenticator, so that members whom a service keeps in two
+    /// forks have different keys and commitments, whatever secret it gives them.
+    ///
+    /// # Errors
+    /// [`KeyError::Derive`].
+    pub fn bound(&self, authenticator: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self(self.0.derive_next(&[b"Conclave 1.0 enhanced media ", authenticator], 48)?))
+    }
+
     /// What everybody who has this epoch's secret can compute and nobody can compute from another one: proofs carry it,
     /// so that two members with different keys under one epoch find out.
     pub(crate) fn commitment(&self) -> Result<[u8; 32], KeyError> {

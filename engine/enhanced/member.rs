@@ -539,7 +539,7 @@ impl Member {
         let input = EpochInput {
             group: self.config.meeting.group.clone(),
             epoch: self.state.epoch,
-            secret,
+            secret: secret.bound(&self.authenticator)?,
             profile: self.state.policy.profile,
             own: self.own.leaf,
             roster: self.state.roster.clone(),

@@ -156,6 +156,7 @@ impl Service {
             return Err(KeyError::Leaf(leaf).into());
         }
         let secret = self.secret()?;
+        let authenticator = secret.authenticator(&self.link)?;
         Ok(EpochInput {
             group: self.config.meeting.group.clone(),
             epoch: self.state.epoch,
@@ -163,9 +164,9 @@ impl Service {
             own: leaf,
             roster: self.state.roster.clone(),
             policy: self.state.policy.encode(),
-            authenticator: secret.authenticator(&self.link)?,
+            secret: secret.bound(&authenticator)?,
+            authenticator,
             began: self.began,
-            secret,
         })
     }
 

@@ -1,11 +1,13 @@
 //! A service, or a member, that says what it must not.
 
+use conclave::e2ee::Reason;
 use conclave::e2ee::group::rules::Illegal;
 use conclave::e2ee::group::{Event, Request};
 use conclave::enhanced::plan::{Act, Ask, Stay, Wish};
 use conclave::enhanced::sign::{Domain, Label};
 use conclave::enhanced::wire::{Down, Refusal, Turn, Up};
 use conclave::enhanced::{Alarm, Entry};
+use conclave::party;
 
 use crate::table::{Table, device, invite};
 
@@ -198,4 +200,38 @@ fn words_hold_in_the_epoch_in_which_they_were_said() {
         (table.seats[1].alarms(), table.seats[new].alarms()),
         (vec![Alarm::Replayed(0)], vec![Alarm::Replayed(0)])
     );
+}
+
+#[test]
+fn members_of_two_forks_with_equal_secrets_neither_hear_nor_believe_each_other() {
+    let mut table = Table::of(3);
+    let before = table.seats[1].party.plane().unwrap().policy().hash();
+    table.seats[1].kept_back = true;
+    table.seats[2].kept_back = true;
+    let policy =
+        Request::Policy { recorder_allowed: true, leaver_window_ms: 5, roster_limit: 9, meeting_policy: [1; 32] };
+    table.ask(0, policy).unwrap();
+    table.run(1_000);
+    // One is told that nothing changed, the other what the host asked for: under one number, with one secret.
+    let (one, other) = (
+        table.lie(1, |turn| {
+            turn.acts.clear();
+            turn.policy = before;
+        }),
+        table.lie(2, |_| {}),
+    );
+    table.hand(1, &one);
+    table.hand(2, &other);
+    assert_eq!(table.seats[1].party.epoch(), table.seats[2].party.epoch());
+    table.run(1_000);
+    let peer = table.peer(2);
+    table.talk(3_000, &[1, 2]);
+    assert_eq!(table.seats[1].alarms(), []);
+    let alarm = |(_, event): &(_, party::Event)| match event {
+        party::Event::Open(of, event) => *of == peer && event.reason == Reason::Tampered,
+        party::Event::Proof(of, event) => *of == peer && event.why.is_alarm(),
+        _ => false,
+    };
+    assert!(table.seats[1].events.iter().any(alarm), "they find out");
+    assert!(table.seats[1].heard.get(&peer).is_none_or(Vec::is_empty));
 }

@@ -51,7 +51,10 @@ fn a_leaver_reads_nothing_two_seconds_later() {
     let Shadow { mut keys, secrets, .. } = table.seats[2].shadow.take().unwrap();
     // Its secrets under the number of the epoch that goes on without it.
     assert!(!secrets.is_empty());
-    let now = |secret: MediaSecret, leaf| EpochInput { secret, ..table.service.listen(leaf).unwrap() };
+    let now = |secret: MediaSecret, leaf| {
+        let input = table.service.listen(leaf).unwrap();
+        EpochInput { secret: secret.bound(&input.authenticator).unwrap(), ..input }
+    };
     let guess = |input: EpochInput| {
         let mut keys = input.derive().unwrap().1;
         keys.set_began(Time(0));
