@@ -10,11 +10,13 @@ use super::sign::{Domain, Label};
 use super::wire::{Beat, Down, Refusal, Turn, Up, Welcome, Word};
 use super::{Alarm, Config, EnhancedError, Output};
 use crate::e2ee::group::card::Why;
-use crate::e2ee::group::event::{self, Event, Left, Request, Switch};
+use crate::e2ee::group::event::{self, Event, Gone, Left, Request, Switch};
 use crate::e2ee::group::heartbeat::{LEAVE_US, STOP_US, WARN_US, began_earlier};
 use crate::e2ee::group::rules::{Illegal, State, Verdict};
 use crate::e2ee::group::wire::{Envelope, Ticket, ticket};
-use crate::e2ee::group::{Device, EnginePolicy, GroupError, LEAVE_ALONE_US, MAX_WORD, MAX_WORDS, MeetingType, Person};
+use crate::e2ee::group::{
+    Device, EnginePolicy, GroupError, LEAVE_ALONE_US, MAX_WORD, MAX_WORDS, MeetingType, Person, WITHHELD_US,
+};
 use crate::e2ee::{EpochInput, MediaSecret, Member as Seat, Role, Roster};
 use crate::time::Time;
 
@@ -151,6 +153,10 @@ struct Pending {
     sequence: u64,
     ask: Ask,
     seen: [u8; 32],
+    /// Since when, from the next tick on.
+    since: Option<Time>,
+    /// That nothing came of it so far was told.
+    told: bool,
 }
 
 /// A member's view of an enhanced meeting.
@@ -352,6 +358,7 @@ impl Member {
         if self.leaving.is_some_and(|since| now.since(since) >= LEAVE_ALONE_US) {
             return self.go(Left::Asked);
         }
+        self.look_after_wishes(now);
         let silence = now.since(self.sign);
         if silence >= WARN_US && !std::mem::replace(&mut self.warned, true) {
             self.event(Event::HeartbeatMissing);
@@ -364,6 +371,23 @@ impl Member {
         }
     }
 
+    /// Whoever waits long for what it asked for is told. New keys may have to wait.
+    fn look_after_wishes(&mut self, now: Time) {
+        let mut requests = vec![];
+        let mut withheld = false;
+        let waits = |wish: &&mut Pending| wish.ask != Ask::Do(Request::Renew);
+        for Pending { ask, since, told, .. } in self.pending.iter_mut().filter(waits) {
+            let since = *since.get_or_insert(now);
+            if now.since(since) >= WITHHELD_US && !std::mem::replace(told, true) {
+                withheld = true;
+                requests.extend(if let Ask::Do(request) = ask { Some(request.clone()) } else { None });
+            }
+        }
+        if withheld {
+            self.event(Event::Withheld { requests });
+        }
+    }
+
     fn rules(&self) -> bool {
         self.state.roster.get(self.own.leaf).is_some_and(|member| member.role.rules())
     }
@@ -373,7 +397,7 @@ impl Member {
             return Err(GroupError::TooMuch);
         }
         let (sequence, seen) = self.sign_wish(ask.clone())?;
-        self.pending.push_back(Pending { sequence, ask, seen });
+        self.pending.push_back(Pending { sequence, ask, seen, since: None, told: false });
         Ok(())
     }
 
@@ -415,6 +439,10 @@ impl Member {
             return Ok(());
         }
         let came = after.roster.iter().filter(|member| member.joined == epoch).cloned().collect();
+        // A lock lets in only those whom its host saw: where some of them left and nothing else changed, it still does.
+        let stayed = |member: &Seat| self.state.roster.get(member.leaf) == Some(member);
+        let only_left = gone.iter().all(|(_, how)| *how == Gone::Left) && after.roster.iter().all(stayed);
+        let before = self.state.roster.hash();
         (self.state, self.link, self.wishes, self.began) = (after, statement.link(), wishes, now);
         self.wishes.keep(&self.state.roster);
         self.words.keep(&self.state.roster);
@@ -424,7 +452,7 @@ impl Member {
             return Ok(());
         }
         self.event(Event::Changed { epoch, committer: None, came, gone });
-        self.settle(&acts);
+        self.settle(&acts, before, only_left);
         // The service passes on what is of its own epoch, so what has not come back by now went to nobody.
         for (_, word) in std::mem::take(&mut self.said) {
             if self.tell(&word).is_err() {
@@ -458,21 +486,26 @@ impl Member {
     }
 
     /// What became of this member's wishes: done, still to come, or for another roster than the one it saw. Where all that
-    /// happened was its own doing it asks again by itself, else its user is asked.
-    fn settle(&mut self, acts: &[Act]) {
+    /// happened was its own doing it asks again by itself, and for a lock where some `only_left` of the roster `before`,
+    /// else its user is asked.
+    fn settle(&mut self, acts: &[Act], before: [u8; 32], only_left: bool) {
         let wishes = acts.iter().filter_map(|act| if let Act::Wish(wish) = act { Some(wish) } else { None });
         let done: BTreeSet<u64> = wishes.filter(|wish| wish.stay == self.own).map(|wish| wish.sequence).collect();
         let own_doing = done.len() == acts.len();
         let roster = self.state.roster.hash();
-        for Pending { sequence, ask, seen } in std::mem::take(&mut self.pending) {
-            match ask {
+        for pending in std::mem::take(&mut self.pending) {
+            let Pending { sequence, seen, .. } = pending;
+            match pending.ask {
                 _ if done.contains(&sequence) => {}
                 Ask::Do(Request::Renew) => {}
-                Ask::Do(request) if request.names_roster() && seen != roster => match own_doing {
-                    true => drop(self.wish(Ask::Do(request))),
-                    false => self.event(Event::Confirm { request, roster }),
-                },
-                ask => self.pending.push_back(Pending { sequence, ask, seen }),
+                Ask::Do(request) if request.names_roster() && seen != roster => {
+                    let still = only_left && seen == before && request == Request::Lock;
+                    match own_doing || still {
+                        true => drop(self.wish(Ask::Do(request))),
+                        false => self.event(Event::Confirm { request, roster }),
+                    }
+                }
+                ask => self.pending.push_back(Pending { ask, ..pending }),
             }
         }
     }

@@ -410,3 +410,41 @@ fn a_word_that_an_epoch_overtakes_comes_to_all_once() {
         assert_eq!(seat.alarms(), []);
     }
 }
+
+#[test]
+fn a_lock_that_crosses_a_leave_is_set_all_the_same() {
+    let mut table = Table::of(3);
+    table.seats[0].kept_back = true;
+    let kept = table.seats[0].inbox.len();
+    table.leave(2);
+    table.run(1_000);
+    table.ask(0, Request::Lock).unwrap();
+    table.run(1_000);
+    table.seats[0].kept_back = false;
+    for message in table.seats[0].inbox[kept..].to_vec() {
+        table.hand(0, &message);
+    }
+    table.run(1_000);
+    assert!(!table.seats[0].group().any(|event| matches!(event, Event::Confirm { .. })), "nobody is asked again");
+    assert!(table.seats[1].party.plane().unwrap().policy().lock.is_some());
+}
+
+#[test]
+fn a_wish_that_the_service_ignores_is_told_after_five_seconds() {
+    let mut table = Table::of(2);
+    let now = table.now;
+    let host = &mut table.seats[0];
+    host.party.plane().unwrap().ask(Request::Lock, now).unwrap();
+    let _ = host.party.tick(now, &mut host.mail);
+    host.mail.control.clear();
+    let told = |table: &Table| -> Vec<Event> {
+        table.seats[0].group().filter(|event| matches!(event, Event::Withheld { .. })).cloned().collect()
+    };
+    table.run(4_900);
+    assert_eq!(told(&table), []);
+    table.run(5_000);
+    assert_eq!(told(&table), [Event::Withheld { requests: vec![Request::Lock] }], "once");
+    table.ask(0, Request::Unlock).unwrap();
+    table.run(10_000);
+    assert_eq!(told(&table).len(), 1, "what is done is not kept back");
+}
