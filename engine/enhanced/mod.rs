@@ -12,8 +12,9 @@
 //! What the service cannot do unseen is to act in a member's name. A member's entry is signed by its own identity key,
 //! its media by the media key in that entry; what changes who is in, who rules and what is agreed is a wish that a host
 //! signed ([`plan`]), and members apply to it the one table of [`crate::e2ee::group::rules`] that groups have. Left to the
-//! service are the order, new keys, and to take out who is gone. Each epoch names the one before; whatever does not hold is
-//! not used and becomes an [`Alarm`].
+//! service are the order, new keys, and to take out who is gone. Each epoch names the one before, and its keys are bound to
+//! that chain: members whom the service keeps in two forks open nothing of each other and raise an alarm. A word holds in
+//! the epoch that it was said in. Whatever does not hold is not used and becomes an [`Alarm`].
 //!
 //! [`entry`] and [`plan`] have what is signed, [`wire`] its bytes, [`member`] and [`service`] the two ends.
 
