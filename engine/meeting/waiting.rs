@@ -161,15 +161,16 @@ impl Meeting {
     pub(crate) fn knocked(&mut self, key_package: Vec<u8>, person: Person, card: &[u8], now: Time) {
         let ticket = ticket(&key_package);
         // Members hear of every knock, and could say one again: without its card, while it is being let in, or after its
-        // author has come by another.
-        if self.lobby.seen.contains(&ticket) {
+        // author has come by another. A service says by itself who waits.
+        let service = self.party.facts().keys == Some(Keys::Service);
+        if !service && self.lobby.seen.contains(&ticket) {
             return;
         }
         let card = Card::decode(card);
         let (invite, client) = match card {
             Some(card) => ((card.meeting, card.policy), Client::decode(&card.client)),
             // At an enhanced meeting the service has seen to it that the invite is the same.
-            None if self.party.facts().keys == Some(Keys::Service) => {
+            None if service => {
                 let agreed = self.policy.as_ref().map(|policy| policy.meeting_policy);
                 ((MeetingType::Enhanced, agreed.unwrap_or(self.config.party.group.meeting_policy)), None)
             }
