@@ -2,9 +2,11 @@
 
 mod container_support;
 
+use std::io::Cursor;
+
 use conclave::capture::{FileAudio, FileVideo, Microphone};
 use conclave::codecs::container::{
-    self, AudioCodec, OpusHead, VideoCodec, VideoWriter, WavWriter, WriterConfig, open_audio, open_video,
+    self, AudioCodec, OpusHead, VideoCodec, VideoSource, VideoWriter, WavWriter, WriterConfig, open_audio, open_video,
 };
 use conclave::codecs::{AudioDecoder, AudioInput, CodecError, Color, Matrix, Picture, Range, Size, VideoDecoder};
 use container_support::{Folder, drain, packets, sequence_header, units};
@@ -236,6 +238,38 @@ fn pictures_before_the_edit_of_an_mp4_are_decoded_and_not_shown() {
     assert!(video.next(&mut picture).unwrap().is_none());
     let (mut audio, mut got) = (open_audio(&path).unwrap().unwrap(), Vec::new());
     assert_eq!((audio.next_packet(&mut got).unwrap(), &got), (Some(0), &packets(40, 4)[6]));
+}
+
+#[test]
+fn a_bare_stream_has_the_rate_that_its_sequence_header_says() {
+    // AV1 §5.5: 50 ticks a second, two for each picture.
+    let timing = format!("1{:032b}{:032b}1010", 1, 50);
+    for (timing, fps) in [(timing.as_str(), 25), ("0", 30)] {
+        let model = if timing == "0" { "" } else { "0" };
+        let point = "0 00000 000000000000 01000 0";
+        let size = format!("1111 1111 {:016b} {:016b}", 15, 15);
+        let (tools, color) = ("0 000 0000 0 1 1 000", "0 0 0 0 00 0 0 1");
+        let bits = format!("000 0 0 {timing} {model} {point} {size} {tools} {color}").replace(' ', "");
+        let header: Vec<u8> = bits
+            .as_bytes()
+            .chunks(8)
+            .map(|byte| byte.iter().rev().fold(0, |v, bit| v >> 1 | (bit - b'0') << 7))
+            .collect();
+        let mut stream = Vec::new();
+        for n in 0..5 {
+            stream.extend([0x12, 0]);
+            if n == 0 {
+                stream.extend([0x0a, header.len() as u8]);
+                stream.extend(&header);
+            }
+            stream.extend([0x32, 2, n, n]);
+        }
+        let mut video = VideoSource::from_stream("a.obu", Box::new(Cursor::new(stream))).unwrap();
+        let (num, den) = video.info().fps;
+        assert_eq!((video.info().size, num), (Size::new(16, 16), fps * den));
+        let times: Vec<u64> = drain(&mut video).unwrap().into_iter().map(|(_, time)| time).collect();
+        assert_eq!(times, (0..5).map(|n| n * 1_000_000 / u64::from(fps)).collect::<Vec<_>>());
+    }
 }
 
 #[test]

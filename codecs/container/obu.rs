@@ -299,7 +299,7 @@ impl Reader {
     /// The rate comes from the stream where it says one; else 30 frames a second are assumed.
     pub(super) fn open(mut input: Input) -> Result<(Self, Track)> {
         input.set_format("AV1 OBU stream");
-        Ok((Self { input, frame: 0, fps: (30, 1), begun: false }, Track { fps: Some((30, 1)), ..Track::default() }))
+        Ok((Self { input, frame: 0, fps: (30, 1), begun: false }, Track::default()))
     }
 
     /// Reads the header of the next OBU into `head`, whose length comes back with the payload's.
@@ -358,6 +358,11 @@ impl Units for Reader {
         }
         if out.len() == start {
             return Ok(None);
+        }
+        if self.frame == 0
+            && let Some(fps) = SequenceHeader::find(&out[start..]).and_then(|header| header.fps)
+        {
+            self.fps = fps;
         }
         let time = super::clock(self.frame, self.fps);
         self.frame += 1;
