@@ -85,6 +85,8 @@ struct Fragment {
     flags: u8,
     timestamp: u32,
     arrived: Time,
+    /// At an end of a run, the other end: a run is packets of one frame without a gap.
+    other: u64,
 }
 
 /// Joins the fragments of one stream.
@@ -155,7 +157,7 @@ impl Assembler {
             let at = rtp.payload.as_ptr() as usize - datagram.as_ptr() as usize + 1;
             // Padding behind the payload is cut off.
             let packet = Packet::new(&datagram[..at - 1 + rtp.payload.len()])?;
-            Some((rtp.sequence, Fragment { packet, at, flags, timestamp: rtp.timestamp, arrived: now }))
+            Some((rtp.sequence, Fragment { packet, at, flags, timestamp: rtp.timestamp, arrived: now, other: 0 }))
         });
         let Some((sequence, fragment)) = fragment else {
             self.stats.malformed += 1;
@@ -191,7 +193,8 @@ impl Assembler {
             return (Some(sequence), None);
         }
         self.put(sequence, fragment);
-        let frame = self.join(sequence);
+        let (first, last) = self.connect(sequence);
+        let frame = self.join(first, last);
         if self.pending.len() > MAX_PENDING {
             self.drop_first();
         }
@@ -206,7 +209,9 @@ impl Assembler {
         let mut from = 0;
         let begins = |slot: &u16, all: &[Option<Fragment>]| at(all, *slot).is_some_and(|f| f.flags & START != 0);
         while let Some(start) = self.pending.find_from(from, |slot| begins(slot, &self.fragments)) {
-            if let Some(frame) = self.join(start) {
+            // Where a frame begins, a run does.
+            let last = self.waiting(start).map_or(start, |fragment| fragment.other);
+            if let Some(frame) = self.join(start, last) {
                 return Some(frame);
             }
             from = start + 1;
@@ -299,8 +304,39 @@ impl Assembler {
         at(&self.fragments, *self.pending.get(sequence)?)
     }
 
+    fn waiting_mut(&mut self, sequence: u64) -> Option<&mut Fragment> {
+        self.fragments.get_mut(usize::from(*self.pending.get(sequence)?))?.as_mut()
+    }
+
+    /// Joins the runs on both sides of a packet that has come; returns the ends of the one that it is in.
+    fn connect(&mut self, sequence: u64) -> (u64, u64) {
+        let follow = |one: u64, next: u64| match (self.waiting(one), self.waiting(next)) {
+            (Some(one), Some(next)) => {
+                one.timestamp == next.timestamp && one.flags & END == 0 && next.flags & START == 0
+            }
+            _ => false,
+        };
+        let other = |end: u64| self.waiting(end).map_or(sequence, |fragment| fragment.other);
+        let before = sequence.checked_sub(1).filter(|before| follow(*before, sequence));
+        let after = Some(sequence + 1).filter(|after| follow(sequence, *after));
+        let (first, last) = (before.map_or(sequence, other), after.map_or(sequence, other));
+        self.set_run(first, last);
+        (first, last)
+    }
+
+    fn set_run(&mut self, first: u64, last: u64) {
+        for (end, other) in [(first, last), (last, first)] {
+            self.waiting_mut(end).into_iter().for_each(|fragment| fragment.other = other);
+        }
+    }
+
     fn drop_first(&mut self) {
-        if let Some((_, slot)) = self.pending.pop_first() {
+        if let Some((first, slot)) = self.pending.pop_first() {
+            // It began its run, which goes on behind it.
+            let last = at(&self.fragments, slot).map_or(first, |fragment| fragment.other);
+            if last > first {
+                self.set_run(first + 1, last);
+            }
             self.free.push(slot);
             self.stats.overflowed += 1;
         }
@@ -320,24 +356,10 @@ impl Assembler {
         self.seen[slot / 64] >> (slot % 64) & 1 == 1
     }
 
-    /// Joins the frame around `sequence`, where all of it is here.
-    fn join(&mut self, sequence: u64) -> Option<Arrived> {
-        let timestamp = self.waiting(sequence)?.timestamp;
-        let whole = |s: u64| self.waiting(s).filter(|f| f.timestamp == timestamp);
-        let mut first = sequence;
-        while whole(first)?.flags & START == 0 {
-            first = first.checked_sub(1)?;
-            if whole(first)?.flags & END != 0 {
-                return None;
-            }
-        }
-        let mut last = sequence;
-        while whole(last)?.flags & END == 0 {
-            last += 1;
-            if whole(last)?.flags & START != 0 {
-                return None;
-            }
-        }
+    /// Joins the frame of the run from `first` to `last`, where all of it is here.
+    fn join(&mut self, first: u64, last: u64) -> Option<Arrived> {
+        let timestamp = self.waiting(first).filter(|fragment| fragment.flags & START != 0)?.timestamp;
+        self.waiting(last).filter(|fragment| fragment.flags & END != 0)?;
         if self.templates.is_none() && self.kind.is_video() && !self.waiting(first).is_some_and(has_structure) {
             self.lacking = true;
             return None;
@@ -404,4 +426,69 @@ fn has_structure(first: &Fragment) -> bool {
     let Ok(Rtp { extension: Some((profile, body)), .. }) = Rtp::parse(first.packet.as_slice()) else { return false };
     let element = Elements::new(profile, body).find(|(id, _)| *id == DESCRIPTOR_ID);
     element.and_then(|(_, data)| Descriptor::parse(data, None)).is_some_and(|d| d.structure.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet of data: frame `time`, which begins and ends with it or not.
+    fn packet(sequence: u16, time: u32, flags: u8) -> Vec<u8> {
+        let head =
+            Rtp { marker: false, payload_type: 109, sequence, timestamp: time, ssrc: 7, extension: None, payload: &[] };
+        let mut out = vec![0; 12];
+        head.write_header(&mut out).unwrap();
+        out.extend([flags, sequence as u8]);
+        out
+    }
+
+    /// Each run by its ends, by looking at every packet that waits.
+    fn runs(assembler: &Assembler) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = vec![];
+        let mut last: Option<(u64, u32, u8)> = None;
+        for (sequence, slot) in assembler.pending.iter() {
+            let fragment = at(&assembler.fragments, *slot).unwrap();
+            let follows = last.is_some_and(|(before, time, flags)| {
+                before + 1 == sequence && time == fragment.timestamp && flags & END == 0 && fragment.flags & START == 0
+            });
+            match runs.last_mut().filter(|_| follows) {
+                Some(run) => run.1 = sequence,
+                None => runs.push((sequence, sequence)),
+            }
+            last = Some((sequence, fragment.timestamp, fragment.flags));
+        }
+        runs
+    }
+
+    #[test]
+    fn the_ends_of_every_run_know_each_other_whatever_comes() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut assembler = Assembler::new(7, Kind::Data, Stopwatch::still());
+        let (mut sent, mut frames) = (vec![], 0);
+        let (mut sequence, mut time) = (0u16, 0);
+        for _ in 0..2_000 {
+            let len = random.usize(1..=6);
+            for at in 0..len {
+                // A few are not what their sender made.
+                let damage = if random.u8(..) < 8 { random.u8(..) & (START | END) } else { 0 };
+                let flags = if at == 0 { START } else { 0 } | if at + 1 == len { END } else { 0 };
+                sent.push(packet(sequence, time, flags ^ damage));
+                sequence = sequence.wrapping_add(1);
+            }
+            time += 1;
+            while sent.len() > 20 {
+                let bytes = sent.swap_remove(random.usize(..sent.len()));
+                if random.u8(..) < 20 {
+                    continue;
+                }
+                frames += u32::from(assembler.push(&bytes, Time(0)).1.is_some());
+                let ends = |(first, last): (u64, u64)| {
+                    let other = |end| assembler.waiting(end).map(|fragment| fragment.other);
+                    (other(first), other(last)) == (Some(last), Some(first))
+                };
+                assert!(runs(&assembler).into_iter().all(ends));
+            }
+        }
+        assert!(frames > 1_000 && assembler.stats().overflowed > 100, "{frames} {:?}", assembler.stats());
+    }
 }
