@@ -10,12 +10,12 @@ use super::sign::{Domain, Label};
 use super::wire::{Beat, Down, Refusal, Turn, Up, Welcome, Word};
 use super::{Alarm, Config, EnhancedError, Output};
 use crate::e2ee::group::card::Why;
-use crate::e2ee::group::event::{self, Event, Gone, Left, Request, Switch};
+use crate::e2ee::group::event::{self, Event, Left, Request, Switch};
 use crate::e2ee::group::heartbeat::{LEAVE_US, STOP_US, WARN_US, began_earlier};
 use crate::e2ee::group::rules::{Illegal, State, Verdict};
 use crate::e2ee::group::wire::{Envelope, Ticket, ticket};
 use crate::e2ee::group::{
-    Device, EnginePolicy, GroupError, LEAVE_ALONE_US, MAX_WORD, MAX_WORDS, MeetingType, Person, WITHHELD_US,
+    Device, EnginePolicy, GroupError, LEAVE_ALONE_US, MAX_WORD, MAX_WORDS, MeetingType, Person, WITHHELD_US, only_left,
 };
 use crate::e2ee::{EpochInput, MediaSecret, Member as Seat, Role, Roster};
 use crate::time::Time;
@@ -439,9 +439,7 @@ impl Member {
             return Ok(());
         }
         let came = after.roster.iter().filter(|member| member.joined == epoch).cloned().collect();
-        // A lock lets in only those whom its host saw: where some of them left and nothing else changed, it still does.
-        let stayed = |member: &Seat| self.state.roster.get(member.leaf) == Some(member);
-        let only_left = gone.iter().all(|(_, how)| *how == Gone::Left) && after.roster.iter().all(stayed);
+        let only_left = only_left(&self.state.roster, &after.roster, &gone);
         let before = self.state.roster.hash();
         (self.state, self.link, self.wishes, self.began) = (after, statement.link(), wishes, now);
         self.wishes.keep(&self.state.roster);

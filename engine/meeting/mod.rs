@@ -275,7 +275,7 @@ impl Meeting {
     /// [`PartyError::Outside`] before this participant is in and once it leaves, and [`PartyError::Send`]: a recorder
     /// sends no media.
     pub fn frame(&mut self, frame: Encoded, now: Time, out: &mut dyn Out) -> Result<Sealed, PartyError> {
-        if self.stage != Stage::In || self.leaving {
+        if !self.speaks() {
             return Err(PartyError::Outside);
         }
         self.party.frame(frame, now, out)
@@ -384,8 +384,12 @@ impl Meeting {
     pub fn shield(&self) -> Shield {
         let mismatch = self.memory.state() == verified::State::Mismatch;
         let facts = shield::Facts::of(&self.party.facts(), self.policy_agrees(), mismatch);
-        let speaks = self.stage == Stage::In && !self.leaving;
-        Shield::new(&shield::Facts { sealing: facts.sealing && speaks, ..facts })
+        Shield::new(&shield::Facts { sealing: facts.sealing && self.speaks(), ..facts })
+    }
+
+    /// Whether this participant is in and wants to stay.
+    fn speaks(&self) -> bool {
+        self.stage == Stage::In && !self.leaving
     }
 
     /// Whether the rules allow `feature`; without any, whether a meeting of this type can have it.
@@ -448,8 +452,7 @@ impl Meeting {
         if !(1..=chat::MAX_LINE).contains(&text.len()) {
             return Err(MeetingError::Line);
         }
-        let speaks = self.stage == Stage::In && !self.leaving;
-        let epoch = self.party.sealing().filter(|_| speaks).ok_or(MeetingError::Outside)?;
+        let epoch = self.party.sealing().filter(|_| self.speaks()).ok_or(MeetingError::Outside)?;
         let line = Line::sign(&self.device, &self.config.party.group.group, epoch, self.lines.next(), text);
         self.party.say(Topic::Chat, &line.encode())?;
         Ok(line)
@@ -480,7 +483,7 @@ impl Meeting {
     }
 
     fn put(&mut self, topic: Topic, bytes: &[u8]) -> Result<u64, MeetingError> {
-        if self.stage != Stage::In || self.leaving {
+        if !self.speaks() {
             return Err(MeetingError::Outside);
         }
         Ok(self.party.say(topic, bytes)?)

@@ -18,7 +18,7 @@ use super::{
     Group, MAX_PROPOSALS, MAX_RELAY_PROPOSALS, WORD_BEAT, WORD_RENEW, WORD_TOLD, WORD_UPDATES, committer, parse, stack,
     updates,
 };
-use crate::e2ee::Member;
+use crate::e2ee::{Member, Roster};
 use crate::time::Time;
 
 impl Group {
@@ -233,10 +233,7 @@ impl Group {
         for leaf in fresh.chain(updated).chain([committer]).filter(|leaf| after.roster.get(*leaf).is_some()) {
             self.renewed.insert(leaf, now);
         }
-        // A lock lets in only those whom its host saw. Where some of them left and nothing else changed, it still does
-        // that; otherwise somebody who leaves at each attempt would keep it from ever being set.
-        let stayed = |member: &Member| self.state.roster.get(member.leaf) == Some(member);
-        if gone.iter().all(|(_, how)| *how == Gone::Left) && after.roster.iter().all(stayed) {
+        if only_left(&self.state.roster, &after.roster, &gone) {
             let (before, now) = (self.state.roster.hash(), after.roster.hash());
             let locks = self.requests.iter_mut().filter(|asked| asked.request == Request::Lock);
             locks.filter(|asked| asked.seen == before).for_each(|asked| asked.seen = now);
@@ -265,4 +262,11 @@ impl Group {
             }
         }
     }
+}
+
+/// Whether between two rosters some left of their own accord and nothing else changed. A lock lets in only those whom its
+/// host saw, and then it still does that; otherwise somebody who leaves at each attempt would keep it from ever being set.
+pub(crate) fn only_left(before: &Roster, after: &Roster, gone: &[(Member, Gone)]) -> bool {
+    let stayed = |member: &Member| before.get(member.leaf) == Some(member);
+    gone.iter().all(|(_, how)| *how == Gone::Left) && after.iter().all(stayed)
 }

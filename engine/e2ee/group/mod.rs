@@ -40,6 +40,7 @@ use self::arrivals::Arrivals;
 pub(crate) use self::commit::read_key_package;
 use self::commit::{Asked, Pending};
 use self::committer::Committers;
+pub(crate) use self::follow::only_left;
 use self::heartbeat::{Chain, EVERY_US, HEARD_US};
 use self::knocks::Used;
 use self::node_keys::NodeKeys;
